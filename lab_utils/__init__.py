@@ -1,0 +1,1 @@
+"""Helpers behind the notebooks of the MAMe transfer-learning lab. Nothing runs at import."""

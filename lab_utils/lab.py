@@ -1,0 +1,265 @@
+"""`open_lab(run)`: what a notebook starts with, and the only place where analyses meet disk and display."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lab_utils import profiles, records
+from lab_utils.chapters import CHAPTERS, chapter
+from lab_utils.errors import LabError, NotRunError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SPLITS = ("train", "val", "test")
+
+
+def open_lab(run: str, notebook: str) -> "Lab":
+    """Open a run for one chapter, print one line that says what it works on, and return the lab.
+
+    Args:
+        run: name of the run, whose settings are in `data/runs/<run>/settings.yaml` (a profile's name makes them).
+        notebook: name or number of the chapter; its records go to `report/<run>/results/<chapter>.json`.
+
+    Raises:
+        LabError: no such run or chapter, bad settings, or the data can't be read.
+    """
+    quiet()
+    lab = Lab(profiles.load_settings(run), chapter(notebook).name)
+    print(lab.summary())
+    return lab
+
+
+def quiet() -> None:
+    """Keep TensorFlow's start-up messages and known harmless warnings out of the notebook."""
+    import logging
+    import warnings
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*n_jobs value.*overridden to 1.*")
+
+
+class Lab:
+    """One run as seen by one chapter: its data, networks, records, and the display of figures, tables, sentences.
+
+    Attributes:
+        settings: the run's validated settings.
+        chapter: the notebook's name.
+        images: one row an image (columns: `dataset.COLUMNS`), only rows whose image is there unless `all_rows`.
+        all_rows: one row an image, missing images included.
+        classes: names of the mediums in label order.
+    """
+
+    def __init__(self, settings: profiles.Settings, chapter: str):
+        from lab_utils import dataset
+
+        self.settings, self.chapter = settings, chapter
+        self.table = dataset.open_table(settings)
+        self.all_rows: pd.DataFrame = self.table.rows
+        self.images: pd.DataFrame = self.table.rows[self.table.rows["has_image"]].reset_index(drop=True)
+        self.classes: list[str] = self.table.classes
+        self.started = time.time()
+        self._records: list[dict[str, Any]] = []
+        self._test_open = False
+
+    # ---- what it works on -------------------------------------------------------------------------------------------
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Pretrained networks of the run, in order."""
+        return self.settings.networks.names
+
+    def summary(self) -> str:
+        """One line: data, networks, device, what is missing."""
+        counts = self.images["subset"].value_counts()
+        splits = " / ".join(str(int(counts.get(split, 0))) for split in SPLITS)
+        missing = len(self.all_rows) - len(self.images)
+        words = [
+            f"run {self.settings.name}: {self.settings.title}",
+            f"{len(self.images):,} images ({splits} train/val/test) of {len(self.classes)} classes",
+            f"networks {', '.join(self.networks)} ({self.settings.networks.weights} weights)",
+        ]
+        return " · ".join(words + ([f"{missing:,} images missing"] if missing else []))
+
+    def need_images(self) -> None:
+        """Stop a chapter that needs pixels where images are missing.
+
+        Raises:
+            NotRunError: with the number of missing images.
+        """
+        missing = len(self.all_rows) - len(self.images)
+        if missing:
+            raise NotRunError(
+                f"{missing:,} of {len(self.all_rows):,} images are missing, so chapter {self.chapter[:2]} was not run: "
+                "get the whole image archive and start again without --partial."
+            )
+
+    def rows(self, *splits: str) -> np.ndarray:
+        """Positions in `images` of the rows of the given splits (in table order), shape (n,)."""
+        self._check_splits(splits)
+        return np.flatnonzero(self.images["subset"].isin(splits).to_numpy())
+
+    def labels(self, *splits: str) -> np.ndarray:
+        """Integer labels of the given splits, shape (n,), aligned with `rows`.
+
+        Raises:
+            LabError: test labels were asked for outside `read_test`.
+        """
+        self._check_splits(splits)
+        if "test" in splits and not self._test_open:
+            raise LabError(
+                f"Chapter {self.chapter[:2]} asked for test labels before a choice was recorded: choose on val, then "
+                "read test once by `with lab.read_test(model, choice): ...`."
+            )
+        return self.images["label"].to_numpy()[self.rows(*splits)]
+
+    def read_test(self, model: str, choice: str) -> "_TestRead":
+        """Open the test labels once for one model, after its choice; the read is logged in the records.
+
+        Args:
+            model: what is evaluated, in words that name one fitted model.
+            choice: the decision (made on val, or fixed beforehand) that led to it.
+
+        Returns:
+            A context manager; inside it `labels("test")` answers.
+
+        Raises:
+            LabError: this model's test labels were read before in this chapter.
+        """
+        return _TestRead(self, model, choice)
+
+    # ---- records ----------------------------------------------------------------------------------------------------
+    @property
+    def records_path(self) -> Path:
+        """The chapter's results file."""
+        return self.settings.report_folder / "results" / f"{self.chapter}.json"
+
+    def record(self, id: str, value: Any, kind: str = "result", **more: Any) -> Any:
+        """Keep a result under a name that is unique in the chapter, write the chapter's file, and return the value."""
+        entry = {"id": id, "kind": kind, "value": records.plain(value), **records.plain(more)}
+        self._records = [one for one in self._records if one["id"] != id] + [entry]
+        self._save()
+        return value
+
+    def cost(self, recipe: str, accuracy: Any, seconds: float, **more: Any) -> None:
+        """Keep a recipe's test or val accuracy and its seconds for the accuracy-against-cost plot of chapter 15."""
+        self.record(f"cost: {recipe}", accuracy, kind="cost", recipe=recipe, seconds=seconds, **more)
+
+    def results(self, notebook: str) -> dict[str, Any]:
+        """Records of another chapter, `{id: value}`.
+
+        Raises:
+            LabError: that chapter was not run yet; the sentence says which one to run.
+        """
+        return {one["id"]: one["value"] for one in self.entries(notebook)}
+
+    def entries(self, notebook: str) -> list[dict[str, Any]]:
+        """Records of another chapter as they are stored, with kind and id.
+
+        Raises:
+            LabError: that chapter was not run yet.
+        """
+        name = chapter(notebook).name
+        path = self.records_path.with_name(f"{name}.json")
+        if not path.is_file():
+            raise LabError(f"{path} is missing: run notebook {name} first (./run_all.sh --only {name[:2]}).")
+        return records.read_json(path)["records"]
+
+    def all_entries(self) -> dict[str, list[dict[str, Any]]]:
+        """Records of every chapter that has been run, by chapter name in reading order."""
+        names = sorted(one.name for one in CHAPTERS)
+        return {name: self.entries(name) for name in names if self.records_path.with_name(f"{name}.json").is_file()}
+
+    def reported(self, name: str) -> pd.DataFrame:
+        """Numbers printed in the original or the paper: `data/reported/<name>.csv`, always to be labelled so."""
+        path = records.PROJECT / "data" / "reported" / f"{name}.csv"
+        if not path.is_file():
+            there = ", ".join(sorted(item.stem for item in path.parent.glob("*.csv")))
+            raise LabError(f"There are no reported numbers {name!r}; the tables are {there}.")
+        return pd.read_csv(path)
+
+    # ---- display ----------------------------------------------------------------------------------------------------
+    def show(self, figure: Any, caption: str, alt: str, label: str = "") -> None:
+        """Show a figure with its caption.
+
+        Args:
+            figure: a matplotlib figure, or a `figures.Interactive` (its static twin goes to the PDF).
+            caption: one or two sentences: what is shown, of what (network, split, n), what to look at.
+            alt: the content in words, for those who can't see it.
+            label: short unique name for references; default made from the caption.
+        """
+        from lab_utils import figures
+
+        bundle = figures.bundle(figure)
+        self._display(bundle, kind="figure", caption=caption, alt=alt, label=label)
+
+    def tabulate(self, table: pd.DataFrame, caption: str, label: str = "", index: bool = False, fold: bool = False):
+        """Show a data frame as a table with its caption; `fold` starts it closed in the HTML report."""
+        from lab_utils import figures
+
+        self._display(figures.table_bundle(table, index), kind="table", caption=caption, label=label, fold=fold)
+
+    def say(self, sentence: Any, kind: str = "sentence") -> None:
+        """Show a sentence that was rendered from results (a verdict is recorded under its claim as well)."""
+        if hasattr(sentence, "claim"):
+            self.record(f"claim: {sentence.claim}", sentence, kind="verdict")
+            kind = "verdict"
+        self._display({"text/markdown": str(sentence), "text/plain": str(sentence)}, kind=kind)
+
+    def decide(self, what: str, because: str, instead_of: str) -> None:
+        """Record and show the chapter's decision: what, on which evidence, what else was considered."""
+        self.record("decision", what, kind="decision", because=because, instead_of=instead_of)
+        self.say(f"**Decision.** {what} **Because** {because} **Considered instead:** {instead_of}", kind="decision")
+
+    # ---- inside -----------------------------------------------------------------------------------------------------
+    def _display(self, bundle: dict[str, Any], **about: Any) -> None:
+        from IPython.display import display
+
+        display(bundle, raw=True, metadata={"lab": about})
+        if about.get("caption"):
+            text = f"*{about['kind'].capitalize()}. {about['caption']}*"
+            display({"text/markdown": text, "text/plain": text}, raw=True, metadata={"lab": {"kind": "caption"}})
+
+    def _check_splits(self, splits: Sequence[str]) -> None:
+        if not splits or set(splits) - set(SPLITS):
+            raise LabError(f"{', '.join(splits) or 'no split'}: the splits are {', '.join(SPLITS)}.")
+
+    def _save(self) -> None:
+        content = {
+            "chapter": self.chapter,
+            "run": self.settings.name,
+            "provenance": {
+                "git": records.git_revision(),
+                "settings": records.content_hash(self.settings),
+                "data": self.table.data_hash,
+                "versions": records.versions("tensorflow", "keras", "scikit-learn", "umap-learn", "numpy"),
+                "hardware": records.hardware(),
+                "seconds": round(time.time() - self.started, 1),
+            },
+            "records": self._records,
+        }
+        records.write_json(self.records_path, content)
+
+
+class _TestRead:
+    def __init__(self, lab: Lab, model: str, choice: str):
+        self.lab, self.model, self.choice = lab, model, choice
+
+    def __enter__(self) -> Lab:
+        read = f"test read: {self.model}"
+        if any(one["id"] == read for one in self.lab._records):
+            raise LabError(f"Test labels were already read for {self.model!r}: test is read once a model.")
+        n = len(self.lab.rows("test"))
+        self.lab.record(read, n, kind="test read", model=self.model, choice=self.choice)
+        self.lab._test_open = True
+        return self.lab
+
+    def __exit__(self, *_: object) -> None:
+        self.lab._test_open = False

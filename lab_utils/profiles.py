@@ -1,0 +1,204 @@
+"""The validated settings of a run: where the data come from, sizes, budgets, networks, seeds.
+
+A profile is a YAML file in `profiles/`; `resolve` turns it and the command line's options into one file,
+`data/runs/<name>/settings.yaml`, which is all that a notebook reads. Each section belongs to one or more chapters
+(`chapters.py` says which), so that a change re-runs only those that use it.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lab_utils.errors import LabError
+from lab_utils.records import PROJECT, write_if_changed
+
+
+class Section(BaseModel):
+    """Settings that belong together; unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Source of the images and how many of them are used."""
+
+    source: Literal["sample", "folder", "mame"] = Field("sample", description="where the images come from")
+    path: Path | None = Field(None, description="folder of images, or of MAMe files; None: generated or downloaded")
+    toy: bool = Field(False, description="MAMe: only the rows of the authors' toy list")
+    partial: bool = Field(False, description="MAMe: go on where images are missing")
+    full_size: bool = Field(False, description="MAMe: use the full-size archive instead of the 256x256 copies")
+    images: int = Field(1300, ge=100, description="sample: about how many images to generate")
+    long_side: int = Field(320, ge=32, description="sample: long side of the files in pixels")
+    cap: int | None = Field(None, ge=1, description="at most so many images a class in each split")
+    classes: int | None = Field(None, ge=2, description="only so many classes (the tests' tiny run)")
+    seed: int = Field(0, ge=0, description="of the sample's generator and of the split of a folder")
+
+
+class Dataset(Section):
+    """Chapter 00."""
+
+    trees: int = Field(300, ge=1, description="trees of the forest on sizes and museums")
+    leaf: int = Field(3, ge=1, description="least number of rows in a leaf")
+    examples: int = Field(29, ge=2, description="classes shown in the picture sheet, at most")
+
+
+class Networks(Section):
+    """Pretrained networks of the run, in the order of the original's VGG16, ResNet50, B0, B3."""
+
+    names: tuple[str, ...] = Field(("lite0", "lite1", "lite2"), description="names in the registry of backbones")
+    weights: Literal["imagenet", "random"] = Field("imagenet", description="'random' is said in every table")
+
+
+class Features(Section):
+    """How features are extracted."""
+
+    size: Literal["native"] | int = Field("native", description="input size in pixels, or each network's own")
+    batch: int = Field(32, ge=1)
+
+
+class Scratch(Section):
+    """Chapter 01: the thirteen networks from scratch."""
+
+    size: int = Field(64, ge=32, description="input size in pixels (the original: 256)")
+    epochs: float = Field(1.0, gt=0, description="factor on each network's epochs")
+    max_epochs: int = Field(12, ge=1)
+    batch: int = Field(32, ge=1, description="largest batch")
+    learning_rate: float = Field(1.0, gt=0, description="factor on each network's learning rate")
+    cap: int | None = Field(None, ge=1, description="train images a class, at most")
+    seed: int = 0
+
+
+class Settings(Section):
+    """All settings of one run."""
+
+    name: str = Field(description="of the run: names its folders in data/runs and report")
+    profile: str = Field(description="the YAML file it came from")
+    title: str = Field("", description="what the data are, in words, for the first page")
+    data: Data = Data()
+    dataset: Dataset = Dataset()
+    networks: Networks = Networks()
+    features: Features = Features()
+    scratch: Scratch = Scratch()
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the run keeps its settings, stamps, states and artefacts."""
+        return PROJECT / "data" / "runs" / self.name
+
+    @property
+    def report_folder(self) -> Path:
+        """Where the run's report, executed notebooks and records go."""
+        return PROJECT / "report" / self.name
+
+
+def profile_names() -> list[str]:
+    """Names of the profiles in `profiles/`."""
+    return sorted(path.stem for path in (PROJECT / "profiles").glob("*.yaml"))
+
+
+def read_profile(name: str) -> dict[str, Any]:
+    """Read a profile's YAML.
+
+    Raises:
+        LabError: no such profile, or not a YAML mapping.
+    """
+    path = PROJECT / "profiles" / f"{name}.yaml"
+    if not path.is_file():
+        raise LabError(f"There is no profile {name!r}; the profiles are {', '.join(profile_names())}.")
+    return _read_yaml(path)
+
+
+def resolve(profile: str, name: str | None = None, **data: Any) -> Settings:
+    """Combine a profile with the options of the command line.
+
+    Args:
+        profile: name of a file in `profiles/`.
+        name: of the run; default the profile's name.
+        data: values for the `data` section (`path`, `partial`, ...), overriding the profile's.
+
+    Returns:
+        The validated settings.
+
+    Raises:
+        LabError: unknown profile, unknown or bad setting (the sentence lists the valid ones), bad run name.
+    """
+    values = read_profile(profile)
+    values |= {"name": run_name(name or profile), "profile": profile}
+    values["data"] = {**(values.get("data") or {}), **{key: item for key, item in data.items() if item is not None}}
+    return validate(values, f"profiles/{profile}.yaml")
+
+
+def validate(values: dict[str, Any], where: str) -> Settings:
+    """Validate settings read from `where`.
+
+    Raises:
+        LabError: the first bad setting, with the valid names or the reason.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = [str(part) for part in first["loc"]]
+        if first["type"] == "extra_forbidden":
+            valid = ", ".join(_section(place[:-1]).model_fields)
+            raise LabError(f"{where}: unknown setting {'.'.join(place)!r}; the valid ones are {valid}.") from None
+        message = f"{where}: setting {'.'.join(place)!r} is {first.get('input')!r}: {first['msg'].lower()}."
+        raise LabError(message) from None
+
+
+def run_name(name: str) -> str:
+    """Check that a run's name can be a folder name on any system.
+
+    Raises:
+        LabError: it can't.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise LabError(
+            f"{name!r} can't name a run: use up to 64 letters, digits, '.', '_' and '-' (--name gives another name)."
+        )
+    return name
+
+
+def save_settings(settings: Settings) -> Path:
+    """Write the run's `settings.yaml` (only where it changed)."""
+    path = settings.run_folder / "settings.yaml"
+    text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_if_changed(path, "# Written by run_all.sh; the notebooks of this run read it.\n" + text)
+    return path
+
+
+def load_settings(run: str) -> Settings:
+    """Read the settings of a run.
+
+    Raises:
+        LabError: the run does not exist (the sentence lists those that do) or its file is bad.
+    """
+    path = PROJECT / "data" / "runs" / run / "settings.yaml"
+    if not path.is_file():
+        if run in profile_names():
+            settings = resolve(run)
+            save_settings(settings)
+            return settings
+        there = sorted(item.parent.name for item in path.parents[1].glob("*/settings.yaml"))
+        raise LabError(f"There is no run {run!r} (there are: {', '.join(there) or 'none'}): start it by ./run_all.sh.")
+    return validate(_read_yaml(path), str(path.relative_to(PROJECT)))
+
+
+def _section(place: list[str]) -> type[BaseModel]:
+    model: Any = Settings
+    for part in place:
+        model = model.model_fields[part].annotation
+    return model
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LabError(f"{path} is not readable YAML ({str(error).splitlines()[0]}): correct that line.") from None
+    if not isinstance(values, dict):
+        raise LabError(f"{path} holds no settings: it should be a YAML mapping like profiles/sample.yaml.")
+    return values
