@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,6 @@ import pandas as pd
 from lab_utils import profiles, records
 from lab_utils.chapters import CHAPTERS, chapter
 from lab_utils.errors import LabError, NotRunError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SPLITS = ("train", "val", "test")
 

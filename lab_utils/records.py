@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -134,6 +135,7 @@ def file_hash(path: Path | str, length: int = 64) -> str:
     return digest.hexdigest()[:length]
 
 
+@functools.cache
 def git_revision(root: Path = PROJECT) -> str:
     """The commit the code is at (`+` appended where files were changed since), or `unknown` outside git."""
     import subprocess
@@ -156,6 +158,7 @@ def versions(*names: str) -> dict[str, str]:
     return found
 
 
+@functools.cache
 def hardware() -> dict[str, Any]:
     """Machine facts that a number may depend on: processor, cores this process may use, memory in GiB, system."""
     import psutil

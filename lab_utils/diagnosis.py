@@ -1,0 +1,142 @@
+"""What a training history says: is the loss still moving, who carries its rise, is the network too sure or too shy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab_utils.errors import LabError
+from lab_utils.quantities import Estimate
+
+SMALLEST = 1e-7  # probabilities are clipped here before their logarithm, as Keras does
+
+
+def trend(values: np.ndarray, last: int | None = None, of: str = "", level: float = 0.95) -> Estimate:
+    """Least-squares slope of the last values of a curve, with its t interval.
+
+    Epochs follow each other, so their errors are not independent and the interval is a lower bound of the doubt.
+
+    Args:
+        values: one value an epoch, shape (epochs,).
+        last: how many of the last epochs to use, at least 3; default the last half, at least 3.
+        of: what the curve is, in words.
+        level: of the interval, in (0, 1).
+
+    Returns:
+        Change an epoch.
+
+    Raises:
+        LabError: fewer than three epochs.
+    """
+    from scipy import stats
+
+    values = np.asarray(values, dtype=float)
+    count = min(len(values), max(3, last if last is not None else len(values) // 2))
+    if len(values) < 3:
+        raise LabError(f"A trend needs at least 3 epochs and the history has {len(values)}: raise the epochs.")
+    tail = values[-count:]
+    if np.ptp(tail) == 0:
+        return Estimate(0.0, 0.0, 0.0, count, of, digits=4, unit=" an epoch")
+    fit = stats.linregress(np.arange(count), tail)
+    half = stats.t.ppf((1 + level) / 2, count - 2) * fit.stderr
+    return Estimate(
+        float(fit.slope), float(fit.slope - half), float(fit.slope + half), count, of, digits=4, unit=" an epoch"
+    )
+
+
+def direction(slope: Estimate) -> str:
+    """`rising`, `falling`, or `level` where the interval includes zero."""
+    if not slope.excludes(0.0):
+        return "level"
+    return "rising" if slope.value > 0 else "falling"
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """Mean confidence and cross-entropy of right and wrong predictions by epoch; each array has shape (epochs,).
+
+    `share_right * loss_right + (1 - share_right) * loss_wrong` is the mean cross-entropy. A mean over no prediction is
+    NaN.
+    """
+
+    share_right: np.ndarray
+    confidence_right: np.ndarray
+    confidence_wrong: np.ndarray
+    loss_right: np.ndarray
+    loss_wrong: np.ndarray
+
+    @property
+    def loss(self) -> np.ndarray:
+        """Mean cross-entropy in nats by epoch, shape (epochs,)."""
+        right = np.nan_to_num(self.loss_right) * self.share_right
+        return right + np.nan_to_num(self.loss_wrong) * (1 - self.share_right)
+
+
+def confidence(probabilities: np.ndarray, labels: np.ndarray) -> Confidence:
+    """Split confidence and cross-entropy by right and wrong predictions.
+
+    Args:
+        probabilities: class probabilities after each epoch, shape (epochs, n, classes).
+        labels: true classes, shape (n,).
+
+    Returns:
+        Means by epoch.
+    """
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    right = probabilities.argmax(-1) == labels
+    true_class = np.take_along_axis(probabilities, np.asarray(labels)[None, :, None], axis=2)[..., 0]
+    loss = -np.log(np.clip(true_class, SMALLEST, 1.0))
+    sure = probabilities.max(-1)
+    return Confidence(right.mean(1), _mean(sure, right), _mean(sure, ~right), _mean(loss, right), _mean(loss, ~right))
+
+
+def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    count = chosen.sum(1)
+    return np.where(count > 0, (values * chosen).sum(1) / np.maximum(count, 1), np.nan)
+
+
+@dataclass(frozen=True)
+class Rise:
+    """How the mean cross-entropy changed between two epochs, and who carries the change (nats; they add up).
+
+    Attributes:
+        start: epoch (from 0) of the lowest cross-entropy.
+        end: last epoch.
+        total: change of the mean cross-entropy.
+        wrong: part of images that are wrong at the end.
+        right: part of images that are right at the end.
+        accuracy: change of the accuracy.
+        confidence_wrong: change of the mean confidence of wrong predictions.
+    """
+
+    start: int
+    end: int
+    total: float
+    wrong: float
+    right: float
+    accuracy: float
+    confidence_wrong: float
+
+
+def rise_since_best(probabilities: np.ndarray, labels: np.ndarray) -> Rise:
+    """Split the change of the cross-entropy since its lowest epoch by images that end right and wrong.
+
+    Args:
+        probabilities: shape (epochs, n, classes).
+        labels: shape (n,).
+    """
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    true_class = np.take_along_axis(probabilities, np.asarray(labels)[None, :, None], axis=2)[..., 0]
+    loss = -np.log(np.clip(true_class, SMALLEST, 1.0))
+    start, end = int(loss.mean(1).argmin()), len(loss) - 1
+    change = (loss[end] - loss[start]) / loss.shape[1]
+    wrong = probabilities[end].argmax(-1) != labels
+    split = confidence(probabilities, labels)
+    return Rise(
+        start,
+        end,
+        float(change.sum()),
+        float(change[wrong].sum()),
+        float(change[~wrong].sum()),
+        float(split.share_right[end] - split.share_right[start]),
+        float(split.confidence_wrong[end] - split.confidence_wrong[start]),
+    )

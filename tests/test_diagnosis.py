@@ -1,0 +1,79 @@
+"""Trends and the split of a rising loss, against scipy, statsmodels-like hand calculation and constructed histories."""
+
+import numpy as np
+import pytest
+
+from lab_utils.diagnosis import confidence, direction, rise_since_best, trend
+from lab_utils.errors import LabError
+
+
+def test_trend_of_a_noisy_line_covers_its_slope():
+    rng = np.random.default_rng(0)
+    slope = trend(0.3 * np.arange(30) + rng.normal(0, 0.1, 30), last=30)
+    assert slope.low < 0.3 < slope.high
+    assert direction(slope) == "rising"
+
+
+def test_trend_matches_the_hand_calculation():
+    # y = 1, 2, 4: slope 1.5, residuals 1/6, -1/3, 1/6, stderr sqrt(1/6 / 2) = 0.2887, t(0.975, 1) = 12.706
+    slope = trend(np.array([1.0, 2.0, 4.0]))
+    assert slope.value == pytest.approx(1.5)
+    assert slope.high - slope.value == pytest.approx(12.7062 * 0.288675, rel=1e-4)
+    assert direction(slope) == "level"
+
+
+def test_trend_looks_at_the_end_of_the_curve():
+    falling_then_rising = np.r_[np.linspace(5, 1, 20), np.linspace(1, 2, 20)]
+    assert direction(trend(falling_then_rising)) == "rising"
+
+
+def test_a_flat_curve_is_level():
+    assert direction(trend(np.ones(5))) == "level"
+
+
+def test_two_epochs_make_no_trend():
+    with pytest.raises(LabError, match="at least 3 epochs"):
+        trend(np.array([1.0, 2.0]))
+
+
+def history(*epochs):
+    """Probabilities of class 1 of two, for each epoch and image."""
+    sure = np.array(epochs)
+    return np.stack([1 - sure, sure], axis=-1)
+
+
+def test_confidence_is_split_by_right_and_wrong():
+    split = confidence(history([0.9, 0.8, 0.3, 0.1]), np.array([1, 1, 1, 1]))
+    assert split.share_right == pytest.approx([0.5])
+    assert split.confidence_right == pytest.approx([0.85])
+    assert split.confidence_wrong == pytest.approx([0.8])
+    assert split.loss == pytest.approx([-np.log([0.9, 0.8, 0.3, 0.1]).mean()])
+
+
+def test_no_wrong_prediction_gives_nan_and_still_the_right_loss():
+    split = confidence(history([0.9, 0.8]), np.array([1, 1]))
+    assert np.isnan(split.confidence_wrong[0])
+    assert split.loss == pytest.approx([-np.log([0.9, 0.8]).mean()])
+
+
+def test_a_rise_by_overconfident_errors_is_put_on_the_wrong_predictions():
+    # accuracy rises (image 2 turns right), loss rises because image 3 becomes surely wrong
+    rise = rise_since_best(history([0.8, 0.45, 0.4], [0.9, 0.55, 0.001]), np.array([1, 1, 1]))
+    assert (rise.start, rise.end) == (0, 1)
+    assert rise.total > 0
+    assert rise.wrong > rise.total > 0 > rise.right
+    assert rise.accuracy == pytest.approx(1 / 3)
+    assert rise.confidence_wrong > 0
+    assert rise.wrong + rise.right == pytest.approx(rise.total)
+
+
+def test_a_rise_by_less_sure_right_predictions_is_put_on_the_right_ones():
+    rise = rise_since_best(history([0.95, 0.95, 0.4], [0.6, 0.6, 0.4]), np.array([1, 1, 1]))
+    assert rise.right == pytest.approx(rise.total)
+    assert rise.wrong == pytest.approx(0)
+
+
+def test_a_loss_that_is_lowest_at_the_end_has_not_risen():
+    rise = rise_since_best(history([0.5, 0.5], [0.9, 0.9]), np.array([1, 1]))
+    assert rise.start == rise.end
+    assert rise.total == 0
