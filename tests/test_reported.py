@@ -1,0 +1,107 @@
+"""The typed numbers of the original agree with themselves and with what is known about the data set."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lab_utils.records import PROJECT
+
+FOLDER = PROJECT / "data" / "reported"
+KINDS = {"printed", "read from figure", "authors' earlier presentation", "computed"}
+TABLES = sorted(path.stem for path in FOLDER.glob("*.csv"))
+
+
+def table(name: str) -> pd.DataFrame:
+    return pd.read_csv(FOLDER / f"{name}.csv")
+
+
+@pytest.fixture
+def classes() -> pd.DataFrame:
+    report = table("report")
+    return report[report["row"] == "class"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_row_says_where_it_comes_from(name: str) -> None:
+    rows = table(name)
+    assert set(rows["kind"]) <= KINDS
+    assert rows["source"].str.len().gt(5).all()
+
+
+def test_readme_names_every_table() -> None:
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert [name for name in TABLES if f"`{name}`" not in text] == []
+
+
+def test_report_has_29_classes_in_order_and_supports_add_up(classes: pd.DataFrame) -> None:
+    assert len(classes) == 29
+    assert list(classes["name"]) == sorted(classes["name"])
+    assert classes["support"].sum() == 15657
+    assert (classes["support"] == 700).sum() == 17
+
+
+def test_averages_recomputed_from_the_rows_are_those_of_the_lab_facts(classes: pd.DataFrame) -> None:
+    macro = classes[["precision", "recall", "f1"]].mean().round(3)
+    weights = classes["support"] / classes["support"].sum()
+    weighted = classes[["precision", "recall", "f1"]].mul(weights, axis=0).sum().round(3)
+    assert list(macro) == pytest.approx([0.753, 0.792, 0.761])
+    assert list(weighted) == pytest.approx([0.796, 0.778, 0.781])
+
+
+def test_every_f1_follows_from_its_precision_and_recall(classes: pd.DataFrame) -> None:
+    harmonic = 2 * classes["precision"] * classes["recall"] / (classes["precision"] + classes["recall"])
+    assert (harmonic - classes["f1"]).abs().max() < 0.0125  # three roundings to two digits
+
+
+def test_diagonal_agrees_with_the_recalls_of_the_rows(classes: pd.DataFrame) -> None:
+    diagonal = table("numbers").set_index("id")["value"]["confusion_diagonal"]
+    correct = (classes["recall"] * classes["support"]).sum()
+    assert abs(correct - diagonal) < 0.005 * classes["support"].sum()
+    assert diagonal / 15657 == pytest.approx(0.7779, abs=5e-5)
+
+
+def test_confusions_fit_into_what_the_report_leaves(classes: pd.DataFrame) -> None:
+    by_name = classes.set_index("name")
+    for row in table("confusions").dropna(subset="count").itertuples():
+        errors = by_name["support"][row.truth] * (1 - by_name["recall"][row.truth] + 0.005)
+        assert row.count < errors
+    first = table("confusions").iloc[0]
+    assert first["count"] / by_name["support"][first["truth"]] == pytest.approx(0.27, abs=0.005)
+
+
+def test_slide_and_earlier_presentation_give_the_networks_they_should() -> None:
+    by_kind = table("scratch").groupby("kind")["network"].apply(list)
+    assert by_kind["printed"] == ["1", "2", "3-4", "5-6", "8", "10", "11", "12", "13"]
+    assert by_kind["authors' earlier presentation"] == [str(number) for number in range(1, 14)]
+
+
+def test_printed_size_of_vgg16_is_its_first_dense_layer() -> None:
+    vgg = table("models").set_index("model")["parameters"]["VGG16"]
+    assert vgg == 7 * 7 * 512 * 4096 + 4096
+
+
+def test_shares_are_shares_and_sizes_match() -> None:
+    for name, columns in {
+        "scratch": ["train", "val", "test"],
+        "paper_r65k": ["fs", "vs"],
+        "task_similarity": ["probability"],
+        "classification": ["test"],
+        "fine_tuning": ["val_printed", "val_end", "val_peak", "train_end"],
+    }.items():
+        assert table(name)[columns].stack().dropna().between(0, 1).all(), name
+    assert len(table("paper_r65k")) == 7
+    assert table("task_similarity").groupby("network").size().eq(5).all()
+    assert (table("components")["components"] < table("components")["features"]).all()
+
+
+def test_supports_equal_the_published_table(classes: pd.DataFrame) -> None:
+    root = os.environ.get("MAME_ROOT")
+    if not root:
+        pytest.skip("MAME_ROOT is not set: no published metadata to compare with")
+    rows = pd.read_csv(Path(root) / "MAMe_dataset.csv")
+    counts = rows[rows["Subset"] == "test"]["Medium"].str.strip().value_counts()
+    assert counts.to_dict() == classes.set_index("name")["support"].to_dict()
+    floors = table("floors").set_index("floor")["low"]
+    assert counts.max() / counts.sum() == pytest.approx(floors["best single class"], abs=5e-5)
