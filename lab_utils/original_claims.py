@@ -1,0 +1,561 @@
+"""What the original claims: every sentence that can be tested, in our words, with its slide and the test that decides.
+
+Figures in a wording are the original's. `claims.py` holds the deciding functions; a claim without one (its chapter
+was not run, say) is listed in the ledger as not testable, with the reason.
+"""
+
+from typing import NamedTuple
+
+
+class Claim(NamedTuple):
+    """One testable sentence of the original.
+
+    Attributes:
+        id: short unique name.
+        slide: number of the slide in the original.
+        chapter: notebook that decides it (two digits).
+        wording: what the original says, in our words.
+        test: how it is decided.
+        arithmetic: decided from printed numbers alone, so on any data.
+    """
+
+    id: str
+    slide: int
+    chapter: str
+    wording: str
+    test: str
+    arithmetic: bool = False
+
+
+_BASELINE = (
+    Claim(
+        "overfitting-labels-consistent",
+        3,
+        "14",
+        "The networks from scratch are labelled High, Medium or Low by how much they overfit.",
+        "order of the printed gaps (train minus test) against the printed labels",
+        arithmetic=True,
+    ),
+    Claim(
+        "rows-are-single-networks",
+        3,
+        "14",
+        "Each row of the baseline table is the result of one design (3-4 and 5-6 joined).",
+        "the row's train and val against both networks of the earlier presentation",
+        arithmetic=True,
+    ),
+    Claim(
+        "scratch-overfits",
+        3,
+        "01",
+        "The first networks from scratch overfit strongly.",
+        "gap of clean train and val accuracy of #1 and #2, with interval",
+    ),
+    Claim(
+        "regularisation-lowers-gap",
+        3,
+        "01",
+        "Regularisation (#8, #10) lowers overfitting.",
+        "gap of #10 against the gap of #6, bootstrap interval of the difference",
+    ),
+    Claim(
+        "too-much-regularisation",
+        3,
+        "01",
+        "Network #9 failed because it was regularised too much.",
+        "ablation: #9 without dropout before BatchNorm against #9 without the weight penalties",
+    ),
+    Claim(
+        "augmentation-low-overfitting",
+        3,
+        "01",
+        "The augmented networks (#11, #12) overfit least.",
+        "gap of clean train and val accuracy against the networks without augmentation",
+    ),
+    Claim(
+        "ensemble-best-scratch",
+        3,
+        "01",
+        "The average of the regularised and the augmented network (#13) is the best from scratch.",
+        "paired difference of #13 and the better of its members",
+    ),
+    Claim(
+        "scratch-focus-on-background",
+        3,
+        "01",
+        "The networks from scratch look at the background.",
+        "share of relevance in the outer tenth of the image against its share of the area",
+    ),
+    Claim(
+        "most-confused-classes",
+        3,
+        "01",
+        "From scratch, Engraving with Etching and Woven fabric with Silk and metal thread are confused most.",
+        "rank of the two pairs among all confusions",
+    ),
+    Claim(
+        "variable-shape-helps",
+        4,
+        "14",
+        "The table sets variable against fixed shape as if it mattered at this pixel count.",
+        "printed differences of the seven architectures, with the interval of two accuracies on the test images",
+        arithmetic=True,
+    ),
+    Claim(
+        "b3-best-of-paper",
+        4,
+        "02",
+        "EfficientNet-B3 is the best of the seven fine-tuned architectures.",
+        "our runs of the table: paired difference of the first and the second",
+    ),
+)
+
+_SIMILARITY = (
+    Claim(
+        "smarter-focused",
+        6,
+        "13",
+        "Pretrained features activate in a smarter and more focused way than those of the network from scratch.",
+        "focus score on mosaics, pretrained against scratch, paired bootstrap interval",
+    ),
+    Claim(
+        "focuses-on-content",
+        6,
+        "03",
+        "The task is similar to ImageNet's: the pretrained network looks at the content.",
+        "share of relevance away from the border, and the probe against its controls (museum and lot as targets)",
+    ),
+    Claim(
+        "task-similarity-64",
+        18,
+        "03",
+        "About 64 % of the two tasks overlap, by the task similarity measure (also slide 24).",
+        "accuracy of a linear classifier on the 1,000 outputs against shuffled labels and random weights",
+    ),
+    Claim(
+        "imagenet-overlap",
+        24,
+        "03",
+        "There is overlap between ImageNet classification and MAMe.",
+        "probe on pretrained outputs against the probe on a network with random weights",
+    ),
+)
+
+_PROJECTIONS = (
+    Claim(
+        "three-groups-separable",
+        9,
+        "04",
+        "Three groups (metals; glass, porcelain and kin; drawings and prints) are linearly separable.",
+        "linear separation in feature space and in three principal components, permutation test",
+    ),
+    Claim(
+        "hand-colored-engraving-connects",
+        10,
+        "04",
+        "Hand-colored engraving connects the two big groups, between Albumen photograph and Woven fabric.",
+        "neighbours of the class in feature space, rank of the two classes",
+    ),
+    Claim(
+        "albumen-perfectly-clustered",
+        10,
+        "04",
+        "Albumen photograph is perfectly clustered.",
+        "nearest-neighbour purity and silhouette, rank among the classes, with and without its big lot",
+    ),
+    Claim(
+        "woven-fabric-divided",
+        10,
+        "04",
+        "Woven fabric is divided between both big groups, materials and drawings.",
+        "share of its neighbours in each group against the other classes",
+    ),
+    Claim(
+        "outliers-own-category",
+        11,
+        "04",
+        "A small far-off cluster of look-alike objects should perhaps be a category of its own.",
+        "density clusters far from their class: one object type or one lot",
+    ),
+    Claim(
+        "woven-two-neighbourhoods",
+        14,
+        "04",
+        "One part of Woven fabric lies near Hand-colored engraving and Porcelain, one near Silk and metal thread.",
+        "two clusters within the class and the nearest classes of each",
+    ),
+    Claim(
+        "features-show-outliers",
+        24,
+        "04",
+        "Feature extraction gives a better understanding of distribution and outliers.",
+        "share of the flagged images that are from one lot, near-duplicates or mislabelled",
+    ),
+)
+
+_CLASSIFICATION = (
+    Claim(
+        "printed-vgg16-parameters",
+        16,
+        "14",
+        "VGG16 as an extractor has the printed number of parameters.",
+        "layer sizes recomputed",
+        arithmetic=True,
+    ),
+    Claim(
+        "slide-17-follows-figure",
+        17,
+        "14",
+        "The table prints the test scores of the figure.",
+        "table against the notebook behind it",
+        arithmetic=True,
+    ),
+    Claim(
+        "voting-best",
+        17,
+        "05",
+        "The voting classifier is the best of the classifiers (also slide 20).",
+        "choice made on val instead of test; paired difference to the best single classifier",
+    ),
+    Claim(
+        "b0-worse",
+        18,
+        "05",
+        "EfficientNetB0 performs worse than the other extractors.",
+        "paired difference to the mean of the others, against the noise floor of UMAP and split seeds",
+    ),
+    Claim(
+        "printed-b0-worse",
+        18,
+        "14",
+        "The printed scores show that EfficientNetB0 performs worse than the rest.",
+        "printed differences against the interval at the printed n, on both slides",
+        arithmetic=True,
+    ),
+    Claim(
+        "linear-svm-underfits",
+        18,
+        "05",
+        "The linear SVM underfits.",
+        "train, cross-validated and test accuracy: underfitting is a low accuracy on train",
+    ),
+    Claim(
+        "difficult-to-separate",
+        18,
+        "05",
+        "The classes are difficult to learn and separate with these features.",
+        "full features against the eight dimensions, same classifier, paired interval",
+    ),
+    Claim(
+        "external-features-ignored",
+        19,
+        "05",
+        "External features (sizes, museum) are ignored by the models.",
+        "accuracy of the external features alone, and permutation importance on val",
+    ),
+    Claim(
+        "dense-classifier-equal",
+        20,
+        "05",
+        "The outputs of the pretrained dense classifier do as well as the features before it.",
+        "paired difference of outputs and penultimate features",
+    ),
+    Claim(
+        "extractors-differ",
+        20,
+        "05",
+        "Slides 17 to 20 compare four extractors.",
+        "feature arrays must differ; the spread over extractors against the spread over seeds of one",
+    ),
+    Claim(
+        "features-not-classifier",
+        24,
+        "05",
+        "It is not about the classifier but about the features.",
+        "two-way decomposition of the variance of accuracy, with intervals",
+    ),
+)
+
+_FINE_TUNED_FEATURES = (
+    Claim(
+        "clearer-separability",
+        21,
+        "12",
+        "Fine-tuned features separate the classes much more clearly.",
+        "separability of val and test images (not of train), against the pretrained features",
+    ),
+    Claim(
+        "silk-not-solved",
+        21,
+        "12",
+        "The problems with Silk and metal thread are not solved by fine-tuning.",
+        "recall of the class and of Woven fabric, and their confusions, before and after",
+    ),
+    Claim(
+        "linear-svm-hero",
+        23,
+        "12",
+        "On fine-tuned features the linear SVM goes from zero to hero.",
+        "paired difference to the other classifiers on full features, before and after",
+    ),
+    Claim(
+        "fine-tuned-features-help",
+        24,
+        "12",
+        "Fine-tuned features add task-specific information to the pretrained ones.",
+        "paired difference of the same classifier on both",
+    ),
+    Claim(
+        "final-result-by-features",
+        24,
+        "12",
+        "The final result of the route through fine-tuned features is 77 %.",
+        "paired difference of that route and the network's own head",
+    ),
+    Claim(
+        "printed-features-beat-head",
+        24,
+        "14",
+        "The printed result of the features' route (77 %) stands as the final result beside the network's own head.",
+        "printed accuracy against the accuracy that follows from the report's rows",
+        arithmetic=True,
+    ),
+)
+
+_FINE_TUNING = (
+    Claim(
+        "freeze-first-blocks",
+        26,
+        "06",
+        "The rule of thumb holds: keep the first three blocks, train the task-specific ones.",
+        "val accuracy against another freeze point, paired",
+    ),
+    Claim(
+        "lower-rate-improves",
+        27,
+        "07",
+        "A lower learning rate and a narrower head improve on run 1.",
+        "paired difference of runs 2 and 1 on val",
+    ),
+    Claim(
+        "val-loss-not-decreasing",
+        27,
+        "07",
+        "In run 2 the validation loss is still not decreasing.",
+        "slope of val cross-entropy over the last half of the epochs, with interval",
+    ),
+    Claim(
+        "l2-helps-loss",
+        28,
+        "08",
+        "L2 and dropout improve the loss while accuracy stays about the same.",
+        "val cross-entropy (without penalty) of runs 3 and 2, and paired difference of accuracy",
+    ),
+    Claim(
+        "wider-head-worse",
+        28,
+        "08",
+        "More neurons in the dense layers perform significantly worse.",
+        "ablation with a wider head, paired difference on val",
+    ),
+    Claim(
+        "run4-too-hard-training",
+        29,
+        "09",
+        "In run 4 validation accuracy is always above train: training is too hard.",
+        "train evaluated without dropout against val",
+    ),
+    Claim(
+        "run5-loss-still-falling",
+        30,
+        "10",
+        "In run 5 the loss is still falling, so longer training should improve it.",
+        "slope of val cross-entropy at the end, with interval",
+    ),
+    Claim(
+        "run5-could-be-regularised",
+        30,
+        "10",
+        "Run 5 ends with room for more regularisation.",
+        "gap of clean train and val accuracy at the end, with interval",
+    ),
+    Claim(
+        "loss-rises-accuracy-rises",
+        31,
+        "11",
+        "In run 6 the loss starts to rise while accuracy still improves.",
+        "slopes of val cross-entropy and accuracy after the loss's minimum",
+    ),
+    Claim(
+        "loss-rises-less-sure",
+        31,
+        "11",
+        "The loss rises because the network is less sure of its right answers.",
+        "rise of the loss split into right and wrong predictions, mean confidence by epoch",
+    ),
+    Claim(
+        "accuracy-against-confidence",
+        31,
+        "11",
+        "Higher accuracy has to be traded against confidence.",
+        "calibration before and after one temperature fitted on val: accuracy stays, NLL falls",
+    ),
+    Claim(
+        "run6-best",
+        31,
+        "11",
+        "Run 6 is the final, best result.",
+        "paired difference of run 6 and the best of the others",
+    ),
+    Claim(
+        "steady-improvement",
+        31,
+        "11",
+        "From run 1 to run 6 accuracy rises from 74 to 78 %.",
+        "paired difference of runs 6 and 1, and between neighbours",
+    ),
+    Claim(
+        "printed-runs-differ",
+        31,
+        "14",
+        "The printed accuracies of the runs show steady progress.",
+        "values at the end of the plotted curves against the interval of two accuracies on val",
+        arithmetic=True,
+    ),
+    Claim(
+        "printed-accuracies-follow-curves",
+        31,
+        "14",
+        "The printed accuracies are those of the curves beside them.",
+        "printed value against the end of the plotted curve",
+        arithmetic=True,
+    ),
+    Claim(
+        "below-papers-vgg16",
+        31,
+        "14",
+        "The last run is a good result for VGG16.",
+        "accuracy from the report's rows against the paper's VGG16, interval of two accuracies",
+        arithmetic=True,
+    ),
+)
+
+_RESULTS = (
+    Claim(
+        "report-accuracy-follows",
+        33,
+        "14",
+        "The accuracy of the classification report is 0.79.",
+        "support-weighted recall of the report's own rows",
+        arithmetic=True,
+    ),
+    Claim(
+        "report-macro-follows",
+        33,
+        "14",
+        "The macro averages of the report are those of its rows.",
+        "mean of the rows, rounded",
+        arithmetic=True,
+    ),
+    Claim(
+        "report-weighted-follows",
+        33,
+        "14",
+        "The weighted averages of the report are those of its rows.",
+        "support-weighted mean of the rows, rounded",
+        arithmetic=True,
+    ),
+    Claim(
+        "diagonal-agrees-with-accuracy",
+        32,
+        "14",
+        "The confusion matrix and the report's accuracy are of one evaluation.",
+        "diagonal over the number of test images against the printed accuracy",
+        arithmetic=True,
+    ),
+    Claim(
+        "val-carries-over",
+        31,
+        "14",
+        "The val accuracy of the last run carries over to test.",
+        "printed val accuracy against the balanced accuracy of the report's rows (val is balanced, test is not)",
+        arithmetic=True,
+    ),
+    Claim(
+        "val-predicts-test",
+        32,
+        "14",
+        "On this data, too, val accuracy carries over to test.",
+        "headline run: val accuracy against balanced test accuracy, interval of the difference",
+    ),
+    Claim(
+        "hard-pairs-recur",
+        32,
+        "14",
+        "The printed pairs (woven fabric and silk, oil and polychromed wood, engraving and etching) are confused most.",
+        "the pairs among the ten largest confusions of the headline run",
+    ),
+    Claim(
+        "low-precision-is-difficulty",
+        33,
+        "14",
+        "The precision of Silk and metal thread (.24) shows that the class is badly recognised.",
+        "precision at equal priors beside the plain one, and its rank among the classes",
+    ),
+    Claim(
+        "unseen-lots-as-good",
+        33,
+        "14",
+        "Test accuracy measures what the network knows of the mediums.",
+        "accuracy on test images whose lot was seen in train against those whose lot was not",
+    ),
+    Claim(
+        "one-accuracy-for-all-museums",
+        33,
+        "14",
+        "One accuracy stands for all museums.",
+        "test accuracy by museum, interval of the largest difference",
+    ),
+)
+
+_IMPROVEMENTS = (
+    Claim(
+        "improve-outliers",
+        34,
+        "15",
+        "Information from the feature analysis on outliers and difficult classes improves the result.",
+        "relabelled, weighted and filtered training, paired differences",
+    ),
+    Claim(
+        "improve-more-networks",
+        34,
+        "15",
+        "Fine-tuning more networks and taking their features improves the result.",
+        "paired difference to the single network",
+    ),
+    Claim(
+        "improve-ensembles",
+        34,
+        "15",
+        "Ensembles of classifiers on different fine-tuned networks improve the result.",
+        "paired difference of the ensemble and its best member",
+    ),
+    Claim(
+        "improve-similar-pretraining",
+        34,
+        "15",
+        "Networks pretrained on more similar images improve the result.",
+        "needs weights pretrained on art, which can't be had by the lab's means",
+    ),
+)
+
+ORIGINAL_CLAIMS: tuple[Claim, ...] = (
+    *_BASELINE,
+    *_SIMILARITY,
+    *_PROJECTIONS,
+    *_CLASSIFICATION,
+    *_FINE_TUNED_FEATURES,
+    *_FINE_TUNING,
+    *_RESULTS,
+    *_IMPROVEMENTS,
+)
