@@ -1,0 +1,123 @@
+"""Heads on small data: exact rotation, honest nesting, and the paired gain."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import RidgeClassifier
+from sklearn.neighbors import NearestCentroid
+from sklearn.preprocessing import StandardScaler
+
+from lab_utils.errors import LabError
+from lab_utils.small_data import (
+    Candidate,
+    Centroids,
+    NestedResult,
+    Standardised,
+    choose,
+    fold_scores,
+    make_head,
+    nested_cross_validation,
+    rotation,
+    stratified,
+)
+
+
+@pytest.fixture
+def classes():
+    """Five classes of twelve samples: `good` separates them, `noise` does not."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(5), 12)
+    good = rng.normal(size=(5, 300))[labels] + rng.normal(size=(60, 300))
+    return {"good": good.astype(np.float32), "noise": rng.normal(size=(60, 200)).astype(np.float32)}, labels
+
+
+def test_one_blocks_standardisation_is_scikit_learns_up_to_the_width(classes):
+    X = classes[0]["good"]
+    expected = StandardScaler().fit_transform(X) / np.sqrt(X.shape[1])
+    assert Standardised.fit([X])([X]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_each_block_gets_the_same_total_weight(classes):
+    blocks = [classes[0]["good"], 1000 * classes[0]["noise"]]
+    X = Standardised.fit(blocks)(blocks)
+    assert (X[:, :300] ** 2).sum() == pytest.approx((X[:, 300:] ** 2).sum(), rel=1e-3)
+
+
+def test_a_constant_column_becomes_zero_instead_of_infinite(classes):
+    X = classes[0]["good"].copy()
+    X[:, 3] = 7
+    assert np.isfinite(Standardised.fit([X])([X])).all()
+    assert (Standardised.fit([X])([X + 1])[:, 3] == 0).all()
+
+
+def test_rotation_keeps_all_inner_products(classes):
+    X = classes[0]["good"]
+    Z = X @ rotation(X)
+    assert Z.shape[1] <= len(X)
+    products = Z @ Z.T
+    assert products == pytest.approx(X @ X.T, rel=1e-3, abs=0.05)
+
+
+def test_ridge_after_rotation_scores_as_ridge_on_all_features(classes):
+    features, labels = classes
+    train, test = np.arange(0, 60, 2), np.arange(1, 60, 2)
+    scores = fold_scores(features, labels, train, test, Candidate(("good",), "ridge", 0.5))
+    standardise = Standardised.fit([features["good"][train]])
+    direct = RidgeClassifier(alpha=0.5).fit(standardise([features["good"][train]]), labels[train])
+    assert scores == pytest.approx(direct.decision_function(standardise([features["good"][test]])), abs=1e-3)
+
+
+def test_centroids_agree_with_scikit_learn_on_unit_vectors(classes):
+    X, labels = classes[0]["good"], classes[1]
+    X = X / np.linalg.norm(X, axis=1, keepdims=True)
+    ours = Centroids().fit(X, labels).decision_function(X).argmax(1)
+    assert (ours == NearestCentroid().fit(X, labels).predict(X)).mean() > 0.95
+
+
+def test_two_classes_give_two_columns(classes):
+    features, labels = classes
+    keep = np.flatnonzero(labels < 2)
+    scores = fold_scores(features, labels, keep[::2], keep[1::2], Candidate(("good",), "svm", 1.0))
+    assert scores.shape == (12, 2)
+
+
+def test_the_inner_folds_choose_the_block_that_separates(classes):
+    features, labels = classes
+    best = choose(features, labels, [Candidate(("noise",)), Candidate(("good",))], folds=2, seed=0)
+    assert best.blocks == ("good",)
+
+
+def test_nested_validation_finds_a_true_gain_and_calls_none_a_tie(classes):
+    features, labels = classes
+    gain = nested_cross_validation(features, labels, [Candidate(("good",))], Candidate(("noise",)), repeats=1).gain()
+    assert gain.value > 0.3
+    assert not gain.tie
+    none = nested_cross_validation(features, labels, [Candidate(("noise",))], Candidate(("noise",)), repeats=1).gain()
+    assert none.value == 0
+    assert none.tie
+
+
+def test_choosing_among_noise_does_not_beat_chance(classes):
+    """The optimism that nesting removes: forty useless candidates, the best of which looks good inside."""
+    rng = np.random.default_rng(3)
+    labels = np.repeat([0, 1], 30)
+    features = {f"n{k}": rng.normal(size=(60, 3)) for k in range(40)}
+    tried = [Candidate((name,)) for name in features]
+    result = nested_cross_validation(features, labels, tried, tried[0], repeats=3)
+    low, high = result.accuracy().interval
+    assert low < 0.5 < high
+
+
+def test_a_class_smaller_than_the_folds_is_named():
+    with pytest.raises(LabError, match="Classes 1 have fewer than 3"):
+        stratified(np.array([0, 0, 0, 1, 1]), 3, 0)
+
+
+def test_an_unknown_head_lists_the_heads():
+    with pytest.raises(LabError, match="ridge, svm, kernel, centroid"):
+        make_head("forest", 1)
+
+
+def test_accuracy_over_repeats_keeps_the_number_of_images():
+    hits = np.array([[1, 1, 0, 0], [1, 1, 1, 1]], bool)
+    assert NestedResult(hits, hits).accuracy().n == 4
+    assert NestedResult(hits, hits).accuracy().successes == 3
