@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 Quantity = Accuracy | Estimate | Difference
 
 WIDTH = 6.7  # inches: the text width of the A4 report
-SEQUENTIAL = "cividis"  # amounts: perceptual, and monotone in grey
+SEQUENTIAL = "cividis"  # amounts in pictures: perceptual, and monotone in grey
 HEAT = "inferno"  # class activation
-DIVERGING = "RdBu_r"  # differences around zero
 INK, PAPER, GRID = "#1b1f24", "#ffffff", "#d9dde2"
 SERIES = ("#1f5a8a", "#d1742b", "#4b8b5a", "#8a4f9e", "#b8a13a", "#5b6673", "#b0413e", "#3aa0a8")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 REPORTED = "#b0413e"  # numbers printed in the original or the paper
 
 # The super-groups of the mediums: a hue for each, lightness for its members.
@@ -170,6 +169,16 @@ def _oklch(lightness: float, chroma: float, hue: float) -> str:
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in encoded)
 
 
+def cell_colors(diverging: bool = False) -> Any:
+    """Colour map of numbers in cells: even steps of lightness in OKLCH from paper to ink, so that it prints lightly."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    blue = [_oklch(lightness, 0.13 * np.sin(np.pi * (1 - lightness)), 250) for lightness in np.linspace(0.985, 0.3, 32)]
+    red = [_oklch(lightness, 0.16 * np.sin(np.pi * (1 - lightness)), 35) for lightness in np.linspace(0.985, 0.42, 32)]
+    blue_end = blue[:26][::-1]  # as dark as the red end, so that the two sides weigh the same
+    return LinearSegmentedColormap.from_list("cells", [*blue_end, *red[1:]] if diverging else blue)
+
+
 # ---- what a notebook displays ---------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Interactive:
@@ -201,7 +210,9 @@ class Link:
 
 
 def bundle(figure: "Figure | Interactive") -> dict[str, Any]:
-    """MIME bundle of a figure: PNG always, SVG too where it is lines and little else, HTML where it is interactive.
+    """MIME bundle of a figure: JPEG where it holds photographs, else PNG, and SVG too where it is little but lines.
+
+    An interactive figure adds its HTML.
 
     Raises:
         TypeError: it is neither a matplotlib figure nor `Interactive`.
@@ -212,22 +223,38 @@ def bundle(figure: "Figure | Interactive") -> dict[str, Any]:
         return {"text/html": figure.html, **bundle(figure.twin)}
     if not hasattr(figure, "savefig"):
         raise TypeError(f"a figure is a matplotlib Figure or figures.Interactive, not {type(figure).__name__}.")
-    shown = {"image/png": base64.b64encode(_saved(figure, "png")).decode()}
+    kind = "jpeg" if _holds_photographs(figure) else "png"
+    shown = {f"image/{kind}": base64.b64encode(_raster(figure, kind)).decode()}
     if _is_line_drawing(figure):
-        shown["image/svg+xml"] = _saved(figure, "svg").decode()
+        shown["image/svg+xml"] = _saved(figure, "svg", metadata={"Date": None, "Creator": None}).decode()
     return {**shown, "text/plain": "<figure>"}
 
 
-def _saved(figure: "Figure", kind: str) -> bytes:
+@style()
+def _saved(figure: "Figure", kind: str, **more: Any) -> bytes:
     """Bytes of a figure; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    with style():
-        figure.savefig(buffer, format=kind, dpi=170, metadata=metadata, bbox_inches="tight", pad_inches=0.04)
+    figure.savefig(buffer, format=kind, dpi=170, bbox_inches="tight", pad_inches=0.04, **more)
     return buffer.getvalue()
 
 
-def _is_line_drawing(figure: "Figure", most: int = 1200) -> bool:
+def _raster(figure: "Figure", kind: str) -> bytes:
+    """PNG of 256 colours, a third of the usual size, or JPEG."""
+    if kind == "jpeg":
+        return _saved(figure, kind, pil_kwargs={"quality": 88, "optimize": True})
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    drawn = Image.open(io.BytesIO(_saved(figure, "png"))).convert("RGB")
+    drawn.quantize(256, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    return buffer.getvalue()
+
+
+def _holds_photographs(figure: "Figure") -> bool:
+    return any(np.ndim(image.get_array()) == 3 for axes in figure.axes for image in axes.images)
+
+
+def _is_line_drawing(figure: "Figure", most: int = 600) -> bool:
     """Whether a figure holds no pictures and so few points and texts that SVG stays small."""
     from matplotlib.collections import QuadMesh
 
@@ -340,7 +367,7 @@ def _bar(axes: "Axes", position: float, point: tuple[float, float, float], serie
     )
     if high > low:
         axes.plot([low, high], [position] * 2, color=INK, lw=1.2, solid_capstyle="butt")
-    text = f"{value:.1f}" if abs(value) >= 1 or value == 0 else f"{value:.3f}"
+    text = (f"{value:.1f}" if abs(value) >= 1 or value == 0 else f"{value:.3f}").replace("-", "−")
     side = 1 if value >= 0 else -1
     edge = max(value, high) if side > 0 else min(value, low)
     align = "left" if side > 0 else "right"
@@ -438,15 +465,15 @@ def confusion(counts: np.ndarray, classes: Sequence[str], normalise: bool = True
     order = by_super_group(classes) if by_group else list(range(len(classes)))
     counts, names = np.asarray(counts)[np.ix_(order, order)], [classes[place] for place in order]
     shown = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1) if normalise else counts
-    side = min(WIDTH, 2.6 + 0.2 * len(names))
+    side = min(WIDTH, 3.6 + 0.2 * len(names))
     figure, axes = subplots(height=side + 0.2, width=side)
-    image = axes.imshow(shown, cmap=SEQUENTIAL, vmin=0, vmax=100 if normalise else None, aspect="equal")
+    image = axes.imshow(shown, cmap=cell_colors(), vmin=0, vmax=100 if normalise else None, aspect="equal")
     size = 8 if len(names) <= 12 else 6.6
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true")
     axes.tick_params(length=0, pad=2)
-    axes.spines[:].set_visible(False)
+    axes.spines[:].set(visible=True, color=INK, linewidth=0.5)
     _cell_numbers(axes, shown, image, 7.5 if len(names) <= 12 else 4.8, "{:.0f}", least=0.5 if normalise else 1)
     if by_group:
         _group_lines(axes, [super_group(name) for name in names])
@@ -469,8 +496,8 @@ def _cell_numbers(
 
 def _group_lines(axes: "Axes", groups: Sequence[str]) -> None:
     for place in (place for place in range(1, len(groups)) if groups[place] != groups[place - 1]):
-        axes.axhline(place - 0.5, color="#ffffff", lw=1)
-        axes.axvline(place - 0.5, color="#ffffff", lw=1)
+        axes.axhline(place - 0.5, color=INK, lw=0.5)
+        axes.axvline(place - 0.5, color=INK, lw=0.5)
 
 
 @style()
@@ -499,7 +526,7 @@ def heatmap_table(
     low, high = limits or ((-top, top) if diverging and top else (None, None))
     upright = max(map(len, columns)) * len(columns) > 70
     figure, axes = subplots(height=1.2 + 0.2 * len(rows) + (0.055 * max(map(len, columns)) if upright else 0))
-    image = axes.imshow(values, cmap=DIVERGING if diverging else SEQUENTIAL, vmin=low, vmax=high, aspect="auto")
+    image = axes.imshow(values, cmap=cell_colors(diverging), vmin=low, vmax=high, aspect="auto")
     axes.set_xticks(range(len(columns)), columns, rotation=90 if upright else 0, fontsize=7 if upright else 8)
     axes.set_yticks(range(len(rows)), rows, fontsize=7.5)
     axes.tick_params(length=0)
