@@ -1,0 +1,420 @@
+"""Flat works of the sample: scenes, and the techniques that print, draw, photograph, paint or weave them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from lab_utils.sample_canvas import (
+    Array,
+    blend,
+    blur,
+    fractal,
+    grid,
+    hatch,
+    mask_of,
+    outline,
+    paper,
+    plain,
+    smooth_noise,
+    text_lines,
+)
+
+CREAM, TAN, GREY_PAPER, BUFF = (0.91, 0.88, 0.80), (0.84, 0.75, 0.60), (0.86, 0.84, 0.80), (0.93, 0.91, 0.86)
+INK, BROWN = (0.10, 0.09, 0.09), (0.33, 0.20, 0.10)
+SKY, HILL, GROUND, HOUSE, TREE, CLOTH, CLOTH2, SKIN, HAIR = range(9)
+LIGHTNESS = np.float32([0.95, 0.72, 0.60, 0.68, 0.32, 0.42, 0.62, 0.86, 0.22])
+
+
+@dataclass
+class Scene:
+    """What is depicted: `regions` (h, w) of SKY … HAIR and `tone` (h, w), the lightness in [0, 1]."""
+
+    regions: Array
+    tone: Array
+
+
+def scene(rng: np.random.Generator, shape: tuple[int, int], figures: float = 0.6, empty: float = 0.3) -> Scene:
+    """Compose a scene: landscape with trees and houses, and with chance `figures` people in it.
+
+    Args:
+        rng: of the composition.
+        shape: (h, w).
+        figures: chance of people.
+        empty: chance that the background is left white.
+    """
+    h, w = shape
+    sheet = Image.new("L", (w, h), SKY)
+    pen = ImageDraw.Draw(sheet)
+    bare, people = rng.random() < empty, rng.random() < figures
+    if not bare or not people:
+        _landscape(pen, w, h, rng)
+    if people:
+        count = int(rng.choice([1, 1, 2, 3, 5]))
+        size = min(h * rng.uniform(0.55, 0.9), w / count * 1.5)
+        for place in range(count):
+            x = w * (place + 0.5) / count + rng.normal(0, 0.04) * w
+            _person(pen, x, h * rng.uniform(0.9, 0.99), size * rng.uniform(0.8, 1.05), rng)
+    regions = np.asarray(sheet)
+    return Scene(regions, _tone(rng, regions))
+
+
+def _landscape(pen: ImageDraw.ImageDraw, w: int, h: int, rng: np.random.Generator) -> None:
+    horizon = h * rng.uniform(0.35, 0.7)
+    for region, level, rough in ((HILL, horizon - 0.1 * h, 0.08), (GROUND, horizon, 0.03)):
+        xs = np.linspace(0, w, 9)
+        ys = level + rng.normal(0, rough, 9) * h
+        pen.polygon([(0, h), *zip(xs, ys, strict=True), (w, h)], region)
+    for _ in range(rng.integers(0, 3)):
+        x, size = rng.uniform(0, 0.8) * w, rng.uniform(0.12, 0.3) * w
+        top = horizon - size * rng.uniform(0.3, 1)
+        pen.rectangle((x, top, x + size, horizon + 0.08 * h), HOUSE)
+        pen.polygon([(x, top), (x + size / 2, top - size * 0.4), (x + size, top)], HAIR)
+        for window in range(3):
+            left = x + size * (0.15 + 0.28 * window)
+            pen.rectangle((left, top + size * 0.2, left + size * 0.12, top + size * 0.4), TREE)
+    for _ in range(rng.integers(0, 5)):
+        x, size = rng.uniform(0, 1) * w, rng.uniform(0.08, 0.25) * h
+        base = horizon + rng.uniform(0, 0.2) * h
+        pen.line((x, base, x, base - size), HAIR, max(2, w // 60))
+        for _ in range(7):
+            dx, dy, r = rng.normal(0, 0.25) * size, rng.normal(0, 0.25) * size, size * rng.uniform(0.2, 0.4)
+            pen.ellipse((x + dx - r, base - size + dy - r, x + dx + r, base - size + dy + r), TREE)
+
+
+def _person(pen: ImageDraw.ImageDraw, x: float, base: float, size: float, rng: np.random.Generator) -> None:
+    head, lean = size * rng.uniform(0.07, 0.1), rng.normal(0, 0.04) * size
+    neck = base - size + 2 * head
+    wide = size * rng.uniform(0.14, 0.32)
+    first, second = (CLOTH, CLOTH2) if rng.random() < 0.5 else (CLOTH2, CLOTH)
+    waist = neck + size * rng.uniform(0.3, 0.4)
+    pen.polygon(
+        [(x + lean - wide * 0.5, waist), (x + lean + wide * 0.5, waist), (x + wide, base), (x - wide, base)], first
+    )
+    for side in (-1, 1):
+        elbow = (x + lean + side * wide * rng.uniform(0.8, 1.5), neck + size * rng.uniform(0.1, 0.3))
+        hand = (elbow[0] + side * wide * rng.uniform(-0.9, 0.6), elbow[1] + size * rng.uniform(-0.2, 0.12))
+        pen.line([(x + lean + side * wide * 0.4, neck + head * 0.6), elbow, hand], second, max(3, round(head * 0.8)))
+        pen.ellipse((hand[0] - head * 0.4, hand[1] - head * 0.4, hand[0] + head * 0.4, hand[1] + head * 0.4), SKIN)
+    pen.polygon([(x + lean - wide * 0.6, neck), (x + lean + wide * 0.6, neck), (x + lean, waist + head)], second)
+    pen.ellipse((x + lean - head * 1.15, neck - 2.4 * head, x + lean + head * 1.15, neck - 0.2 * head), HAIR)
+    pen.ellipse((x + lean - head * 0.8, neck - 1.9 * head, x + lean + head * 0.8, neck + 0.2 * head), SKIN)
+
+
+def _tone(rng: np.random.Generator, regions: Array) -> Array:
+    flat = LIGHTNESS[regions]
+    size = max(regions.shape)
+    soft = blur(flat, size * 0.03)
+    light = np.roll(soft, (size // 40, size // 40), (0, 1)) - soft
+    return np.clip(flat + 1.6 * light + 0.07 * fractal(rng, regions.shape, 8), 0, 1)
+
+
+def _framed(rng: np.random.Generator, shape: tuple[int, int], ink: Array, margin: float, words: bool) -> Array:
+    """Keep ink inside a plate with a margin, and set a line of text below the picture."""
+    h, w = shape
+    edge = round(margin * min(h, w))
+    foot = edge + round(0.07 * h) * words
+    kept = np.zeros_like(ink)
+    kept[edge : h - foot, edge : w - edge] = ink[edge : h - foot, edge : w - edge]
+    if words:
+        box = (w * 0.2, h - foot + 2, w * 0.8, h - edge * 0.4)
+        kept = np.maximum(kept, 0.8 * mask_of(shape, lambda pen, s: text_lines(pen, [v * s for v in box], 1, rng)))
+    return kept
+
+
+def _line_spacing(shape: tuple[int, int], lines: float) -> float:
+    return max(2.6, max(shape) / lines)
+
+
+def engraved(rng: np.random.Generator, what: Scene, spacing: float, regular: float = 1.0) -> Array:
+    """Engraver's ink (h, w): parallel swelling lines turning from region to region, cross-hatched in the darks."""
+    turn = rng.uniform(0, np.pi, 9)[what.regions]
+    bend = 0.25 * smooth_noise(rng, what.tone.shape, 2)
+    ink = hatch(rng, what.tone * 0.9 + 0.12, turn + bend, spacing, 0.15 / regular, 0.75)
+    cross = hatch(rng, what.tone * 1.5 + 0.2, turn + bend + 1.1, spacing, 0.15 / regular, 0.9)
+    return np.maximum(np.maximum(ink, cross), outline(what.regions, 1) * 0.9)
+
+
+def etched(rng: np.random.Generator, what: Scene, spacing: float) -> Array:
+    """Etcher's ink (h, w): freer, broken, wavering lines in several directions, with sketched outlines."""
+    shape = what.tone.shape
+    turn = rng.uniform(0, np.pi, 9)[what.regions] + 0.6 * smooth_noise(rng, shape, 3)
+    broken = np.clip(0.75 + 0.6 * smooth_noise(rng, shape, 40), 0, 1)
+    ink = hatch(rng, what.tone + 0.05, turn, spacing, 0.8, 0.62) * broken
+    cross = hatch(rng, what.tone * 1.4 + 0.2, turn + rng.uniform(0.5, 1.3), spacing * 1.1, 0.9, 0.8) * broken
+    shifted = np.roll(what.regions, rng.integers(-2, 3, 2), (0, 1))
+    sketch = np.maximum(outline(what.regions, 1), 0.6 * outline(shifted, 1)) * broken
+    return np.maximum.reduce([ink, cross, sketch])
+
+
+def engraving(rng, style, shape):
+    """Engraving: cool black on cream paper, regular lines."""
+    ink = engraved(rng, scene(rng, shape, 0.7), _line_spacing(shape, style.uniform(70, 95)), style.uniform(0.5, 1.5))
+    ink = _framed(rng, shape, ink, style.uniform(0, 0.08), style.random() < 0.4)
+    return blend(paper(rng, shape, CREAM), INK, ink * style.uniform(0.8, 0.95))
+
+
+def etching(rng, style, shape):
+    """Etching: freer lines with a little plate tone."""
+    ink = etched(rng, scene(rng, shape, 0.6), _line_spacing(shape, style.uniform(70, 95)))
+    ink = _framed(rng, shape, ink, style.uniform(0, 0.08), style.random() < 0.25)
+    sheet = paper(rng, shape, CREAM, 0.03) - np.float32(0.05 * style.random())
+    return blend(sheet, (0.15, 0.12, 0.11), ink * style.uniform(0.7, 0.9))
+
+
+def woodcut(rng, style, shape):
+    """Woodcut: few, thick, hard lines and heavy outlines."""
+    what = scene(rng, shape, 0.8, 0.1)
+    spacing = _line_spacing(shape, style.uniform(26, 36))
+    ink = hatch(
+        rng, what.tone * 0.9 + 0.2, style.choice([0.0, np.pi / 2, 0.8]) + 0.2 * what.regions, spacing, 0.25, 0.7
+    )
+    ink = np.maximum(ink, outline(what.regions, max(2, max(shape) / 90)))
+    ink = (blur(ink, 0.7) > 0.45).astype(np.float32)
+    return blend(paper(rng, shape, CREAM, 0.03), INK, _framed(rng, shape, ink, style.uniform(0, 0.1), False) * 0.93)
+
+
+def wood_engraving(rng, style, shape):
+    """Wood engraving: white lines cut from black, a vignette on white paper."""
+    what = scene(rng, shape, 0.7, 0.0)
+    spacing = _line_spacing(shape, style.uniform(75, 100))
+    white = hatch(rng, 1 - what.tone, 0.15 * what.regions, spacing, 0.2, 0.85)
+    ink = np.clip(1 - white - 0.9 * outline(what.regions, 1), 0, 1)
+    h, w = shape
+    edge = style.uniform(0.06, 0.2)
+    box = [w * edge, h * edge, w * (1 - edge), h * (1 - edge)]
+    round_one = style.random() < 0.4
+    frame = mask_of(shape, lambda p, s: (p.ellipse if round_one else p.rectangle)([v * s for v in box], 255))
+    return blend(paper(rng, shape, BUFF), (0.07, 0.07, 0.07), ink * frame)
+
+
+JAPAN = np.float32(
+    [
+        [0.80, 0.74, 0.60],
+        [0.45, 0.52, 0.52],
+        [0.70, 0.62, 0.44],
+        [0.62, 0.36, 0.26],
+        [0.36, 0.44, 0.34],
+        [0.24, 0.30, 0.45],
+        [0.70, 0.33, 0.24],
+        [0.90, 0.84, 0.74],
+        [0.10, 0.10, 0.12],
+    ]
+)
+
+
+def woodblock(rng, style, shape):
+    """Colour woodblock: flat muted colours with graded skies, thin outlines, a column of signs."""
+    what = scene(rng, shape, 0.85, 0.15)
+    palette = np.clip(JAPAN + style.normal(0, 0.06, JAPAN.shape), 0, 1).astype(np.float32)
+    colour = palette[what.regions]
+    y, _ = grid(shape)
+    sky = (what.regions == SKY) * np.clip(1 - y / shape[0] * style.uniform(2, 5), 0, 1)
+    colour = blend(colour, palette[CLOTH], sky.astype(np.float32) * 0.8)
+    pattern = (np.sin(grid(shape)[1] / 3) * np.sin(y / 3) > 0.5) & (what.regions == CLOTH2)
+    colour = blend(colour, palette[SKIN], pattern.astype(np.float32) * 0.7)
+    h, w = shape
+    column = [w * 0.88, h * 0.05, w * 0.95, h * 0.4]
+    signs = mask_of(shape, lambda p, s: text_lines(p, [v * s for v in column], 12, rng))
+    colour = blend(colour, INK, np.maximum(outline(what.regions, 1.5), signs) * 0.9)
+    return colour * (0.94 + 0.05 * smooth_noise(rng, shape, 30, 3)[..., None])
+
+
+WASHES = np.float32(
+    [
+        [0.86, 0.91, 0.93],
+        [0.80, 0.85, 0.70],
+        [0.82, 0.80, 0.55],
+        [0.90, 0.78, 0.60],
+        [0.45, 0.62, 0.38],
+        [0.75, 0.30, 0.30],
+        [0.35, 0.50, 0.75],
+        [0.96, 0.78, 0.68],
+        [0.45, 0.33, 0.25],
+    ]
+)
+
+
+def _washed(rng, style, shape, what, strength):
+    colours = np.clip(WASHES[np.r_[0:5, style.permutation(2) + 5, 7, 8]] + style.normal(0, 0.08, (9, 3)), 0, 1)
+    shifted = np.roll(what.regions, rng.integers(-3, 4, 2), (0, 1))
+    patchy = np.clip(strength + 0.2 * smooth_noise(rng, shape, 12), 0, 1)
+    return blend(paper(rng, shape, BUFF), colours[shifted].astype(np.float32), patchy)
+
+
+def hand_colored_engraving(rng, style, shape):
+    """Hand-coloured engraving: a costume figure on white, fine lines, clear washes, a caption."""
+    what = scene(rng, shape, 1.0, 0.75)
+    ink = engraved(rng, what, _line_spacing(shape, 90)) * 0.75
+    sheet = _washed(rng, style, shape, what, np.where(what.regions == SKY, 0.1, 0.85).astype(np.float32))
+    return blend(sheet, INK, _framed(rng, shape, ink, 0.06, True))
+
+
+def hand_colored_etching(rng, style, shape):
+    """Hand-coloured etching: a busy satirical scene, loose lines, washes over all of the plate."""
+    what = scene(rng, shape, 0.95, 0.1)
+    ink = etched(rng, what, _line_spacing(shape, 70)) * 0.7
+    sheet = _washed(rng, style, shape, what, np.float32(0.6))
+    return blend(sheet, (0.2, 0.15, 0.12), _framed(rng, shape, ink, 0.05, style.random() < 0.7))
+
+
+def lithograph(rng, style, shape):
+    """Lithograph: crayon grain over soft tones; now and then in bright colours (a printed card)."""
+    what = scene(rng, shape, 0.7, 0.3)
+    grain = rng.random(shape, dtype=np.float32) * 0.6 + 0.2 + 0.1 * smooth_noise(rng, shape, 100)
+    ink = np.clip((grain - what.tone) * 3 + 0.1, 0, 1) * 0.85
+    if style.random() < 0.3:
+        colours = np.clip(WASHES * 0.9 + style.normal(0, 0.15, (9, 3)), 0, 1).astype(np.float32)
+        return blend(colours[what.regions], INK, ink * 0.35)
+    return blend(
+        paper(rng, shape, GREY_PAPER), (0.14, 0.14, 0.14), _framed(rng, shape, ink, style.uniform(0, 0.1), False)
+    )
+
+
+def graphite(rng, style, shape):
+    """Graphite: pale soft strokes in one direction on light paper, much left empty."""
+    what = scene(rng, shape, 0.7, 0.6)
+    strokes = hatch(rng, what.tone + 0.1, style.uniform(0.6, 0.9), _line_spacing(shape, 80), 0.5, 0.9)
+    soft = blur(strokes, 0.8) * np.clip(0.6 + 0.5 * smooth_noise(rng, shape, 60), 0.1, 1)
+    ink = np.maximum(soft * 0.45, blur(outline(what.regions, 1.2), 0.8) * 0.55)
+    return blend(paper(rng, shape, BUFF, 0.02), (0.35, 0.35, 0.37), _framed(rng, shape, ink, 0.05, False))
+
+
+def pen_and_brown_ink(rng, style, shape):
+    """Pen and brown ink: quick brown outlines and transparent washes on toned paper."""
+    what = scene(rng, shape, 0.85, 0.4)
+    shade = np.clip(0.75 - blur(what.tone, 3), 0, 1) * np.clip(0.7 + 0.4 * smooth_noise(rng, shape, 5), 0, 1)
+    lines = np.maximum(outline(what.regions, 1.5), 0.7 * outline(np.roll(what.regions, (2, 3), (0, 1)), 1))
+    strokes = hatch(rng, what.tone * 1.3 + 0.1, 0.8, _line_spacing(shape, 50), 0.8, 0.4)
+    sheet = blend(paper(rng, shape, TAN, 0.04), (0.55, 0.38, 0.22), shade * 0.9)
+    return blend(
+        sheet, BROWN, np.maximum(lines * np.clip(0.8 + 0.4 * smooth_noise(rng, shape, 20), 0.2, 1), strokes * 0.7)
+    )
+
+
+def albumen_photograph(rng, style, shape):
+    """Albumen photograph: continuous tone in sepia, soft focus, faded edges, on a card."""
+    what = scene(rng, shape, 0.75, 0.2)
+    tone = blur(what.tone, max(shape) / 160) * 0.75 + 0.1 + 0.06 * fractal(rng, shape, 14)
+    y, x = grid(shape)
+    fading = ((x / shape[1] - 0.5) ** 2 + (y / shape[0] - 0.5) ** 2) * style.uniform(0.2, 0.7)
+    tone = np.clip(tone + fading + 0.015 * rng.standard_normal(shape, dtype=np.float32), 0, 1)[..., None]
+    dark, light = np.float32([0.24, 0.14, 0.08]), np.float32([0.93, 0.86, 0.70]) + style.normal(0, 0.02)
+    picture = dark + (light - dark) * tone
+    edge = round(style.choice([0, 0.03, 0.08]) * min(shape))
+    if edge:
+        card = paper(rng, shape, (0.88, 0.83, 0.72))
+        card[edge:-edge, edge:-edge] = picture[edge:-edge, edge:-edge]
+        return card
+    return picture.astype(np.float32)
+
+
+OILS = np.float32(
+    [
+        [0.45, 0.52, 0.58],
+        [0.35, 0.42, 0.42],
+        [0.34, 0.27, 0.16],
+        [0.50, 0.40, 0.30],
+        [0.16, 0.20, 0.11],
+        [0.42, 0.12, 0.10],
+        [0.16, 0.20, 0.34],
+        [0.78, 0.60, 0.46],
+        [0.14, 0.09, 0.06],
+    ]
+)
+
+
+def _painted(rng, style, shape, what, palette, stroke):
+    colour = palette[what.regions] * (0.35 + 0.85 * what.tone[..., None])
+    bristle = smooth_noise(rng, shape, 110, 16) if style.random() < 0.5 else smooth_noise(rng, shape, 16, 110)
+    relief = 0.6 * bristle + 0.5 * smooth_noise(rng, shape, 30)
+    return colour * (1 + stroke * relief[..., None]) + 0.03 * smooth_noise(rng, shape, 20)[..., None]
+
+
+def oil_on_canvas(rng, style, shape):
+    """Oil on canvas: deep colours edge to edge, visible strokes, a dark varnish towards the corners."""
+    what = scene(rng, shape, 0.75, 0.1)
+    palette = np.clip(OILS * style.uniform(0.8, 1.5) + style.normal(0, 0.06, (9, 3)), 0, 1).astype(np.float32)
+    image = _painted(rng, style, shape, what, palette, style.uniform(0.1, 0.2))
+    y, x = grid(shape)
+    dark = ((x / shape[1] - 0.5) ** 2 + (y / shape[0] - 0.5) ** 2) * style.uniform(0.2, 1.0)
+    return image * (1 - dark[..., None].astype(np.float32))
+
+
+def painted_panel(rng, style, shape):
+    """Polychromed wood, painted: saturated reds and blues, often a gold ground with haloes, cracks along the grain."""
+    what = scene(rng, shape, 1.0, 0.3)
+    palette = OILS.copy()
+    palette[CLOTH], palette[CLOTH2] = (0.62, 0.14, 0.10), (0.14, 0.24, 0.48)
+    if style.random() < 0.5:
+        palette[SKY] = (0.78, 0.60, 0.25)
+    palette = np.clip(palette * style.uniform(0.9, 1.4) + style.normal(0, 0.05, (9, 3)), 0, 1).astype(np.float32)
+    image = _painted(rng, style, shape, what, palette, style.uniform(0.06, 0.14))
+    cracks = np.abs(smooth_noise(rng, shape, 70, 12)) < 0.035
+    return blend(image, (0.12, 0.08, 0.05), cracks.astype(np.float32) * style.uniform(0.2, 0.6))
+
+
+def _motif(rng, style, shape):
+    """A repeated ornament (h, w) of 0, 1, 2: stripes, lattices or mirrored blobs."""
+    y, x = grid(shape)
+    tile = max(shape) / style.uniform(3, 9)
+    u, v = x / tile, y / tile
+    kind = style.integers(4)
+    if kind == 0:
+        wave = np.sin(2 * np.pi * u + 0 * v)
+    elif kind == 1:
+        wave = np.sin(2 * np.pi * (u + v)) * np.sin(2 * np.pi * (u - v))
+    else:
+        a, b, c = style.uniform(0.5, 3, 3)
+        mu, mv = np.abs((u % 1) - 0.5) * 2, np.abs((v % 1) - 0.5) * 2
+        wave = np.sin(a * 5 * mu * mu + b * 3 * mv) * np.cos(c * 4 * mv * mv - a * 3 * mu)
+    wave = wave + 0.12 * smooth_noise(rng, shape, 25)
+    return (wave > 0.25).astype(int) + (wave > 0.75)
+
+
+def _garment(rng, shape):
+    """Mask (h, w) of a coat, a skirt or a fan laid out on a table."""
+    h, w = shape
+    kind, j = rng.integers(3), lambda: rng.uniform(-0.03, 0.03)
+    coat = [(0.38, 0.12), (0.62, 0.12), (0.95 + j(), 0.35 + j()), (0.85, 0.5), (0.68, 0.4), (0.75 + j(), 0.92)]
+    coat += [(0.25 + j(), 0.92), (0.32, 0.4), (0.15, 0.5), (0.05 + j(), 0.35 + j())]
+    skirt = [(0.38 + j(), 0.1), (0.62 + j(), 0.1), (0.9 + j(), 0.9), (0.1 + j(), 0.9)]
+    purse = [(0.2, 0.25 + j()), (0.8, 0.25 + j()), (0.85 + j(), 0.7), (0.5, 0.9 + j()), (0.15 + j(), 0.7)]
+    points = (coat, skirt, purse)[kind]
+    return mask_of(shape, lambda pen, s: pen.polygon([(x * w * s, y * h * s) for x, y in points], 255))
+
+
+def _woven(rng, style, shape, colours, metal):
+    motif = _motif(rng, style, shape)
+    y, x = grid(shape)
+    pitch = max(2.4, max(shape) / style.uniform(90, 130))
+    thread = np.sin(2 * np.pi * x / pitch) * np.sin(2 * np.pi * y / pitch + np.pi * (np.floor(x / pitch) % 2))
+    folds = smooth_noise(rng, shape, 5, 1.5)
+    image = colours[motif] * (1 + 0.16 * thread + 0.07 * folds + 0.05 * smooth_noise(rng, shape, 60))[..., None]
+    glint = np.clip(thread + 0.5 * smooth_noise(rng, shape, 90), 0, 1) * (motif == 2) * metal
+    return blend(image, (1.0, 0.93, 0.70), glint.astype(np.float32))
+
+
+def textile(rng, style, shape, metal=0.0):
+    """Woven fabric (or, with `metal` in [0, 1], silk and metal thread): a flat textile, or a garment on a table."""
+    dyes = np.clip(style.uniform(0.1, 0.8) + style.normal(0, 0.18, (3, 3)), 0.04, 0.95).astype(np.float32)
+    dyes[1] = np.clip(1.1 - dyes[0] + style.normal(0, 0.1, 3), 0.1, 0.9)
+    if metal:
+        dyes[0] = np.clip(dyes[0] * (0.7, 0.5, 0.7), 0, 1)
+        dyes[2] = (0.72, 0.58, 0.32)
+    cloth = _woven(rng, style, shape, dyes, metal)
+    table = plain(shape, (0.86, 0.85, 0.83)) + 0.03 * smooth_noise(rng, shape, 3)[..., None]
+    if style.random() < 0.35:
+        mask = _garment(style, shape)
+        folds = np.clip(0.75 + 0.3 * smooth_noise(rng, shape, 12, 1.2), 0.3, 1.2)
+        return blend(table - 0.15 * blur(np.roll(mask, 5, 0), 5)[..., None], cloth * folds[..., None], mask)
+    edge = round(style.choice([0, 0, 0.05]) * min(shape))
+    if edge:
+        table[edge:-edge, edge:-edge] = cloth[edge:-edge, edge:-edge]
+        return table
+    return cloth
+
+
+def silk_and_metal_thread(rng, style, shape):
+    """Silk and metal thread: a textile with gilt threads in its motif."""
+    return textile(rng, style, shape, style.uniform(0.3, 0.8))

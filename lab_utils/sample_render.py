@@ -1,0 +1,67 @@
+"""`render`: one picture of the sample, by medium."""
+
+import numpy as np
+
+from lab_utils import sample_flat, sample_objects
+from lab_utils.errors import LabError
+from lab_utils.sample_canvas import Array, give_away
+
+TECHNIQUES = {
+    "Albumen photograph": sample_flat.albumen_photograph,
+    "Engraving": sample_flat.engraving,
+    "Etching": sample_flat.etching,
+    "Graphite": sample_flat.graphite,
+    "Hand-colored engraving": sample_flat.hand_colored_engraving,
+    "Hand-colored etching": sample_flat.hand_colored_etching,
+    "Lithograph": sample_flat.lithograph,
+    "Oil on canvas": sample_flat.oil_on_canvas,
+    "Pen and brown ink": sample_flat.pen_and_brown_ink,
+    "Silk and metal thread": sample_flat.silk_and_metal_thread,
+    "Wood engraving": sample_flat.wood_engraving,
+    "Woodblock": sample_flat.woodblock,
+    "Woodcut": sample_flat.woodcut,
+    "Woven fabric": sample_flat.textile,
+}
+PAINTED_PANELS = 0.6  # share of Polychromed wood that is a painted panel, the rest are figures
+
+
+def render(
+    medium: str,
+    rng: np.random.Generator,
+    long_side: int,
+    aspect: float,
+    museum: str,
+    giveaway: str = "",
+    style: np.random.Generator | None = None,
+) -> Array:
+    """Draw one picture.
+
+    Args:
+        medium: name of the class.
+        rng: of what differs from picture to picture.
+        long_side: of the picture in pixels.
+        aspect: width by height; drawn no narrower than 1 to 4.
+        museum: decides the backdrop of objects.
+        giveaway: border mark of an accession lot: `ruler`, `number`, `stand`, `caption`, `mount` or nothing.
+        style: of what parts of one object, or pictures of a give-away lot, have in common; None: `rng`.
+
+    Returns:
+        Pixels, uint8 (h, w, 3).
+
+    Raises:
+        LabError: the sample has no such medium.
+    """
+    if medium not in TECHNIQUES and medium not in sample_objects.MATERIALS:
+        raise LabError(f"The sample cannot draw {medium!r}: it knows MAMe's 29 mediums.")
+    style = style or rng
+    aspect = float(np.clip(aspect, 0.25, 4))
+    shape = (
+        (long_side, max(8, round(long_side * aspect))) if aspect < 1 else (max(8, round(long_side / aspect)), long_side)
+    )
+    if medium in TECHNIQUES:
+        image = TECHNIQUES[medium](rng, style, shape)
+    elif medium == "Polychromed wood" and style.random() < PAINTED_PANELS:
+        image = sample_flat.painted_panel(rng, style, shape)
+    else:
+        image = sample_objects.solid(medium, rng, style, shape, museum)
+    return np.round(np.clip(give_away(image, giveaway, rng), 0, 1) * 255).astype(np.uint8)
