@@ -1,8 +1,8 @@
 """The embedded sample: a structural twin of MAMe that a seed makes, without network or photographs.
 
 The table is drawn from facts about MAMe's metadata (`sample_facts.csv`: images by medium, museum and split, quantiles
-of sizes; `sample_lots.csv`: the accession lots that dominate a medium); the pictures come from `sample_render`. Nothing of
-a real image is in it, and its figures say nothing about MAMe.
+of sizes; `sample_lots.csv`: the accession lots that dominate a medium); the pictures come from `sample_render`. Nothing
+of a real image is in it, and its figures say nothing about MAMe.
 """
 
 import io

@@ -23,7 +23,7 @@ from lab_utils.sample_canvas import (
 CREAM, TAN, GREY_PAPER, BUFF = (0.91, 0.88, 0.80), (0.84, 0.75, 0.60), (0.86, 0.84, 0.80), (0.93, 0.91, 0.86)
 INK, BROWN = (0.10, 0.09, 0.09), (0.33, 0.20, 0.10)
 SKY, HILL, GROUND, HOUSE, TREE, CLOTH, CLOTH2, SKIN, HAIR = range(9)
-LIGHTNESS = np.float32([0.95, 0.72, 0.60, 0.68, 0.32, 0.42, 0.62, 0.86, 0.22])
+LIGHTNESS = np.float32([0.88, 0.66, 0.56, 0.70, 0.30, 0.38, 0.60, 0.86, 0.16])
 
 
 @dataclass
@@ -49,9 +49,11 @@ def scene(rng: np.random.Generator, shape: tuple[int, int], figures: float = 0.6
     bare, people = rng.random() < empty, rng.random() < figures
     if not bare or not people:
         _landscape(pen, w, h, rng)
-    if people:
-        count = int(rng.choice([1, 1, 2, 3, 5]))
-        size = min(h * rng.uniform(0.55, 0.9), w / count * 1.5)
+    if people and rng.random() < 0.35:
+        _portrait(pen, w, h, rng)
+    elif people:
+        count = int(rng.choice([1, 1, 2, 2, 3, 5])) if not bare else 1 + (w > h)
+        size = min(h * rng.uniform(0.65, 0.95), w / count * 1.9)
         for place in range(count):
             x = w * (place + 0.5) / count + rng.normal(0, 0.04) * w
             _person(pen, x, h * rng.uniform(0.9, 0.99), size * rng.uniform(0.8, 1.05), rng)
@@ -99,6 +101,41 @@ def _person(pen: ImageDraw.ImageDraw, x: float, base: float, size: float, rng: n
     pen.polygon([(x + lean - wide * 0.6, neck), (x + lean + wide * 0.6, neck), (x + lean, waist + head)], second)
     pen.ellipse((x + lean - head * 1.15, neck - 2.4 * head, x + lean + head * 1.15, neck - 0.2 * head), HAIR)
     pen.ellipse((x + lean - head * 0.8, neck - 1.9 * head, x + lean + head * 0.8, neck + 0.2 * head), SKIN)
+    _face(pen, x + lean + rng.normal(0, 0.15) * head, neck - 0.9 * head, head)
+
+
+def _portrait(pen: ImageDraw.ImageDraw, w: int, h: int, rng: np.random.Generator) -> None:
+    x, r = w * rng.uniform(0.42, 0.58), min(w, h) * rng.uniform(0.13, 0.2)
+    y, look = h * rng.uniform(0.32, 0.42), rng.normal(0, 0.25) * r
+    hair = r * rng.uniform(1.1, 1.5)
+    pen.ellipse((x - hair, y - hair * 1.25, x + hair, y + hair * rng.uniform(0.7, 1.6)), HAIR)
+    pen.polygon(
+        [
+            (x - 0.8 * r, y + r),
+            (x + 0.8 * r, y + r),
+            (x + 2.4 * r, y + 2.4 * r),
+            (x + 2.8 * r, h),
+            (x - 2.8 * r, h),
+            (x - 2.4 * r, y + 2.4 * r),
+        ],
+        CLOTH,
+    )
+    pen.polygon([(x - 0.8 * r, y + 1.2 * r), (x + 0.8 * r, y + 1.2 * r), (x, y + 3.2 * r)], CLOTH2)
+    pen.rectangle((x - 0.4 * r, y + 0.6 * r, x + 0.4 * r, y + 1.6 * r), SKIN)
+    pen.ellipse((x - 0.85 * r, y - 1.05 * r, x + 0.85 * r, y + 1.2 * r), SKIN)
+    _face(pen, x + look, y, r)
+
+
+def _face(pen: ImageDraw.ImageDraw, x: float, y: float, r: float) -> None:
+    for side in (-0.35, 0.35):
+        pen.ellipse((x + (side - 0.14) * r, y - 0.12 * r, x + (side + 0.14) * r, y + 0.04 * r), HAIR)
+        pen.line(
+            (x + (side - 0.2) * r, y - 0.32 * r, x + (side + 0.2) * r, y - 0.34 * r), HAIR, max(1, round(0.07 * r))
+        )
+    pen.line(
+        [(x, y - 0.05 * r), (x + 0.12 * r, y + 0.4 * r), (x - 0.06 * r, y + 0.42 * r)], CLOTH, max(1, round(0.06 * r))
+    )
+    pen.line((x - 0.25 * r, y + 0.7 * r, x + 0.25 * r, y + 0.7 * r), CLOTH, max(1, round(0.1 * r)))
 
 
 def _tone(rng: np.random.Generator, regions: Array) -> Array:
@@ -106,7 +143,8 @@ def _tone(rng: np.random.Generator, regions: Array) -> Array:
     size = max(regions.shape)
     soft = blur(flat, size * 0.03)
     light = np.roll(soft, (size // 40, size // 40), (0, 1)) - soft
-    return np.clip(flat + 1.6 * light + 0.07 * fractal(rng, regions.shape, 8), 0, 1)
+    folds = 0.16 * smooth_noise(rng, regions.shape, 26, 3) * np.isin(regions, (CLOTH, CLOTH2, TREE))
+    return np.clip(flat + 1.8 * light + folds + 0.05 * fractal(rng, regions.shape, 7, 3), 0, 1)
 
 
 def _framed(rng: np.random.Generator, shape: tuple[int, int], ink: Array, margin: float, words: bool) -> Array:
@@ -129,8 +167,8 @@ def _line_spacing(shape: tuple[int, int], lines: float) -> float:
 def engraved(rng: np.random.Generator, what: Scene, spacing: float, regular: float = 1.0) -> Array:
     """Engraver's ink (h, w): parallel swelling lines turning from region to region, cross-hatched in the darks."""
     turn = rng.uniform(0, np.pi, 9)[what.regions]
-    bend = 0.25 * smooth_noise(rng, what.tone.shape, 2)
-    ink = hatch(rng, what.tone * 0.9 + 0.12, turn + bend, spacing, 0.15 / regular, 0.75)
+    bend = 0.08 * smooth_noise(rng, what.tone.shape, 2)
+    ink = hatch(rng, what.tone * 0.85 + 0.1, turn + bend, spacing, 0.15 / regular, 0.85)
     cross = hatch(rng, what.tone * 1.5 + 0.2, turn + bend + 1.1, spacing, 0.15 / regular, 0.9)
     return np.maximum(np.maximum(ink, cross), outline(what.regions, 1) * 0.9)
 
@@ -138,9 +176,9 @@ def engraved(rng: np.random.Generator, what: Scene, spacing: float, regular: flo
 def etched(rng: np.random.Generator, what: Scene, spacing: float) -> Array:
     """Etcher's ink (h, w): freer, broken, wavering lines in several directions, with sketched outlines."""
     shape = what.tone.shape
-    turn = rng.uniform(0, np.pi, 9)[what.regions] + 0.6 * smooth_noise(rng, shape, 3)
+    turn = rng.uniform(0, np.pi, 9)[what.regions] + 0.12 * smooth_noise(rng, shape, 3)
     broken = np.clip(0.75 + 0.6 * smooth_noise(rng, shape, 40), 0, 1)
-    ink = hatch(rng, what.tone + 0.05, turn, spacing, 0.8, 0.62) * broken
+    ink = hatch(rng, what.tone * 0.9 + 0.07, turn, spacing, 0.6, 0.75) * broken
     cross = hatch(rng, what.tone * 1.4 + 0.2, turn + rng.uniform(0.5, 1.3), spacing * 1.1, 0.9, 0.8) * broken
     shifted = np.roll(what.regions, rng.integers(-2, 3, 2), (0, 1))
     sketch = np.maximum(outline(what.regions, 1), 0.6 * outline(shifted, 1)) * broken
@@ -261,8 +299,8 @@ def hand_colored_etching(rng, style, shape):
 def lithograph(rng, style, shape):
     """Lithograph: crayon grain over soft tones; now and then in bright colours (a printed card)."""
     what = scene(rng, shape, 0.7, 0.3)
-    grain = rng.random(shape, dtype=np.float32) * 0.6 + 0.2 + 0.1 * smooth_noise(rng, shape, 100)
-    ink = np.clip((grain - what.tone) * 3 + 0.1, 0, 1) * 0.85
+    grain = rng.random(shape, dtype=np.float32) * 0.5 + 0.22 + 0.12 * smooth_noise(rng, shape, 100)
+    ink = np.clip((grain - what.tone) * 3 + 0.25, 0, 1) * 0.85
     if style.random() < 0.3:
         colours = np.clip(WASHES * 0.9 + style.normal(0, 0.15, (9, 3)), 0, 1).astype(np.float32)
         return blend(colours[what.regions], INK, ink * 0.35)
@@ -276,8 +314,8 @@ def graphite(rng, style, shape):
     what = scene(rng, shape, 0.7, 0.6)
     strokes = hatch(rng, what.tone + 0.1, style.uniform(0.6, 0.9), _line_spacing(shape, 80), 0.5, 0.9)
     soft = blur(strokes, 0.8) * np.clip(0.6 + 0.5 * smooth_noise(rng, shape, 60), 0.1, 1)
-    ink = np.maximum(soft * 0.45, blur(outline(what.regions, 1.2), 0.8) * 0.55)
-    return blend(paper(rng, shape, BUFF, 0.02), (0.35, 0.35, 0.37), _framed(rng, shape, ink, 0.05, False))
+    ink = np.maximum(soft * 0.55, blur(outline(what.regions, 1.5), 0.8) * 0.8)
+    return blend(paper(rng, shape, BUFF, 0.02), (0.30, 0.30, 0.33), _framed(rng, shape, ink, 0.05, False))
 
 
 def pen_and_brown_ink(rng, style, shape):
@@ -295,7 +333,7 @@ def pen_and_brown_ink(rng, style, shape):
 def albumen_photograph(rng, style, shape):
     """Albumen photograph: continuous tone in sepia, soft focus, faded edges, on a card."""
     what = scene(rng, shape, 0.75, 0.2)
-    tone = blur(what.tone, max(shape) / 160) * 0.75 + 0.1 + 0.06 * fractal(rng, shape, 14)
+    tone = blur(what.tone, max(shape) / 200) * 0.8 + 0.06 + 0.04 * fractal(rng, shape, 14)
     y, x = grid(shape)
     fading = ((x / shape[1] - 0.5) ** 2 + (y / shape[0] - 0.5) ** 2) * style.uniform(0.2, 0.7)
     tone = np.clip(tone + fading + 0.015 * rng.standard_normal(shape, dtype=np.float32), 0, 1)[..., None]

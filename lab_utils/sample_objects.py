@@ -35,18 +35,18 @@ class Material:
     grain: float = 0.1
     texture: str = "grain"
     clear: float = 0.0
-    relief: float = 0.03
+    relief: float = 0.012
 
 
 MATERIALS = {
     "Bronze": Material(
-        ((0.26, 0.20, 0.13), (0.24, 0.30, 0.24), (0.32, 0.22, 0.14)), 0.04, 0.45, 12, 0.3, 0.18, "patina", relief=0.05
+        ((0.26, 0.20, 0.13), (0.24, 0.30, 0.24), (0.32, 0.22, 0.14)), 0.04, 0.45, 12, 0.3, 0.18, "patina", relief=0.014
     ),
     "Ceramic": Material(
         ((0.62, 0.40, 0.26), (0.74, 0.68, 0.56), (0.30, 0.24, 0.20), (0.42, 0.46, 0.38)), 0.06, 0.25, 14, grain=0.12
     ),
     "Clay": Material(
-        ((0.55, 0.50, 0.44), (0.62, 0.50, 0.38), (0.45, 0.44, 0.43)), 0.04, 0.02, 4, grain=0.2, relief=0.07
+        ((0.55, 0.50, 0.44), (0.62, 0.50, 0.38), (0.45, 0.44, 0.43)), 0.04, 0.02, 4, grain=0.2, relief=0.03
     ),
     "Faience": Material(
         ((0.20, 0.56, 0.60), (0.36, 0.62, 0.52), (0.16, 0.36, 0.62)), 0.05, 0.35, 18, grain=0.14, texture="crackle"
@@ -61,13 +61,13 @@ MATERIALS = {
         "smooth",
         0.55,
     ),
-    "Gold": Material(((0.86, 0.63, 0.22), (0.90, 0.70, 0.32)), 0.03, 0.7, 16, 0.55, 0.05, "smooth", relief=0.06),
-    "Iron": Material(((0.20, 0.19, 0.19), (0.26, 0.21, 0.18)), 0.03, 0.2, 8, 0.15, 0.25, "patina", relief=0.05),
+    "Gold": Material(((0.86, 0.63, 0.22), (0.90, 0.70, 0.32)), 0.03, 0.7, 16, 0.55, 0.05, "smooth", relief=0.02),
+    "Iron": Material(((0.20, 0.19, 0.19), (0.26, 0.21, 0.18)), 0.03, 0.2, 8, 0.15, 0.25, "patina", relief=0.014),
     "Ivory": Material(
-        ((0.88, 0.80, 0.64), (0.80, 0.64, 0.42)), 0.03, 0.35, 16, grain=0.07, texture="wood", relief=0.08
+        ((0.88, 0.80, 0.64), (0.80, 0.64, 0.42)), 0.03, 0.35, 16, grain=0.07, texture="wood", relief=0.03
     ),
     "Limestone": Material(
-        ((0.74, 0.66, 0.52), (0.66, 0.60, 0.50), (0.76, 0.72, 0.64)), 0.04, 0.03, 4, grain=0.17, relief=0.06
+        ((0.76, 0.68, 0.52), (0.66, 0.60, 0.48), (0.78, 0.74, 0.66)), 0.04, 0.03, 4, grain=0.17, relief=0.02
     ),
     "Marble": Material(
         ((0.84, 0.82, 0.78), (0.78, 0.73, 0.65), (0.74, 0.73, 0.72)),
@@ -76,16 +76,16 @@ MATERIALS = {
         8,
         grain=0.12,
         texture="veins",
-        relief=0.06,
+        relief=0.02,
     ),
     "Porcelain": Material(((0.93, 0.93, 0.92), (0.90, 0.92, 0.94)), 0.02, 0.8, 30, grain=0.0, texture="paint"),
-    "Silver": Material(((0.72, 0.72, 0.71), (0.66, 0.65, 0.62)), 0.03, 0.8, 22, 0.7, 0.04, "smooth", relief=0.05),
+    "Silver": Material(((0.72, 0.72, 0.71), (0.66, 0.65, 0.62)), 0.03, 0.8, 22, 0.7, 0.04, "smooth", relief=0.014),
     "Steel": Material(((0.50, 0.51, 0.53), (0.40, 0.41, 0.43)), 0.03, 0.6, 16, 0.5, 0.10, "patina"),
     "Wood": Material(
         ((0.42, 0.27, 0.15), (0.30, 0.19, 0.11), (0.55, 0.40, 0.24)), 0.05, 0.12, 8, grain=0.28, texture="wood"
     ),
     "Polychromed wood": Material(
-        ((0.56, 0.34, 0.20), (0.62, 0.46, 0.30)), 0.05, 0.12, 8, grain=0.2, texture="polychrome", relief=0.06
+        ((0.56, 0.34, 0.20), (0.62, 0.46, 0.30)), 0.05, 0.12, 8, grain=0.2, texture="polychrome", relief=0.02
     ),
 }
 SHAPES = {
@@ -367,8 +367,8 @@ def _height(mask: Array, kind: str, relief: float, rng) -> Array:
         rows = np.sin(2 * np.pi * y / (max(mask.shape) / 16))
         signs = (smooth_noise(rng, mask.shape, 60, 30) > 0.3) * np.clip(rows, 0, 1)
         rounded = rounded - 0.06 * deep * signs.astype(np.float32)
-    detail = fractal(rng, mask.shape, 9, 3) * relief * deep
-    return blur(rounded, max(mask.shape) / 150) + detail * np.clip(inside / deep * 3, 0, 1)
+    detail = fractal(rng, mask.shape, 8, 3) * relief * deep
+    return blur(rounded, max(mask.shape) / 70) + detail * np.clip(inside / deep * 3, 0, 1)
 
 
 def _lit(material: Material, kind: str, mask: Array, rng, style, background: Array) -> Array:
@@ -376,7 +376,8 @@ def _lit(material: Material, kind: str, mask: Array, rng, style, background: Arr
     dy, dx = np.gradient(height)
     normal = np.stack([-dx, -dy, np.ones_like(dx)], -1)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    colour = np.float32(material.colours[style.integers(len(material.colours))]) + style.normal(0, material.spread, 3)
+    colour = np.float32(material.colours[style.integers(len(material.colours))]) * style.normal(1, 2 * material.spread)
+    colour = colour + style.normal(0, material.spread / 3, 3)
     albedo = np.clip(_textured(material, colour, mask, rng, style), 0, 1)
     facing = normal @ LIGHT
     diffuse = 0.32 + 0.8 * np.clip(facing, 0, 1)
