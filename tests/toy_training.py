@@ -1,0 +1,23 @@
+"""A toy problem for the tests of training: three noisy classes, and a network with all that has state."""
+
+import numpy as np
+
+from lab_utils.training import Examples, Plan, Trainer, building
+
+PLAN = Plan(learning_rate=0.01, batch=8, epochs=3, seed=1)
+
+
+def examples(n: int, seed: int) -> Examples:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    return Examples((rng.normal(size=(n, 6)) + labels[:, None]).astype("float32"), labels)
+
+
+def trainer(dropout: float = 0.5, l2: float = 0.0) -> Trainer:
+    import keras
+
+    with building("float32"):
+        penalty = keras.regularizers.L2(l2) if l2 else None
+        layers = [keras.layers.Dense(8, activation="relu", kernel_regularizer=penalty)]
+        layers += [keras.layers.BatchNormalization(), keras.layers.Dropout(dropout), keras.layers.Dense(3)]
+        return Trainer(keras.Sequential([keras.Input((6,)), *layers]))
