@@ -1,0 +1,195 @@
+"""Class-activation maps and their numbers against hand-computed toy networks."""
+
+import numpy as np
+import pytest
+
+from lab_utils import explain
+from lab_utils.errors import LabError
+
+SIZE, CLASSES = 8, 3
+
+
+@pytest.fixture(scope="module")
+def keras():
+    return pytest.importorskip("keras")
+
+
+def trunk(keras, seed: int = 0):
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="early")(image)
+    x = keras.layers.Conv2D(5, 3, padding="same", name="late")(x)
+    x = keras.layers.BatchNormalization(name="normal")(x)
+    return keras.Model(image, keras.layers.ReLU(name="last")(x), name="trunk")
+
+
+def with_head(keras, kind: str):
+    """The same toy network in four forms; weights differ in nothing but the head."""
+    base, layers = trunk(keras), keras.layers
+    last = layers.Dense(CLASSES, activation=None if kind == "logits" else "softmax", name="scores")
+    if kind == "nested":
+        return keras.Sequential([keras.Input((SIZE, SIZE, 3)), base, layers.GlobalAveragePooling2D(), last])
+    x = layers.MaxPooling2D()(base.output)
+    x = layers.Flatten()(x) if kind == "flatten" else layers.GlobalAveragePooling2D()(base.output)
+    if kind == "softmax layer":
+        return keras.Model(base.input, layers.Softmax()(layers.Dense(CLASSES, name="scores")(x)))
+    return keras.Model(base.input, last(x))
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(6, SIZE, SIZE, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["logits", "flat", "softmax layer", "nested"])
+def test_map_equals_channel_weights_of_a_pooling_head_computed_by_hand(keras, images: np.ndarray, kind: str) -> None:
+    model = with_head(keras, kind)
+    scores = model.get_layer("scores")
+    base = model.layers[0] if kind == "nested" else keras.Model(model.input, model.get_layer("last").output)
+    activations = base.predict(images, verbose=0)
+    kernel = scores.get_weights()[0]
+    targets = np.array([0, 1, 2, 0, 1, 2])
+    by_hand = (activations * kernel[:, targets].T[:, None, None, :]).sum(-1) / SIZE**2
+    found = explain.evidence(model, images, targets)
+    np.testing.assert_allclose(found, by_hand, atol=1e-5)
+
+
+def test_both_methods_agree_on_a_pooling_head_and_differ_on_a_flattened_one(keras, images: np.ndarray) -> None:
+    pooled, flattened = with_head(keras, "flat"), with_head(keras, "flatten")
+    for model, same in ((pooled, True), (flattened, False)):
+        maps = [explain.evidence(model, images, method=method) for method in explain.METHODS]
+        assert np.allclose(*maps, atol=1e-5) is same
+
+
+def test_maps_are_scaled_and_as_large_as_the_image(keras, images: np.ndarray) -> None:
+    maps = explain.grad_cam(with_head(keras, "flatten"), images, batch=4)
+    assert maps.shape == (6, SIZE, SIZE) and maps.dtype == np.float32
+    assert maps.min() >= 0 and set(np.unique(maps.max(axis=(1, 2)).round(5))) <= {0.0, 1.0}
+
+
+def test_default_target_is_the_predicted_class(keras, images: np.ndarray) -> None:
+    model = with_head(keras, "flat")
+    predicted = model.predict(images, verbose=0).argmax(1)
+    np.testing.assert_allclose(explain.evidence(model, images), explain.evidence(model, images, predicted), atol=1e-6)
+
+
+def test_layer_is_the_last_one_of_the_last_convolutions_size(keras) -> None:
+    assert explain.probe(with_head(keras, "flatten")).layer == "last"
+    assert explain.probe(with_head(keras, "nested")).layer == "last"
+    assert explain.probe(with_head(keras, "flat"), layer="early").layer == "early"
+    with pytest.raises(LabError, match="no layer 'nonsense'"):
+        explain.probe(with_head(keras, "flat"), layer="nonsense")
+    dense = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    with pytest.raises(LabError, match="no convolution"):
+        explain.probe(dense)
+
+
+def test_wrong_method_and_wrong_number_of_targets_are_told(keras, images: np.ndarray) -> None:
+    with pytest.raises(LabError, match="gradcam, hirescam"):
+        explain.grad_cam(with_head(keras, "flat"), images, method="guess")
+    with pytest.raises(LabError, match="2 targets for 6 images"):
+        explain.grad_cam(with_head(keras, "flat"), images, targets=[0, 1])
+
+
+def test_opening_a_network_leaves_it_as_it_was(keras, images: np.ndarray) -> None:
+    model = with_head(keras, "nested")
+    before = model.predict(images, verbose=0)
+    explain.grad_cam(model, images)
+    np.testing.assert_array_equal(model.predict(images, verbose=0), before)
+
+
+def test_border_share_of_maps_whose_answer_is_known() -> None:
+    even, inner, edge = np.ones((10, 10)), np.zeros((10, 10)), np.zeros((10, 10))
+    inner[4, 4] = edge[0, 5] = 1
+    shares = explain.border_share(np.stack([even, inner, edge, np.zeros((10, 10))]))
+    np.testing.assert_allclose(shares, [0.36, 0, 1, np.nan])
+    assert explain.border_area((10, 10)) == pytest.approx(0.36)
+
+
+def test_images_are_chosen_by_rule() -> None:
+    truth = np.array([0, 0, 1, 1, 2])
+    probabilities = np.eye(3)[[0, 0, 1, 0, 0]] * np.array([0.5, 0.6, 0.7, 0.8, 0.9])[:, None]
+    assert explain.first_right(truth, probabilities, 3).tolist() == [0, 2, 1]
+    assert explain.most_confidently_wrong(truth, probabilities, 2).tolist() == [4, 3]
+    assert explain.pair_members(truth, probabilities.argmax(1), 1, 0, 3).tolist() == [3, 2, 0, 1]
+
+
+# ---- focus -----------------------------------------------------------------------------------------------------------
+def test_plan_puts_two_of_the_target_in_every_mosaic_and_names_small_classes() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2, 3, 3])
+    plan = explain.plan_mosaics(labels, 30, seed=1)
+    assert plan.left_out == [2]
+    assert ((labels[plan.members] == plan.targets[:, None]) == plan.wanted).all()
+    assert (plan.wanted.sum(1) == 2).all() and len({tuple(row) for row in plan.wanted}) > 3
+    assert all(len(set(row)) == 4 for row in plan.members)
+    assert np.bincount(plan.targets)[[0, 1, 3]].tolist() == [10, 10, 10]
+    np.testing.assert_array_equal(plan.members, explain.plan_mosaics(labels, 30, seed=1).members)
+    with pytest.raises(LabError, match="two images"):
+        explain.plan_mosaics(np.array([0, 1, 2]), 5)
+
+
+def test_mosaic_has_its_images_in_the_right_quadrants() -> None:
+    images = np.stack([np.full((4, 4, 3), value, np.uint8) for value in (10, 20, 30, 40)])
+    whole = explain.assemble(images, np.array([[3, 2, 1, 0]]), 8)[0, ..., 0]
+    assert [whole[0, 0], whole[0, 7], whole[7, 0], whole[7, 7]] == [40, 30, 20, 10]
+    assert explain.assemble(images, np.array([[3, 2, 1, 0]]), 4).shape == (1, 4, 4, 3)
+
+
+def test_focus_is_the_share_in_the_wanted_quadrants() -> None:
+    maps = np.zeros((3, 4, 4))
+    maps[0] = 1
+    maps[1, 0, 0], maps[1, 3, 3] = 3, 1
+    wanted = np.array([[True, True, False, False], [True, False, True, False], [True, True, False, False]])
+    np.testing.assert_allclose(explain.focus_score(maps, wanted), [0.5, 0.75, np.nan])
+
+
+def test_focus_finds_a_network_that_sees_and_one_that_is_blind(keras) -> None:
+    """Class k is a bright channel k; a network that passes channels on focuses perfectly, one that mixes them not."""
+    labels = np.repeat(np.arange(3), 4)
+    images = np.zeros((12, SIZE, SIZE, 3), np.uint8)
+    for position, label in enumerate(labels):
+        images[position, ..., label] = 200
+    scores = {}
+    for kind, kernel in (("sees", np.eye(3)), ("blind", np.ones((3, 3)))):
+        image = keras.Input((SIZE, SIZE, 3))
+        convolved = keras.layers.Conv2D(3, 1, use_bias=False, name=f"conv_{kind}")(image)
+        pooled = keras.layers.GlobalAveragePooling2D()(convolved)
+        model = keras.Model(image, keras.layers.Dense(3, use_bias=False)(pooled))
+        model.set_weights([kernel[None, None].astype(np.float32), np.eye(3, dtype=np.float32)])
+        found = explain.focus(model, images, explain.plan_mosaics(labels, 24), lambda x: x / 255)
+        assert (found.side, found.shrunk) == (2 * SIZE, False)
+        scores[kind] = found.scores.mean()
+    assert scores["sees"] == pytest.approx(1.0) and scores["blind"] == pytest.approx(0.5)
+
+
+def test_mosaics_are_shrunk_where_the_head_fixes_the_size(keras, images: np.ndarray) -> None:
+    plan = explain.plan_mosaics(np.array([0, 0, 0, 1, 1, 1]), 5)
+    found = explain.focus(with_head(keras, "flatten"), images, plan, lambda x: x)
+    assert (found.side, found.shrunk, len(found.scores)) == (SIZE, True, 5)
+    assert not explain.focus(with_head(keras, "nested"), images, plan, lambda x: x).shrunk
+
+
+def test_odd_maps_are_split_evenly() -> None:
+    even = explain._even(np.ones((1, 3, 3)))
+    assert explain.focus_score(even, np.array([[True, False, False, True]]))[0] == pytest.approx(0.5)
+
+
+# ---- randomisation ---------------------------------------------------------------------------------------------------
+def test_rank_correlation_equals_scipys() -> None:
+    from scipy.stats import spearmanr
+
+    rng = np.random.default_rng(0)
+    first, second = rng.uniform(size=(2, 4, 5, 5))
+    wanted = [spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(first, second, strict=True)]
+    np.testing.assert_allclose(explain.rank_correlation(first, second), wanted)
+    assert np.isnan(explain.rank_correlation(first[:1], np.zeros((1, 5, 5)))[0])
+
+
+def test_scrambling_lowers_the_correlation_and_the_weights_come_back(keras, images: np.ndarray) -> None:
+    model = with_head(keras, "softmax layer")
+    before = [values.copy() for values in model.get_weights()]
+    found = explain.randomisation_check(model, images, np.zeros(6, int), stages=3)
+    assert next(iter(found)).startswith("1 of 3") and list(found)[-1].startswith("3 of 3")
+    assert np.nanmean(list(found.values())[-1]) < 0.9
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
