@@ -120,14 +120,18 @@ def lot_seen(rows: pd.DataFrame) -> np.ndarray:
 
 # ---- sources: settings -> rows, classes, folder that `file` is relative to, notes ----------------------------------
 def _from_mame(data: Data, progress: Progress) -> tuple[pd.DataFrame, list[str], Path, list[str]]:
-    from lab_utils import download
-
-    home = data.path or download.mame(full_size=data.full_size, progress=progress)
+    home = data.path or _downloaded(data, progress)
     if not home.is_dir():
         raise LabError(f"There is no folder {home}: give the folder with the MAMe files.")
     rows, classes = mame.read(home, data.toy)
     mame.check_counts(rows, data.toy)
     return rows, classes, mame.image_folder(home, data.full_size), []
+
+
+def _downloaded(data: Data, progress: Progress) -> Path:
+    from lab_utils import download
+
+    return download.mame(full_size=data.full_size, progress=progress)
 
 
 def _from_folder(data: Data, progress: Progress) -> tuple[pd.DataFrame, list[str], Path, list[str]]:

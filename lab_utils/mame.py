@@ -128,12 +128,12 @@ def check_counts(rows: pd.DataFrame, toy: bool = False) -> None:
     counts = pd.crosstab(rows["medium"], rows["subset"])
     for subset in SUBSETS:
         wanted = expected[f"toy_{subset}" if toy else subset]
-        found = counts.reindex(wanted.index)[subset]
+        found = counts.reindex(index=wanted.index, columns=SUBSETS, fill_value=0)[subset]
         wrong = wanted.index[found != wanted]
         if len(wrong) or len(counts) != len(expected):
             medium = (list(wrong) or sorted(set(counts.index) - set(expected.index)))[0]
             raise LabError(
-                f"The table has {found.get(medium, 0):.0f} {subset} images of {medium!r} where the published data set "
+                f"The table has {found.get(medium, 0)} {subset} images of {medium!r} where the published data set "
                 f"has {wanted.get(medium, 0)}: take the unchanged {TOY if toy else DATASET}."
             )
 
