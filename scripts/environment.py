@@ -1,0 +1,121 @@
+"""Make `.venv` from the lock file, once. `setup.sh` runs this with Python 3.11 to 3.13; standard library only.
+
+The environment is built where it will stay (a venv can't be moved) and its stamp is written last: without a stamp that
+fits, the next set-up starts from an empty `.venv`, with the packages that pip or uv have kept in their caches.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WHEELS_ONLY = ("--only-binary", ":all:", "--no-binary", "connection-pool")  # this one comes as a source package
+
+
+def locks(root: Path, gpu: bool) -> list[Path]:
+    """Lock files to install, in order."""
+    return [root / "requirements.txt"] + ([root / "requirements-gpu.txt"] if gpu else [])
+
+
+def stamp(root: Path, gpu: bool) -> str:
+    """What the environment was made from: its place and the content of the lock files."""
+    digest = hashlib.sha256(str(root).encode())
+    for lock in locks(root, gpu):
+        digest.update(lock.read_bytes())
+    return f"{'gpu' if gpu else 'cpu'} {digest.hexdigest()}"
+
+
+def wants_gpu(root: Path) -> bool:
+    """Whether CUDA's packages are wanted: LAB_GPU=1 or 0, else as the environment was made."""
+    made = root / ".venv" / "lab-stamp"
+    before = made.is_file() and made.read_text().startswith("gpu")
+    return {"1": True, "0": False}.get(os.environ.get("LAB_GPU", ""), before)
+
+
+def is_made(root: Path, wanted: str) -> bool:
+    """Whether `.venv` was made, wholly, from these lock files."""
+    made = root / ".venv" / "lab-stamp"
+    return made.is_file() and made.read_text() == wanted
+
+
+@contextlib.contextmanager
+def one_at_a_time(root: Path) -> Iterator[None]:
+    """Wait until no other set-up is at work in this folder; a killed one holds nothing."""
+    with (root / ".venv.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another set-up is at work in this folder: waiting for it.", file=sys.stderr, flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def build(root: Path, gpu: bool) -> None:
+    """Make an empty `.venv`, install the lock files into it, make `lab_utils` importable, stamp it."""
+    folder, uv = root / ".venv", shutil.which("uv")
+    if not uv and not importlib.util.find_spec("ensurepip"):
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        raise SystemExit(
+            f"Python {version} has no venv module here: install it (apt-get install python{version}-venv)."
+        )
+    print("Set-up: installing the packages into .venv (once; one to three minutes).", file=sys.stderr, flush=True)
+    venv.EnvBuilder(clear=True, symlinks=True, with_pip=not uv).create(folder)
+    python = folder / "bin" / "python"
+    installer = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install", "--no-input"]
+    for lock in locks(root, gpu):
+        command = [*installer, "--quiet", "--require-hashes", *WHEELS_ONLY, "-r", lock]
+        if subprocess.run(command).returncode:
+            raise SystemExit(f"Set-up stopped while installing {lock.name} (see above): run the same command again.")
+    packages = next(folder.glob("lib/python*/site-packages"))
+    (packages / "lab_utils.pth").write_text(f"{root}\n")
+    unfinished = folder / "lab-stamp.new"
+    unfinished.write_text(stamp(root, gpu))
+    unfinished.replace(folder / "lab-stamp")
+
+
+def set_up(root: Path) -> None:
+    """Make `.venv` where it is missing, unfinished or made from another lock."""
+    gpu = wants_gpu(root)
+    if is_made(root, stamp(root, gpu)):
+        return
+    with one_at_a_time(root):
+        if not is_made(root, stamp(root, gpu)):
+            build(root, gpu)
+
+
+def missing_packages(root: Path) -> list[str]:
+    """Packages that `requirements.in` names without a condition and this Python does not have."""
+    lines = (root / "requirements.in").read_text().splitlines()
+    names = [line.strip() for line in lines if re.fullmatch(r"[\w.-]+", line.strip())]
+    return [name for name in names if not _installed(name)]
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["check"]:
+        if lacking := missing_packages(ROOT):
+            raise SystemExit(
+                f"LAB_PYTHON={sys.executable} lacks {', '.join(lacking)}: install them there (environment.yml or "
+                "requirements.txt), or unset LAB_PYTHON."
+            )
+    else:
+        try:
+            set_up(ROOT)
+        except KeyboardInterrupt:
+            raise SystemExit("Set-up stopped; the next run starts it again.") from None
