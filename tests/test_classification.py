@@ -1,0 +1,346 @@
+"""Classifiers: each shortcut against the plain library, each honest step against one that leaks, each bad input."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import make_blobs
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.linear_model import RidgeClassifier, RidgeClassifierCV
+from sklearn.svm import SVC, LinearSVC
+
+from lab_utils import classification as c
+from lab_utils.errors import LabError
+
+
+def blobs(n=240, classes=6, width=20, spread=4.0, seed=0):
+    X, y = make_blobs(n, width, centers=classes, cluster_std=spread, random_state=seed)
+    return X.astype(np.float32), y
+
+
+def image_table(n, museum=None, lot=None, seed=0):
+    rng = np.random.default_rng(seed)
+    width, height = rng.integers(500, 4000, (2, n))
+    table = pd.DataFrame({"width": width, "height": height, "product": width * height, "aspect": width / height})
+    return table.assign(museum=museum if museum is not None else "", lot=lot if lot is not None else "")
+
+
+# ---- classifiers ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("shape", [(240, 20), (60, 200)])
+def test_ridge_picks_the_penalty_and_the_weights_of_scikit_learn(shape):
+    X, y = blobs(shape[0], width=shape[1])
+    X = (X - X.mean(0)) / X.std(0)
+    ours = c.Ridge().fit(X.astype(np.float64), y)
+    theirs = RidgeClassifierCV(alphas=c.Ridge().alphas).fit(X.astype(np.float64), y)
+    assert ours.alpha_ == theirs.alpha_
+    fixed = RidgeClassifier(alpha=ours.alpha_).fit(X.astype(np.float64), y)
+    np.testing.assert_allclose(ours.decision_function(X), fixed.decision_function(X), atol=1e-5)
+
+
+def test_ridge_leave_one_out_error_is_the_one_of_refitting_without_the_image():
+    X, y = blobs(40, classes=3, width=8)
+    X = ((X - X.mean(0)) / X.std(0)).astype(np.float64)
+    signs = 2.0 * np.eye(3)[y] - 1
+
+    def error(alpha):
+        total = 0.0
+        for i in range(len(y)):
+            rest = np.arange(len(y)) != i
+            model = RidgeClassifier(alpha=alpha).fit(X[rest], y[rest])
+            total += ((model.decision_function(X[i : i + 1])[0] - signs[i]) ** 2).sum()
+        return total
+
+    alphas = (1.0, 10.0, 100.0, 1000.0)
+    assert c.Ridge(alphas).fit(X, y).alpha_ == min(alphas, key=error)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_linear_svm_reaches_the_minimum_of_linear_svc(classes):
+    X, y = blobs(150, classes=classes, width=10)
+    X = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
+    ours = c.LinearSVM(iterations=3000, tolerance=1e-9).fit(X, y)
+    theirs = LinearSVC(dual=False, tol=1e-8, max_iter=20_000).fit(X.astype(float), y)
+    weights = np.vstack([theirs.coef_.T, theirs.intercept_])
+    np.testing.assert_allclose(ours.weights_[:, -1], weights[:, -1], atol=2e-3)
+    assert (ours.predict(X) == theirs.predict(X)).mean() > 0.99
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_the_rbf_svm_predicts_exactly_what_svc_predicts(classes):
+    X, y = blobs(300, classes=classes, spread=9.0)
+    unseen = blobs(200, classes=classes, spread=12.0, seed=1)[0]
+    ours, theirs = c.RBFSVM().fit(X.astype(float), y), SVC().fit(X.astype(float), y)
+    assert (ours.predict(unseen.astype(float)) == theirs.predict(unseen.astype(float))).all()
+    assert len(np.unique(ours.predict(unseen))) > 1
+
+
+def test_the_kernel_on_all_principal_components_with_the_full_gamma_is_the_kernel_of_all_columns():
+    X, y = blobs(120, width=15, spread=9.0)
+    rows = np.arange(80)
+    views = c.full_views(X, rows, components=15)
+    full = SVC(gamma=1 / 15).fit(views["all"][rows], y[rows]).predict(views["all"])
+    turned = c.RBFSVM(gamma=1 / 15).fit(views["pca"][rows], y[rows]).predict(views["pca"])
+    assert (full == turned).mean() > 0.99
+
+
+def test_the_vote_is_the_one_of_scikit_learns_voting_classifier():
+    X, y = blobs(160, spread=9.0)
+    fit, out = np.arange(100), np.arange(100, 160)
+    members = [("a", LinearSVC(random_state=0)), ("b", SVC()), ("c", RandomForestClassifier(10, random_state=0))]
+    theirs = VotingClassifier(members).fit(X[fit], y[fit]).predict(X[out])
+    ours = c.vote([one.fit(X[fit], y[fit]).predict(X[out]) for _, one in members])
+    assert (ours == theirs).all()
+
+
+def test_without_xgboost_the_stand_in_carries_its_own_name(monkeypatch):
+    assert c.boosting()[0] == "XGBoost"
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    name, estimator = c.boosting(rounds=3)
+    assert name == "Histogram boosting" and type(estimator).__name__ == "HistGradientBoostingClassifier"
+    X, y = blobs()
+    assert (estimator.fit(X, y).predict(X) == y).mean() > 0.5
+    assert c.original_classifiers().keys() == {"Histogram boosting", "Linear SVM", "Random forest", "RBF SVM"}
+
+
+# ---- tables ---------------------------------------------------------------------------------------------------------
+def test_external_columns_carry_the_originals_names_and_one_column_a_museum():
+    table = c.external_columns(image_table(4, museum=["B", "A", "B", ""]))
+    assert list(table) == ["Width", "Height", "Product size", "Aspect ratio", "Museum_A", "Museum_B", "Museum_unknown"]
+    assert table["Museum_B"].tolist() == [1, 0, 1, 0] and table["Museum_unknown"].tolist() == [0, 0, 0, 1]
+
+
+def test_where_no_museum_is_known_there_is_no_museum_column():
+    assert list(c.external_columns(image_table(3))) == ["Width", "Height", "Product size", "Aspect ratio"]
+
+
+def test_standardising_looks_at_the_given_rows_only_and_zeroes_constant_columns():
+    X = np.array([[1.0, 5.0], [3.0, 5.0], [100.0, 9.0]], np.float32)
+    assert c.standardise(X, np.array([0, 1])).tolist() == [[-1, 0], [1, 0], [98, 0]]
+
+
+@pytest.mark.parametrize("method", ["pca", "umap", "supervised umap"])
+def test_a_reduction_does_not_change_when_other_rows_do(method):
+    X, y = blobs(60)
+    rows = np.arange(40)
+    changed = X.copy()
+    changed[50:] += 7
+    hidden = np.where(np.arange(60) < 40, y, c.UNSEEN)
+    reduction = c.Reduction(method, 3, epochs=20)
+    first, second = reduction.apply(X, hidden, rows), reduction.apply(changed, hidden, rows)
+    assert first.shape == (60, 3)
+    np.testing.assert_array_equal(first[:40], second[:40])
+
+
+def test_supervised_umap_separates_pure_noise_on_the_rows_it_saw_and_nowhere_else():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 30)).astype(np.float32), np.tile(np.arange(5), 60)
+    rows = np.arange(200)
+    table = c.Reduction("supervised umap", 4, epochs=100).apply(X, y, rows)
+    model = SVC().fit(table[rows], y[rows])
+    assert (model.predict(table[rows]) == y[rows]).mean() > 0.6
+    assert (model.predict(table[200:]) == y[200:]).mean() < 0.4
+
+
+@pytest.mark.parametrize(("n", "dimensions"), [(5, 8), (12, 8), (3, 2)])
+def test_fewer_images_than_neighbours_or_components_still_reduce(n, dimensions):
+    X, y = blobs(n + 3, classes=2)
+    for method in ("umap", "pca"):
+        reduced = c.Reduction(method, dimensions, epochs=10).apply(X, y, np.arange(n))
+        assert len(reduced) == n + 3 and np.isfinite(reduced).all()
+
+
+def test_umap_on_two_images_is_refused_in_one_sentence():
+    X, y = blobs(6)
+    with pytest.raises(LabError, match="at least 3 images to fit on, there are 2"):
+        c.Reduction("umap", 2).apply(X, y, np.arange(2))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda X: np.where(np.arange(10)[:, None] == 4, np.nan, X), "not finite in 1 of 10 rows \\(first: row 4\\)"),
+        (lambda X: np.where(X > -1e9, np.inf, X), "not finite in 10 of 10"),
+        (lambda X: np.ones_like(X), "the same in all 10 rows"),
+        (lambda X: X[:, :0], "shape \\(10, 0\\)"),
+        (lambda X: X[0], "one row an image"),
+    ],
+)
+def test_features_no_classifier_can_use_are_refused_in_one_sentence(damage, words):
+    X = np.random.default_rng(0).normal(size=(10, 3))
+    with pytest.raises(LabError, match=words):
+        c.check_features(damage(X))
+
+
+# ---- folds ----------------------------------------------------------------------------------------------------------
+def test_original_folds_keep_the_tables_order_within_each_class():
+    y = np.repeat([0, 1], 10)
+    held = [sorted(out.tolist()) for _, out in c.original_folds(y, np.arange(20))]
+    assert held == [[2 * i, 2 * i + 1, 10 + 2 * i, 11 + 2 * i] for i in range(5)]
+
+
+def test_grouped_folds_never_put_a_lot_on_both_sides_and_cover_every_row_once():
+    rng = np.random.default_rng(0)
+    y, lots = rng.integers(0, 4, 200), np.array([f"lot {i}" for i in rng.integers(0, 40, 200)], object)
+    lots[:30] = ""
+    rows = np.arange(20, 200)
+    folds = c.grouped_folds(y, lots, rows)
+    assert sorted(np.concatenate([out for _, out in folds])) == rows.tolist() and folds.note == ""
+    for fit, out in folds:
+        assert not (set(lots[fit]) & set(lots[out]) - {""})
+
+
+def test_where_lots_are_unknown_the_folds_are_shuffled_and_say_so():
+    y = np.repeat([0, 1], 20)
+    folds = c.grouped_folds(y, np.full(40, ""), np.arange(40))
+    assert len(folds) == 5 and "shuffled by image, not grouped by lot" in folds.note
+    assert sorted(next(iter(folds))[1]) != sorted(next(iter(c.original_folds(y, np.arange(40))))[1])
+
+
+def test_classes_smaller_than_the_number_of_folds_mean_fewer_folds_and_a_note():
+    y = np.array([0, 0, 0, 1, 1, 1, 2])
+    for folds in (c.original_folds(y, np.arange(7)), c.grouped_folds(y, np.full(7, ""), np.arange(7))):
+        assert len(folds) == 3 and "3 folds instead of 5" in folds.note
+
+
+def test_no_folds_of_classes_with_one_image_each():
+    with pytest.raises(LabError, match="two train images"):
+        c.original_folds(np.arange(4), np.arange(4))
+
+
+def test_one_lot_for_everything_cannot_be_grouped():
+    with pytest.raises(LabError, match="need 5 lots, there are 1"):
+        c.grouped_folds(np.repeat([0, 1], 10), np.full(20, "1963.350"), np.arange(20))
+
+
+@pytest.mark.skipif(not os.environ.get("MAME_ROOT"), reason="MAME_ROOT is not set: real metadata needed")
+def test_unshuffled_folds_of_mame_differ_in_museum_as_the_facts_say():
+    table = pd.read_csv(Path(os.environ["MAME_ROOT"]) / "MAMe_dataset.csv")
+    train = table[table["Subset"] == "train"].reset_index(drop=True)
+    y, metropolitan = pd.factorize(train["Medium"])[0], train["Museum"].str.startswith("Metropolitan")
+    shares = [metropolitan.iloc[out].mean() for _, out in c.original_folds(y, np.arange(len(y)))]
+    assert shares[0] == pytest.approx(0.97, abs=0.005) and shares[4] == pytest.approx(0.25, abs=0.005)
+
+
+# ---- the comparison -------------------------------------------------------------------------------------------------
+def test_compare_uses_no_label_outside_the_rows_it_may_fit_on():
+    X, y = blobs(100)
+    rows = np.arange(60)
+    hidden = np.where(np.arange(100) < 60, y, c.UNSEEN)
+    outcome = c.compare(lambda fit: c.full_views(X, fit, 10), hidden, rows, c.full_classifiers(20, 5, 10))
+    assert outcome.accuracy("Ridge", y[60:], np.arange(60, 100)).value > 0.8
+    assert set(outcome.predictions) == {"XGBoost", "Linear SVM", "Random forest", "RBF SVM", "Ridge", "Voting"}
+    assert all((guess >= 0).all() for guess in outcome.predictions.values())
+
+
+def test_cross_validation_scores_each_train_row_once_by_models_that_did_not_see_it():
+    X, y = blobs(90)
+    rows, seen = np.arange(60), []
+
+    def tables(fit):
+        seen.append(fit)
+        return {"all": X}
+
+    folds = c.grouped_folds(y, np.full(90, ""), rows)
+    outcome = c.compare(tables, y, rows, {"Ridge": c.Classifier(c.Ridge())}, folds)
+    assert outcome.cv("Ridge").n == 60 and len(outcome.folds["Ridge"]) == 5
+    assert (outcome.held["Ridge"][60:] == c.UNSEEN).all() and (outcome.held["Ridge"][:60] >= 0).all()
+    assert [len(fit) for fit in seen[:-1]] == [48] * 5 and len(seen[-1]) == 60
+
+
+def test_the_originals_protocol_leaks_and_the_repaired_one_does_not():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(260, 30)).astype(np.float32), np.tile(np.arange(4), 65)
+    rows, reduction = np.arange(200), c.Reduction("supervised umap", 8, epochs=100)
+    few = {"RBF SVM": c.Classifier(SVC())}
+    there, table = c.as_in_the_original(X, image_table(260), y, rows, reduction=reduction, classifiers=few)
+    folds = c.grouped_folds(y, np.full(260, ""), rows)
+    here = c.done_right(X, y, rows, folds, reduction=reduction, classifiers=few)
+    assert there.cv("RBF SVM").value > 0.6  # pure noise: nothing above 0.25 can be earned
+    assert here.cv("RBF SVM").value < 0.4
+    assert there.accuracy("RBF SVM", y[200:], np.arange(200, 260)).value < 0.45
+    assert [name for name in table if name.startswith("umap_")] == [f"umap_{i}" for i in range(8)]
+
+
+def test_a_fold_of_one_class_predicts_that_class_and_a_class_missing_from_a_fold_is_no_error():
+    X, y = blobs(30, classes=3)
+    y = np.sort(y)
+    folds = c.Folds(((np.flatnonzero(y == 0), np.flatnonzero(y > 0)), (np.flatnonzero(y != 1), np.flatnonzero(y == 1))))
+    outcome = c.compare(lambda fit: {"all": X}, y, np.arange(30), c.original_classifiers(3, 5), folds)
+    for name, parts in outcome.folds.items():
+        assert [part.successes for part in parts] == [0, 0], name
+    assert set(outcome.held["Linear SVM"][y > 1]) == {0}
+
+
+def test_importances_have_a_row_a_column_and_a_column_a_tree_ensemble():
+    X, y = blobs(80, width=4)
+    outcome = c.compare(lambda fit: {"all": X}, y, np.arange(80), c.original_classifiers(3, 5))
+    table = c.importances(outcome, list("abcd"))
+    assert table.shape == (4, 2) and list(table) == ["XGBoost", "Random forest"]
+    np.testing.assert_allclose(table.sum(), 1, atol=1e-5)
+
+
+def test_permutation_importance_finds_the_column_that_is_used_and_only_that():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    truth = (X[:, 0] > 0).astype(int)
+    lost = c.permutation_importance(lambda t: (t[:, 0] > 0).astype(int), X, truth, {"used": [0], "not": [1, 2]})
+    assert lost["used"].value == pytest.approx(0.5, abs=0.05) and lost["used"].low > 0.4
+    assert (lost["not"].value, lost["not"].low, lost["not"].high) == pytest.approx((0, 0, 0), abs=1e-12)
+
+
+# ---- decomposition and noise ----------------------------------------------------------------------------------------
+def test_the_decomposition_is_the_analysis_of_variance_by_hand():
+    cells = np.array([[0.2, 0.4], [0.6, 1.0]])  # row means .3 .8, column means .4 .7, grand .55
+    correct = np.stack([[np.arange(10) < 10 * cell for cell in row] for row in cells])
+    found = c.decompose(correct)
+    total = ((cells - 0.55) ** 2).sum()
+    assert found.features.value == pytest.approx(2 * 2 * 0.25**2 / total)
+    assert found.classifier.value == pytest.approx(2 * 2 * 0.15**2 / total)
+    assert found.interaction.value == pytest.approx(4 * 0.05**2 / total)
+    assert found.lead.value == pytest.approx(found.features.value - found.classifier.value)
+
+
+def test_the_decomposition_tells_features_from_classifiers_on_enough_images():
+    rng = np.random.default_rng(0)
+    chance = np.array([0.3, 0.6, 0.9])[:, None, None] + np.array([0, 0.02])[None, :, None]
+    found = c.decompose(rng.random((3, 2, 2000)) < chance)
+    assert found.lead.low > 0 and found.features.value > 0.9
+    turned = c.decompose((rng.random((3, 2, 2000)) < chance).transpose(1, 0, 2))
+    assert turned.lead.high < 0
+
+
+def test_a_decomposition_needs_two_of_each():
+    with pytest.raises(LabError, match="two feature sets and two classifiers"):
+        c.decompose(np.ones((1, 3, 5)))
+
+
+def test_the_noise_floor_is_the_gap_between_seeds():
+    truth = np.zeros(10, int)
+
+    def outcome(*right):
+        return c.Outcome(
+            {"A": np.where(np.arange(10) < right[0], 0, 1), "B": np.where(np.arange(10) < right[1], 0, 1)}, {}, {}
+        )
+
+    table, floor = c.noise_floor({"seed": [outcome(5, 6), outcome(7, 6)]}, truth, np.arange(10))
+    assert (floor.value, floor.low, floor.high) == pytest.approx((0.1, 0.0, 0.2)) and len(table) == 4
+
+
+# ---- shortcuts ------------------------------------------------------------------------------------------------------
+def test_guessing_by_lot_takes_the_commonest_train_class_and_falls_back():
+    lots = np.array(["a", "a", "a", "b", "", "a", "b", "c", ""], object)
+    labels = np.array([1, 1, 0, 2, 2, -1, -1, -1, -1])
+    fallback = np.array([9] * 9)
+    assert c.guess_by(lots, labels, np.arange(5), fallback)[5:].tolist() == [1, 2, 9, 9]
+    assert set(c.guess_by(np.full(9, ""), labels, np.arange(5))) <= {1, 2}
+
+
+def test_half_images_keep_half_of_the_area_each_and_together_all_of_it():
+    images = np.full((2, 100, 60, 3), 10, np.uint8)
+    halves = c.half_images(images)
+    kept = {name: (part == 10).mean() for name, part in halves.items()}
+    assert kept["border alone"] == pytest.approx(0.5, abs=0.02) and sum(kept.values()) == pytest.approx(1)
+    assert halves["border alone"][0, 50, 30, 0] == 128 and halves["middle alone"][0, 0, 0, 0] == 128
