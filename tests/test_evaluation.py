@@ -1,0 +1,148 @@
+"""Evaluation against scikit-learn, hand calculation and known answers."""
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from lab_utils import evaluation
+from lab_utils.errors import LabError
+from lab_utils.quantities import Accuracy, Estimate
+
+CLASSES = ["a", "b", "c", "never"]
+
+
+@pytest.fixture
+def labels() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2], [100, 60, 20])
+    return truth, np.where(rng.uniform(size=180) < 0.7, truth, rng.integers(0, 3, 180))
+
+
+def test_matrix_and_report_equal_scikit_learns(labels) -> None:
+    truth, predicted = labels
+    counts = evaluation.confusion_matrix(truth, predicted, 3)
+    np.testing.assert_array_equal(counts, metrics.confusion_matrix(truth, predicted))
+    report = evaluation.classification_report(counts, CLASSES[:3], {"c": 20, "b": 60, "a": 100})
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(truth, predicted)
+    for column, wanted in zip(["precision", "recall", "f1", "support"], (precision, recall, f1, support), strict=True):
+        np.testing.assert_allclose(report[column], wanted)
+
+
+def test_averages_equal_scikit_learns_and_lie_in_their_intervals(labels) -> None:
+    truth, predicted = labels
+    found = evaluation.averages(evaluation.confusion_matrix(truth, predicted, 3))
+    weighted = metrics.precision_recall_fscore_support(truth, predicted, average="weighted")
+    wanted = {
+        "accuracy": metrics.accuracy_score(truth, predicted),
+        "balanced accuracy": metrics.balanced_accuracy_score(truth, predicted),
+        "macro precision": metrics.precision_score(truth, predicted, average="macro"),
+        "macro F1": metrics.f1_score(truth, predicted, average="macro"),
+        **dict(zip(["weighted precision", "weighted recall", "weighted F1"], weighted[:3], strict=True)),
+    }
+    assert list(found) == list(evaluation.AVERAGES) and set(wanted) == set(found)
+    for name, value in wanted.items():
+        assert found[name].value == pytest.approx(value), name
+        assert found[name].low < value < found[name].high
+
+
+def test_interval_of_accuracy_is_the_binomial_one(labels) -> None:
+    truth, predicted = labels
+    found = evaluation.averages(evaluation.confusion_matrix(truth, predicted, 3))["accuracy"]
+    half = 1.96 * np.sqrt(found.value * (1 - found.value) / 180)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
+
+
+def test_a_class_without_images_lowers_no_average(labels) -> None:
+    truth, predicted = labels
+    three, four = (evaluation.averages(evaluation.confusion_matrix(truth, predicted, n)) for n in (3, 4))
+    assert four["balanced accuracy"].value == pytest.approx(three["balanced accuracy"].value)
+
+
+def test_names_on_wrong_rows_and_lost_classes_are_caught(labels) -> None:
+    truth, predicted = labels
+    counts = evaluation.confusion_matrix(truth, predicted, 3)
+    with pytest.raises(LabError, match="a: 100 images were evaluated, the table has 60"):
+        evaluation.classification_report(counts, CLASSES[:3], [60, 100, 20])
+    with pytest.raises(LabError, match="a class was lost"):
+        evaluation.classification_report(counts, CLASSES, [100, 60, 20, 5])
+    with pytest.raises(LabError, match="label 3 is outside 0 to 2"):
+        evaluation.confusion_matrix(truth, np.full(180, 3), 3)
+    with pytest.raises(LabError, match="don't match"):
+        evaluation.confusion_matrix(truth, predicted[:-1], 3)
+
+
+def test_groups_are_counted_apart_and_unknown_ones_left_out() -> None:
+    truth, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    found = evaluation.group_accuracies(truth, predicted, np.array(["x", "x", "x", ""]))
+    assert {name: (one.successes, one.n) for name, one in found.items()} == {"x": (2, 3)}
+
+
+def test_lots_are_seen_unseen_or_unknown() -> None:
+    found = evaluation.seen_in_train(["59.533", "1.2", ""], ["59.533", ""])
+    assert found.tolist() == ["lot seen in train", "lot not seen", ""]
+
+
+def test_equal_priors_undo_the_shift_of_a_rare_class() -> None:
+    """A class of 10 among 1,000: recall .9, a tenth of the others called it; at equal priors .9 / (.9 + .1)."""
+    counts = np.array([[9, 1], [100, 900]])
+    assert counts[0, 0] / counts[:, 0].sum() == pytest.approx(9 / 109)
+    np.testing.assert_allclose(evaluation.precision_at_equal_priors(counts), [0.9, 0.9])
+    assert np.isnan(evaluation.precision_at_equal_priors(np.array([[0, 5], [0, 5]]))[0])
+
+
+def test_largest_confusions_and_pairs() -> None:
+    counts = np.array([[10, 5, 0], [1, 20, 0], [0, 8, 72]])
+    table = evaluation.largest_confusions(counts, CLASSES, 10)
+    assert table[["truth", "predicted", "count"]].to_numpy().tolist() == [["c", "b", 8], ["a", "b", 5], ["b", "a", 1]]
+    assert table["share"][1] == pytest.approx(1 / 3)
+    assert evaluation.confused_pairs(counts) == [(0, 1), (1, 2)]
+
+
+# ---- calibration -----------------------------------------------------------------------------------------------------
+def test_calibration_error_of_two_bins_by_hand() -> None:
+    """Four images at confidence .9, half right; six at .6, all right: (4·.4 + 6·.4) / 10."""
+    probabilities = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 6)
+    truth = np.array([0, 0, 1, 1] + [0] * 6)
+    assert evaluation.calibration_error(probabilities, truth) == pytest.approx(0.4)
+    table = evaluation.reliability(probabilities, truth)
+    assert table["n"].tolist() == [6, 4] and [one.value for one in table["accuracy"]] == [1.0, 0.5]
+    estimate = evaluation.calibration_estimate(probabilities, truth)
+    assert estimate.low <= 0.4 <= estimate.high
+
+
+def test_log_loss_equals_scikit_learns(labels) -> None:
+    truth, _ = labels
+    probabilities = np.random.default_rng(1).dirichlet([1, 1, 1], 180)
+    assert evaluation.log_loss(probabilities, truth).mean() == pytest.approx(metrics.log_loss(truth, probabilities))
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_temperature_finds_the_factor_that_logits_were_multiplied_by(factor: float) -> None:
+    rng = np.random.default_rng(2)
+    honest = rng.dirichlet(np.full(5, 0.5), 20000)
+    truth = (rng.uniform(size=(20000, 1)) > honest.cumsum(1)).sum(1)
+    distorted = evaluation.apply_temperature(honest, 1 / factor)
+    found = evaluation.temperature(distorted, truth)
+    assert found == pytest.approx(factor, rel=0.06)
+    np.testing.assert_array_equal(
+        evaluation.apply_temperature(distorted, found).argmax(1), distorted.argmax(1), "accuracy stays"
+    )
+
+
+# ---- comparisons -----------------------------------------------------------------------------------------------------
+def test_mcnemar_equals_the_binomial_sum_by_hand() -> None:
+    truth = np.zeros(20, int)
+    first, second = np.ones(20, int), np.ones(20, int)
+    first[:8] = 0
+    second[8:10] = 0
+    found = evaluation.mcnemar(truth, first, second)
+    assert (found.first_only, found.second_only) == (8, 2)
+    assert found.p == pytest.approx(2 * (1 + 10 + 45) / 2**10)
+    assert evaluation.mcnemar(truth, first, first).p == 1.0
+
+
+def test_difference_of_independent_estimates_is_that_of_accuracies() -> None:
+    one, other = Accuracy(80, 100), Accuracy(700, 1000)
+    as_estimates = [Estimate(part.value, *part.interval, part.n) for part in (one, other)]
+    found, wanted = evaluation.independent_difference(*as_estimates), one.minus(other)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
