@@ -57,6 +57,7 @@ class Features(Section):
 
     size: Literal["native"] | int = Field("native", description="input size in pixels, or each network's own")
     batch: int = Field(32, ge=1)
+    averages: bool = Field(True, description="in the same pass, averages of all layers (full-network embedding)")
 
 
 class Scratch(Section):
@@ -71,6 +72,31 @@ class Scratch(Section):
     seed: int = 0
 
 
+class FineTuning(Section):
+    """Chapters 06 to 12 and 15: how the original's runs are scaled (`recipes.scaled`)."""
+
+    networks: tuple[str, ...] = Field(
+        ("lite0", "lite1"), min_length=1, description="VGG16's part; the second network's"
+    )
+    size: int = Field(128, ge=32, description="input size in pixels (the original: 256)")
+    frozen: int = Field(3, ge=0, le=5, description="freeze at least so many of the five blocks (the original: 3)")
+    pooling: Literal["flatten", "average"] = Field(
+        "average", description="the last feature map (the original: flatten)"
+    )
+    epochs: float = Field(1.0, gt=0, description="factor on each run's epochs")
+    min_epochs: int = Field(1, ge=1)
+    max_epochs: int = Field(80, ge=1)
+    batch: int = Field(300, ge=1, description="largest batch")
+    learning_rate: float = Field(1.0, gt=0, description="factor on each run's learning rate")
+    cap: int | None = Field(None, ge=1, description="train images a class, at most")
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of the headline run")
+    grid: int = Field(2, ge=0, description="other values of rate, L2 and width tried, each")
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "auto", description="of the computation; auto: the fastest that the device has"
+    )
+    cache_limit: float | None = Field(None, gt=0, description="largest cache of activations in GB; None: the free disk")
+
+
 class Settings(Section):
     """All settings of one run."""
 
@@ -82,6 +108,7 @@ class Settings(Section):
     networks: Networks = Networks()
     features: Features = Features()
     scratch: Scratch = Scratch()
+    fine_tuning: FineTuning = FineTuning()
 
     @property
     def run_folder(self) -> Path:
