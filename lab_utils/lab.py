@@ -66,6 +66,7 @@ class Lab:
         self.started = time.time()
         self._records: list[dict[str, Any]] = []
         self._test_open = False
+        self._features: dict[str, np.ndarray] = {}
 
     # ---- what it works on -------------------------------------------------------------------------------------------
     @property
@@ -117,6 +118,20 @@ class Lab:
             )
         return self.images["label"].to_numpy()[self.rows(*splits)]
 
+    def pixels(self, size: int, resize: str = "squash") -> np.ndarray:
+        """Decoded images in the order of `images`, made once for all runs on the same data.
+
+        Args:
+            size: side in pixels.
+            resize: `squash`, `crop` or `pad` (`pipeline.resized`).
+
+        Returns:
+            uint8 (len(images), size, size, 3); a read-only memory map where it is large.
+        """
+        from lab_utils import pipeline
+
+        return pipeline.decoded(list(self.images["path"]), size, resize, key=self.table.data_hash)
+
     def read_test(self, model: str, choice: str) -> "_TestRead":
         """Open the test labels once for one model, after its choice; the read is logged in the records.
 
@@ -131,6 +146,50 @@ class Lab:
             LabError: this model's test labels were read before in this chapter.
         """
         return _TestRead(self, model, choice)
+
+    def features(self, network: str, layer: str = "penultimate") -> np.ndarray:
+        """Features of all images by one pretrained network, made once and kept on disk.
+
+        Args:
+            network: name in the registry of backbones.
+            layer: `penultimate`, `logits`, `averages` (of all layers) or `full_network` (the embedding, standardised on
+                this run's train rows and discretised).
+
+        Returns:
+            Array (len(images), width) in the order of `images`; float32, memory-mapped (`full_network`: int8).
+
+        Raises:
+            LabError: two networks gave the same array, or the weights are missing or damaged.
+        """
+        from lab_utils import backbones, features
+
+        options = self.settings.features
+        size = None if options.size == "native" else options.size
+        wanted = "averages" if layer == "full_network" else layer
+        arrays = features.extract(
+            network,
+            lambda: self.pixels(backbones.check_size(network, size)[0]),
+            data_hash=self.table.data_hash,
+            layers=("penultimate", wanted) if wanted != "penultimate" else ("penultimate",),
+            together=(*features.LAYERS, *(("averages",) if options.averages else ())),
+            size=size,
+            weights=self.settings.networks.weights,
+            batch=options.batch,
+            progress=print if len(self.images) > 5000 else None,
+        )
+        for other, array in self._features.items():
+            if other != network:
+                features.assert_different(array, arrays["penultimate"], (other, network))
+        self._features[network] = arrays["penultimate"]
+        if layer == "full_network":
+            return features.full_network_embedding(arrays["averages"], self.rows("train"))
+        return arrays[layer]
+
+    def title(self, network: str) -> str:
+        """Title of a network for tables and figures; random weights are said."""
+        from lab_utils import backbones
+
+        return backbones.backbone(network).titled(self.settings.networks.weights)
 
     # ---- records ----------------------------------------------------------------------------------------------------
     @property

@@ -1,0 +1,225 @@
+"""Decoding into arrays, augmentation against independent transforms, batches that repeat, and memory flat in n."""
+
+import numpy as np
+import pytest
+import scipy.ndimage
+from PIL import Image
+
+from lab_utils import pipeline
+from lab_utils.errors import LabError
+from lab_utils.pipeline import Augment
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Seven smooth pictures of different shapes."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for number in range(7):
+        small = Image.fromarray(rng.integers(0, 255, (5, 5, 3), np.uint8))
+        path = tmp_path / f"{number}.png"
+        small.resize((30 + 10 * number, 40), Image.Resampling.BICUBIC).save(path)
+        paths.append(str(path))
+    return paths
+
+
+def smooth(height=21, width=25, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 255, (4, 4, 3), np.uint8)
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)).astype(np.float32)
+
+
+def draws(angle=0.5, right=0.5, down=0.5, flip=0.9):
+    return np.array([[angle, right, down, flip, 0, 0]], np.float32)
+
+
+# ---- resizing -------------------------------------------------------------------------------------------------------
+def test_squash_distorts_crop_cuts_and_pad_adds_black():
+    half = np.zeros((10, 20, 3), np.uint8)
+    half[:, 5:15] = 200
+    assert pipeline.resized(half, 10, "squash")[5, :, 0].tolist()[4:6] == [200, 200]
+    assert (pipeline.resized(half, 10, "crop") == 200).all()
+    padded = pipeline.resized(half, 20, "pad")
+    assert (padded[:5] == 0).all() and (padded[15:] == 0).all() and (padded[5:15, 5:15] == 200).all()
+
+
+def test_unknown_way_to_resize_is_named():
+    with pytest.raises(LabError, match="stretch"):
+        pipeline.resized(np.zeros((4, 4, 3), np.uint8), 2, "stretch")
+
+
+def test_decoded_array_equals_each_file_resized_and_is_made_once(files, tmp_path, monkeypatch):
+    array = pipeline.decoded(files, 16, folder=tmp_path / "cache", key="k")
+    assert array.shape == (7, 16, 16, 3) and array.dtype == np.uint8
+    for pixels, path in zip(array, files, strict=True):
+        assert (pixels == np.asarray(Image.open(path).resize((16, 16), Image.Resampling.BILINEAR))).all()
+    monkeypatch.setattr(pipeline, "decode", lambda path: pytest.fail("opened again"))
+    assert (pipeline.decoded(files, 16, folder=tmp_path / "cache", key="k") == array).all()
+
+
+def test_large_decoded_array_stays_on_disk(files, tmp_path, monkeypatch):
+    whole = pipeline.decoded(files, 16, "crop", tmp_path / "cache")
+    monkeypatch.setattr(pipeline, "IN_MEMORY", 100)
+    mapped = pipeline.decoded(files, 16, "crop", tmp_path / "cache")
+    assert isinstance(mapped, np.memmap) and not mapped.flags.writeable and (mapped == whole).all()
+
+
+def test_a_bad_file_leaves_no_half_array(files, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"")
+    with pytest.raises(LabError, match=r"bad.png is an empty file"):
+        pipeline.decoded([*files, str(tmp_path / "bad.png")], 16, folder=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_memory_of_decoding_does_not_grow_with_the_number_of_images(files, tmp_path, monkeypatch):
+    import tracemalloc
+
+    monkeypatch.setattr(pipeline, "CHUNK", 8)
+    monkeypatch.setattr(pipeline, "IN_MEMORY", 0)
+    peaks = []
+    for times in (4, 40):
+        tracemalloc.start()
+        array = pipeline.decoded(files * times, 64, folder=tmp_path / "cache")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0] and peaks[1] < array.nbytes / 4
+
+
+# ---- augmentation ---------------------------------------------------------------------------------------------------
+def test_no_rotation_shift_or_flip_changes_nothing():
+    image = smooth()
+    assert np.allclose(Augment().apply(image[None], draws())[0], image, atol=1e-3)
+
+
+def test_flip_mirrors_left_to_right():
+    image = smooth()
+    flipped = Augment().apply(image[None], draws(flip=0.1))[0]
+    assert np.allclose(flipped, image[:, ::-1], atol=1e-3)
+    assert np.allclose(Augment(flip=False).apply(image[None], draws(flip=0.1))[0], image, atol=1e-3)
+
+
+def test_quarter_turn_equals_rot90():
+    image = smooth(21, 21)
+    turned = Augment(rotation=90, flip=False).apply(image[None], draws(angle=1.0))[0]
+    expected = [np.rot90(image, 1), np.rot90(image, 3)]
+    assert min(np.abs(turned - one).max() for one in expected) < 1e-2
+
+
+def test_shift_moves_right_and_down_by_its_share():
+    image = smooth(20, 30)
+    moved = np.asarray(Augment(shift=0.1, flip=False).apply(image[None], draws(right=1.0, down=1.0))[0])
+    assert np.allclose(moved[2:, 3:], image[:-2, :-3], atol=1e-3)
+    assert np.allclose(moved[0, 3:], image[0, :-3], atol=1e-3)  # the edge is repeated
+
+
+@pytest.mark.parametrize("fill, mode", [("nearest", "nearest"), ("constant", "grid-constant")])
+def test_rotation_with_shift_equals_scipy(fill, mode):
+    image = smooth(31, 41, seed=3)
+    got = Augment(rotation=30, shift=0.1, flip=False, fill=fill).apply(image[None], draws(0.9, 0.8, 0.3))[0]
+    angle, right, down = 0.8 * np.deg2rad(30), 0.6 * 0.1 * 41, -0.4 * 0.1 * 31
+    matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # (row, column) order
+    centre, moved = np.array([15.0, 20.0]), np.array([15.0 + down, 20.0 + right])
+    both = [
+        np.stack([scipy.ndimage.affine_transform(image[..., c], m, o, order=1, mode=mode) for c in range(3)], -1)
+        for m, o in ((matrix, centre - matrix @ moved), (matrix.T, centre - matrix.T @ moved))
+    ]
+    errors = [np.abs(got - one).max() for one in both]
+    assert min(errors) < 0.05 and max(errors) > 5
+
+
+def test_draws_depend_on_seed_and_epoch_only():
+    assert (Augment.draw(9, 1, 2) == Augment.draw(9, 1, 2)).all()
+    assert not (Augment.draw(9, 1, 2) == Augment.draw(9, 1, 3)).any()
+    assert Augment.draw(9, 1).shape == (9, pipeline.DRAWS)
+
+
+# ---- batches --------------------------------------------------------------------------------------------------------
+def together(dataset):
+    return [np.concatenate(parts) for parts in zip(*dataset.as_numpy_iterator(), strict=True)]
+
+
+def test_batches_come_in_order_with_their_labels(files):
+    dataset = pipeline.batches(files, np.arange(7), size=16, batch=3)
+    assert len(dataset) == 3 and dataset.element_spec[0].shape.as_list() == [None, 16, 16, 3]
+    images, labels = together(dataset)
+    assert labels.tolist() == list(range(7)) and labels.dtype == np.int32 and images.dtype == np.float32
+    expected = [np.asarray(Image.open(path).resize((16, 16), Image.Resampling.BILINEAR)) for path in files]
+    assert (images == np.stack(expected)).all()
+
+
+def test_arrays_and_files_give_the_same_batches(files, tmp_path):
+    array = pipeline.decoded(files, 16, folder=tmp_path / "cache")
+    how = {"size": 16, "batch": 4, "augment": Augment(), "shuffle": True, "seed": 5}
+    for one, other in zip(pipeline.batches(files, **how), pipeline.batches(array, **how), strict=True):
+        assert (one.numpy() == other.numpy()).all()
+
+
+def test_same_seed_same_epochs_and_each_epoch_is_another(files):
+    def epochs(first_epoch=0, seed=1):
+        dataset = pipeline.batches(
+            files, np.arange(7), size=16, batch=3, augment=Augment(), shuffle=True, seed=seed, first_epoch=first_epoch
+        )
+        return [together(dataset) for _ in range(2)]
+
+    first, again, resumed, other = epochs(), epochs(), epochs(first_epoch=1), epochs(seed=2)
+    assert all((x == y).all() for a, b in zip(first, again, strict=True) for x, y in zip(a, b, strict=True))
+    assert sorted(first[0][1]) == list(range(7)) and first[0][1].tolist() != first[1][1].tolist()
+    assert (resumed[0][0] == first[1][0]).all() and not (other[0][0] == first[0][0]).all()
+
+
+def test_augmentation_of_an_image_does_not_depend_on_the_batch_size(files):
+    made = [
+        together(pipeline.batches(files, np.arange(7), size=16, batch=batch, augment=Augment(), seed=3))[0]
+        for batch in (2, 7)
+    ]
+    assert np.allclose(*made, atol=1e-3)
+
+
+def test_repeat_goes_on_with_the_next_epoch(files):
+    dataset = pipeline.batches(files, np.arange(7), size=8, batch=7, shuffle=True, repeat=True)
+    orders = [labels.numpy().tolist() for _, labels in dataset.take(3)]
+    assert all(sorted(order) == list(range(7)) for order in orders) and orders[0] != orders[1]
+
+
+def test_crop_takes_the_centre_or_a_random_place(files):
+    whole, _ = together(pipeline.batches(files, np.arange(7), size=16))
+    centre, _ = together(pipeline.batches(files, np.arange(7), size=16, crop=8))
+    assert (centre == whole[:, 4:12, 4:12]).all()
+    still = Augment(rotation=0, shift=0, flip=False)
+    anywhere, _ = together(pipeline.batches(files, np.arange(7), size=16, crop=8, augment=still, seed=1))
+    places = set()
+    for image, part in zip(whole, anywhere, strict=True):
+        fits = [
+            (top, left)
+            for top in range(9)
+            for left in range(9)
+            if np.allclose(image[top : top + 8, left : left + 8], part, atol=1e-2)
+        ]
+        assert len(fits) == 1
+        places.add(fits[0])
+    assert len(places) > 3
+
+
+def test_variable_shapes_keep_aspect_and_area_and_mask_the_padding(files):
+    dataset = pipeline.variable_shape_batches(files, np.arange(7), pixels=900, batch=4)
+    seen = 0
+    for (images, mask), labels in dataset:
+        for image, inside, label in zip(images.numpy(), mask.numpy(), labels.numpy(), strict=True):
+            height, width = int(inside[:, 0].sum()), int(inside[0].sum())
+            original = Image.open(files[label])
+            assert abs(height * width - 900) < 40 and abs(width / height - original.width / original.height) < 0.06
+            assert inside.sum() == height * width and (image[inside == 0] == 0).all()
+            resized = np.asarray(original.resize((width, height), Image.Resampling.BILINEAR))
+            assert (image[:height, :width] == resized).all()
+            seen += 1
+    assert seen == 7
+
+
+def test_given_aspect_undoes_squashing():
+    squashed = np.zeros((2, 20, 20, 3), np.uint8)
+    dataset = pipeline.variable_shape_batches(squashed, np.zeros(2), pixels=400, batch=1, aspect=np.array([4.0, 0.25]))
+    shapes = [images.shape.as_list()[1:3] for (images, _), _ in dataset]
+    assert shapes == [[10, 40], [40, 10]]
+
+
+def test_extreme_aspect_is_limited():
+    assert pipeline.shape_of_area(800, 100.0) == (10, 80) and pipeline.shape_of_area(800, 0.001) == (80, 10)
