@@ -15,7 +15,7 @@ import numpy as np
 
 from lab_utils import lite
 from lab_utils.errors import LabError
-from lab_utils.records import PROJECT
+from lab_utils.records import PROJECT, file_hash
 
 if TYPE_CHECKING:
     import keras
@@ -352,10 +352,9 @@ def _lite_file(entry: Backbone) -> Path:
 def _build_keras(entry: Backbone, shape: tuple, top: bool, trained: bool) -> "keras.Model":
     import keras
 
-    builder = getattr(keras.applications, entry.builder)
     options = {"classifier_activation": None} if top else {}
-    path = _keras_file(entry, builder, top) if trained else None
-    model = builder(weights=None, include_top=top, input_shape=shape, **options)
+    path = _keras_file(entry, top) if trained else None
+    model = getattr(keras.applications, entry.builder)(weights=None, include_top=top, input_shape=shape, **options)
     if path:
         try:
             model.load_weights(path)
@@ -380,14 +379,18 @@ def _match_normalisation(entry: Backbone, model: "keras.Model") -> None:
         layer.finalize_state()
 
 
-def _keras_file(entry: Backbone, builder: Any, top: bool) -> Path:
+def _keras_file(entry: Backbone, top: bool) -> Path:
     file = entry.weights_file if top else entry.weights_file.replace(".h5", "_notop.h5")
     cached = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / file
     for path in (WEIGHTS_FOLDER / file, cached):
         if path.is_file():
             return path
     try:
-        builder(weights="imagenet", include_top=top)  # downloads into Keras's cache and checks the hash
+        import keras
+
+        getattr(keras.applications, entry.builder)(
+            weights="imagenet", include_top=top
+        )  # downloads into Keras's cache and checks the hash
     except Exception as error:  # Keras raises a bare Exception
         where = next((word.rstrip(":") for word in str(error).split() if word.startswith("http")), "keras.applications")
         raise LabError(
@@ -489,6 +492,21 @@ def weights_hash(model: "keras.Model") -> str:
     for array in model.get_weights():
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
+
+
+@cache
+def weights_id(name: str, weights: str = "imagenet", seed: int = 0) -> str:
+    """What stands for a network's weights in keys of caches, found without building it: the hash of their file.
+
+    Raises:
+        LabError: the weights are missing.
+    """
+    entry = backbone(name)
+    if weights == "random":
+        return f"random-{seed}"
+    if entry.source == "hub":
+        return entry.weights_file
+    return file_hash(_lite_file(entry) if entry.source == "lite" else _keras_file(entry, top=True))
 
 
 @cache
