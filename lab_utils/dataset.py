@@ -153,7 +153,8 @@ def sample_folder(data: Data, progress: Progress = print) -> Path:
     from lab_utils import sample
 
     wanted = {"images": data.images, "long_side": data.long_side, "classes": data.classes, "seed": data.seed}
-    key = records.content_hash([wanted, records.file_hash(sample.__file__)], 12)
+    generator = sorted(Path(sample.__file__).parent.glob("sample*.*"))
+    key = records.content_hash([wanted, [records.file_hash(part) for part in generator]], 12)
     home = records.PROJECT / "data" / "sample" / key
     if not home.is_dir():
         home.parent.mkdir(parents=True, exist_ok=True)

@@ -107,14 +107,14 @@ def test_sample_is_generated_once_and_read_like_mame(project, monkeypatch, tmp_p
     import sys
     import types
 
-    (tmp_path / "generator.py").write_text("")
+    (tmp_path / "sample.py").write_text("")
     calls = []
 
     def generate(folder, **how):
         calls.append(how)
         return sample_stub(folder, **how)
 
-    stub = types.SimpleNamespace(generate=generate, __file__=str(tmp_path / "generator.py"))
+    stub = types.SimpleNamespace(generate=generate, __file__=str(tmp_path / "sample.py"))
     monkeypatch.setitem(sys.modules, "lab_utils.sample", stub)
     monkeypatch.setattr("lab_utils.sample", stub, raising=False)
     settings = Settings(name="s", profile="sample", data=Data(source="sample", images=100, long_side=64))
@@ -123,7 +123,7 @@ def test_sample_is_generated_once_and_read_like_mame(project, monkeypatch, tmp_p
     assert set(table.rows["lot"]) == {"59.533"} and set(table.rows["width"]) == {640}
     dataset.prepare(settings, quiet)
     assert len(calls) == 1
-    (tmp_path / "generator.py").write_text("# changed")
+    (tmp_path / "sample.py").write_text("# changed")
     dataset.prepare(settings, quiet)
     assert len(calls) == 2
 
