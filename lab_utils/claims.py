@@ -218,18 +218,517 @@ def decide_all(verdicts: list[str]) -> str:
 
 # ---- chapter 02: the paper's baselines -------------------------------------------------------------------------------
 
+
 # ---- chapter 03: task similarity -------------------------------------------------------------------------------------
+@claim("focuses-on-content")
+def focuses_on_content(border: Estimate, area: float, museum: list[Difference]) -> Decision:
+    """Border's share of relevance against its share of the area; what features tell of a (known) museum."""
+    border_word = decide_against(border, area, "lower")
+    reads_museum = any(one.low > 0 for one in museum)
+    verdict = "tie" if border_word == "supported" and reads_museum else border_word
+    where = f"The frame takes {100 * area:.0f} % of the area and {border} of the relevance"
+    also = (
+        f"; a probe reads the museum from the same features ({museum[0]} than the medium tells)" if reads_museum else ""
+    )
+    return choose(
+        verdict,
+        supported=f"{where}: the network looks at the middle more than chance would.",
+        contradicted=f"{where}: it looks at the frame at least as much as an even map would{also}.",
+        tie=f"{where}{also}: content is used, and it is not shown to be the only thing that is.",
+    )
+
+
+@claim("task-similarity-64")
+def task_similarity_64(output: Accuracy, random_weights: Accuracy, added: Difference, printed: float) -> Decision:
+    """What pretraining adds to the outputs of a network that shares no task, against the printed overlap."""
+    verdict = "supported" if added.low <= printed <= added.high else "contradicted"
+    words = (
+        f"The probe on the ImageNet outputs reaches {output}; on outputs of the same network with random weights, "
+        f"which shares no task with anything, {random_weights}. Pretraining adds {100 * added.value:.1f} points "
+        f"({100 * added.low:.1f} to {100 * added.high:.1f})"
+    )
+    end = f"the {100 * printed:.0f} % printed as overlap"
+    return choose(verdict, supported=f"{words}, as much as {end}.", contradicted=f"{words}, which is not {end}.")
+
+
+@claim("imagenet-overlap")
+def imagenet_overlap(added: Difference) -> Decision:
+    """Outputs of the pretrained network against those of random weights, same probe, same images."""
+    words = f"The probe on pretrained outputs against the one on random weights: {added}"
+    return choose(
+        decide_difference(added),
+        supported=f"{words}; what ImageNet taught helps here.",
+        contradicted=f"{words}; what ImageNet taught does not help here.",
+        tie=f"{words}; these images can't tell whether ImageNet helps.",
+    )
+
 
 # ---- chapter 04: projections -----------------------------------------------------------------------------------------
 
+
 # ---- chapter 05: classification --------------------------------------------------------------------------------------
+@claim("voting-best")
+def voting_best(difference: Difference, single: str) -> Decision:
+    """Voting against the best single classifier on val, paired."""
+    words = f"Voting against {single}, the best single classifier on val: {difference}"
+    return choose(
+        decide_difference(difference),
+        supported=f"{words}; voting helps.",
+        contradicted=f"{words}; voting does not help.",
+        tie=f"{words}; the printed first place can be chance, the more so as it was chosen on test.",
+    )
+
+
+@claim("b0-worse")
+def b0_worse(difference: Difference, floor: Estimate, network: str) -> Decision:
+    """The network in B0's place against the mean of the others, and against what seeds alone do."""
+    words = f"{network} against the mean of the other networks, same classifier: {difference}; seeds alone move {floor}"
+    return choose(
+        decide_difference(difference, "lower", floor.value),
+        supported=f"{words}. It does worse.",
+        contradicted=f"{words}. It does better.",
+        tie=f"{words}. No difference is shown.",
+    )
+
+
+@claim("linear-svm-underfits")
+def linear_svm_underfits(train: Accuracy, held: Accuracy, others: Accuracy) -> Decision:
+    """Underfitting is a low accuracy on the images fitted on: near the one on new images and below the others'."""
+    gap, behind = train.minus(held), train.minus(others)
+    verdict = "contradicted" if gap.low > 0 else ("supported" if behind.high < 0 else "tie")
+    words = f"Train accuracy {train}, on val {held}; the best other classifier has {others} on train"
+    return choose(
+        verdict,
+        supported=f"{words}: it is no better on what it was fitted on, and others are: underfitting.",
+        contradicted=f"{words}: what fits its train images better than new ones by {100 * gap.value:.0f} points "
+        f"({100 * gap.low:.0f} to {100 * gap.high:.0f}) does not underfit; the loss comes before the classifier.",
+        tie=f"{words}: neither over- nor underfitting is shown.",
+    )
+
+
+@claim("difficult-to-separate")
+def difficult_to_separate(difference: Difference, full: Accuracy, reduced: Accuracy) -> Decision:
+    """All columns against the eight supervised dimensions, linear classifier, same images."""
+    words = f"On all columns {full}, on the eight dimensions {reduced}: all columns are {difference}"
+    if difference.tie:
+        words = f"On all columns {full}, on the eight dimensions {reduced}: {difference}"
+    return choose(
+        decide_difference(difference, "lower"),
+        supported=f"{words}. The reduction is not what makes it difficult.",
+        contradicted=f"{words}. The difficulty came with the reduction, not with the features.",
+        tie=f"{words}. The reduction is not shown to cost anything here.",
+    )
+
+
+@claim("external-features-ignored")
+def external_features_ignored(loss: Estimate, alone: Accuracy, guess: Accuracy) -> Decision:
+    """What shuffling the external columns costs, and what they reach alone."""
+    verdict = "contradicted" if loss.low > 0 else ("supported" if alone.minus(guess).low > 0 else "tie")
+    words = f"Shuffling the external columns on val costs {loss}; alone they reach {alone}, the commonest class {guess}"
+    return choose(
+        verdict,
+        supported=f"{words}: they say something, and the classifier does not use it.",
+        contradicted=f"{words}: the classifier uses them.",
+        tie=f"{words}: there is nothing in them here to be ignored.",
+    )
+
+
+@claim("dense-classifier-equal")
+def dense_classifier_equal(difference: Difference, where: str) -> Decision:
+    """Outputs minus penultimate features, same classifier, same images."""
+    words = f"Outputs against penultimate features ({where}): {difference}"
+    verdict = decide_difference(difference, "equal")
+    return choose(verdict, supported=f"{words}. They do as well.", contradicted=f"{words}. They do not do the same.")
+
+
+@claim("extractors-differ")
+def extractors_differ(spread: float, floor: Estimate, networks: int) -> Decision:
+    """Gap between the best and the worst extractor against the gap between seeds of one."""
+    if networks < 2:
+        raise NotTestable("this run has one network; a comparison needs two.")
+    verdict = "supported" if spread > floor.high else ("contradicted" if spread <= floor.value else "tie")
+    words = f"The {networks} extractors lie {100 * spread:.1f} points apart, seeds of a single one {floor}"
+    return choose(
+        verdict,
+        supported=f"{words}: extractors differ by more than seeds do.",
+        contradicted=f"{words}: one network under several seeds would look the same.",
+        tie=f"{words}: more than the usual seeds, less than the largest gap between them.",
+    )
+
+
+@claim("features-not-classifier")
+def features_not_classifier(features: Estimate, classifier: Estimate, lead: Estimate, where: str) -> Decision:
+    """Shares of the variance of accuracy, features against classifier."""
+    words = f"{where}: features carry {features} of the variance of accuracy, the classifier {classifier}"
+    return choose(
+        decide_against(lead, 0),
+        supported=f"{words}. It is about the features.",
+        contradicted=f"{words}. It is about the classifier.",
+        tie=f"{words}. Neither leads beyond chance.",
+    )
+
+
+@claim(
+    "cv-scores-hold",
+    slide=17,
+    wording="The cross-validated scores beside the test scores tell how good the classifiers are.",
+    chapter="05",
+    test="cross-validated accuracy with the reduction fitted before the folds, against val; the same inside the folds",
+)
+def cv_scores_hold(leaky: Accuracy, held: Accuracy, honest: Accuracy, honest_held: Accuracy) -> Decision:
+    """Fitted before the folds: CV minus val. Fitted inside grouped folds: the same difference."""
+    gap, repaired = leaky.minus(held), honest.minus(honest_held)
+    verdict = "supported" if gap.low <= 0 <= gap.high else "contradicted"
+    words = (
+        f"With the supervised reduction fitted before the folds, cross-validation says {leaky} and val {held}; fitted "
+        f"inside grouped folds {honest} and {honest_held} ({100 * repaired.value:+.0f} points)"
+    )
+    return choose(
+        verdict,
+        supported=f"{words}. No leak shows.",
+        contradicted=f"{words}. The first gap is "
+        + ("leakage: labels went into the columns." if gap.value > 0 else "not leakage: val is easier."),
+    )
+
+
+@claim(
+    "unshuffled-folds-harmless",
+    slide=17,
+    wording="Five folds in the table's order are a fair cross-validation.",
+    chapter="05",
+    test="spread between folds in the table's order against shuffled folds of the same size, and museums by fold",
+)
+def unshuffled_folds_harmless(ordered: Difference, shuffled: Difference, museums: float) -> Decision:
+    """Gap between the best and the worst fold, ordered and shuffled; largest gap between folds in museum share."""
+    points = [
+        f"{100 * gap.value:.1f} points ({100 * gap.low:.1f} to {100 * gap.high:.1f})" for gap in (ordered, shuffled)
+    ]
+    words = f"Best minus worst fold: {points[0]} in the table's order, {points[1]} shuffled"
+    words += f"; the commonest museum's share differs by {100 * museums:.0f} points between folds in order"
+    verdict = (
+        "contradicted" if ordered.low > shuffled.high else ("tie" if ordered.value > shuffled.high else "supported")
+    )
+    return choose(
+        verdict,
+        supported=f"{words}. The order does no harm here.",
+        contradicted=f"{words}. Folds in the table's order test another thing: a change of museum.",
+        tie=f"{words}. More than shuffled folds show, within what few images allow.",
+    )
+
+
+@claim(
+    "content-not-border",
+    slide=6,
+    wording="The network focuses on the content (here: of the image, not of its surroundings).",
+    chapter="05",
+    test="probe on images without their middle against the same without their border, equal areas, same images",
+)
+def content_not_border(middle: Accuracy, border: Accuracy, difference: Difference, guess: Accuracy) -> Decision:
+    """Middle alone minus border alone; both keep half of the area."""
+    words = f"With the middle half alone {middle}, with the border half alone {border}, commonest class {guess}"
+    also = "; the border alone tells more than nothing" if border.minus(guess).low > 0 else ""
+    return choose(
+        decide_difference(difference),
+        supported=f"{words}: the middle is {difference}{also}.",
+        contradicted=f"{words}: the middle is {difference}; the surroundings tell more.",
+        tie=f"{words}: {difference}{also}.",
+    )
+
 
 # ---- chapters 06 to 11: fine-tuning ----------------------------------------------------------------------------------
 
 # ---- chapter 12: fine-tuned features ---------------------------------------------------------------------------------
 
+
 # ---- chapter 13: Grad-CAM --------------------------------------------------------------------------------------------
+@claim("smarter-focused")
+def smarter_focused(gain: Estimate, pretrained: Estimate, scratch: Estimate, network: str) -> Decision:
+    """Focus of a pretrained network (linear head on frozen features) against the network from scratch.
+
+    Args:
+        gain: focus of the pretrained minus that of the scratch network, same mosaics.
+        pretrained: its mean focus.
+        scratch: that of the network from scratch.
+        network: name of the pretrained network.
+    """
+    numbers = f"focus {pretrained} for {network}, {scratch} from scratch (chance 0.5); difference {gain}"
+    return choose(
+        decide_against(gain, 0.0),
+        supported=f"On 2×2 mosaics the pretrained network's evidence lies more on the class that is asked for: {numbers}.",
+        contradicted=f"The network from scratch focuses better than the pretrained one: {numbers}.",
+        tie=f"Heat maps alone suggested more than mosaics show: {numbers}, an interval that includes zero.",
+    )
+
 
 # ---- chapter 14: results, and arithmetic on printed numbers ----------------------------------------------------------
+@claim("report-accuracy-follows")
+def report_accuracy_follows(printed: float, accuracy: Accuracy) -> Decision:
+    """Printed accuracy against the support-weighted recall of the printed rows."""
+    return _follows(f"{accuracy.value:.3f}, printed is {printed:.2f}", decide_printed(accuracy.value, printed))
+
+
+@claim("report-macro-follows")
+@claim("report-weighted-follows")
+def averages_follow(printed: dict[str, float], recomputed: dict[str, float]) -> Decision:
+    """Three printed averages against those recomputed from the printed rows (each rounded to two digits)."""
+    verdict = decide_all([decide_printed(recomputed[name], printed[name]) for name in printed])
+    found = " / ".join(f"{value:.3f}" for value in recomputed.values())
+    return _follows(f"{found}, printed is {' / '.join(f'{value:.2f}' for value in printed.values())}", verdict)
+
+
+@claim("diagonal-agrees-with-accuracy")
+def diagonal_agrees(printed: float, diagonal: Accuracy) -> Decision:
+    """Diagonal of the printed confusion matrix over the test images against the printed accuracy."""
+    numbers = f"{diagonal.successes:,} of {diagonal.n:,} images, {diagonal.value:.4f}; the report prints {printed:.2f}"
+    return choose(
+        decide_printed(diagonal.value, printed),
+        supported=f"The matrix's diagonal gives the printed accuracy: {numbers}.",
+        contradicted=f"The matrix's diagonal gives another accuracy than the report: {numbers}.",
+    )
+
+
+def _follows(numbers: str, verdict: str) -> Decision:
+    return choose(
+        verdict,
+        supported=f"The rows give {numbers}: it follows from them.",
+        contradicted=f"The rows give {numbers}: it doesn't follow from them.",
+    )
+
+
+@claim("overfitting-labels-consistent")
+def overfitting_labels_consistent(gaps: dict[str, float], labels: dict[str, str]) -> Decision:
+    """A row with a smaller gap of train and val must not have a higher label."""
+    order = {"Low": 0, "Medium": 1, "High": 2}
+    crossed = [
+        f"#{one} is called {labels[one]} at a gap of {100 * gaps[one]:.0f} points and #{other} {labels[other]} at "
+        f"{100 * gaps[other]:.0f}"
+        for one in gaps
+        for other in gaps
+        if order[labels[one]] > order[labels[other]] and gaps[one] < gaps[other] - 1e-9
+    ]
+    return choose(
+        "contradicted" if crossed else "supported",
+        supported="The labels follow the printed gaps of train and val.",
+        contradicted=f"The labels don't follow the gaps of train and val: {'; '.join(crossed)}.",
+    )
+
+
+@claim("rows-are-single-networks")
+def rows_are_single_networks(
+    rows: dict[str, tuple[float, float]], members: dict[str, dict[str, tuple[float, float]]]
+) -> Decision:
+    """A joined row must show (train, val) of one of its two networks."""
+    mixed = [name for name, values in rows.items() if values not in members[name].values()]
+    described = "; ".join(
+        f"row {name} prints {rows[name][0]:.2f}/{rows[name][1]:.2f}, its networks had "
+        + " and ".join(f"{train:.2f}/{val:.2f}" for train, val in members[name].values())
+        for name in mixed
+    )
+    return choose(
+        "contradicted" if mixed else "supported",
+        supported="Each joined row shows the train and val accuracy of one of its two networks.",
+        contradicted=f"A row is neither of its networks (train/val): {described}.",
+    )
+
+
+@claim("variable-shape-helps")
+def variable_shape_helps(differences: dict[str, Difference]) -> Decision:
+    """Variable minus fixed shape for each architecture; decided by the majority of the architectures."""
+    better = [name for name, one in differences.items() if not one.tie and one.value > 0]
+    worse = [name for name, one in differences.items() if not one.tie and one.value < 0]
+    half = len(differences) / 2
+    verdict = "supported" if len(better) > half else "contradicted" if len(worse) > half else "tie"
+    numbers = (
+        f"of {len(differences)} architectures {len(better)} are better with variable shape, {len(worse)} worse, "
+        f"{len(differences) - len(better) - len(worse)} tie within the interval of two accuracies"
+    )
+    return choose(
+        verdict,
+        supported=f"Variable shape is better for most: {numbers}.",
+        contradicted=f"Variable shape is worse for most: {numbers}.",
+        tie=f"The printed table doesn't decide it: {numbers}.",
+    )
+
+
+@claim("printed-vgg16-parameters")
+def printed_vgg16_parameters(printed: int, sizes: dict[str, int]) -> Decision:
+    """The printed number against the sizes of VGG16's parts at 224 pixels."""
+    matches = [name for name, size in sizes.items() if size == printed and name != "fc1 alone"]
+    listed = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+    alone = " It is the size of the layer fc1 alone." if printed == sizes.get("fc1 alone") else ""
+    return choose(
+        "supported" if matches else "contradicted",
+        supported=f"{printed:,} are the parameters of VGG16 {matches[0] if matches else ''}.",
+        contradicted=f"{printed:,} is not the size of VGG16 as an extractor ({listed}).{alone}",
+    )
+
+
+@claim("slide-17-follows-figure")
+def slide_17_follows_figure(table: dict[str, float], figure: dict[str, float]) -> Decision:
+    """Scores printed in the slide's table against those of the notebook behind it, to three digits."""
+    off = [name for name in table if decide_printed(figure[name], table[name], 3) == "contradicted"]
+    listed = ", ".join(f"{name} {table[name]:.3f} instead of {figure[name]:.3f}" for name in off)
+    return choose(
+        "contradicted" if off else "supported",
+        supported="Table and figure give the same scores.",
+        contradicted=f"The table prints other scores than its figure: {listed}.",
+    )
+
+
+@claim("printed-b0-worse")
+def printed_b0_worse(differences: dict[str, Difference]) -> Decision:
+    """B0 minus the mean of the other extractors on each slide; all slides must agree."""
+    verdict = decide_all([decide_difference(one, expect="lower") for one in differences.values()])
+    numbers = "; ".join(f"{name}: {one}" for name, one in differences.items())
+    return choose(
+        verdict,
+        supported=f"The printed scores of EfficientNetB0 lie below the others beyond the interval ({numbers}).",
+        contradicted=f"The printed scores of EfficientNetB0 don't lie below the others ({numbers}).",
+        tie=f"The printed scores of EfficientNetB0 can't be told from the others ({numbers}).",
+    )
+
+
+@claim("printed-features-beat-head")
+def printed_features_beat_head(features: Accuracy, head: Accuracy) -> Decision:
+    """Accuracy by fine-tuned features as printed against that of the network's own head from the report's rows."""
+    numbers = f"{features} by the features, {head} by the network's own head"
+    return choose(
+        decide_difference(features.minus(head)),
+        supported=f"The features' route is better: {numbers}.",
+        contradicted=f"The network's own head, which needs no second classifier, is better: {numbers}.",
+        tie=f"The features' route and the network's own head tie: {numbers}.",
+    )
+
+
+@claim("printed-runs-differ")
+def printed_runs_differ(steps: dict[str, Difference], overall: Difference) -> Decision:
+    """Ends of the plotted curves from run to run, unpaired intervals at the size of val."""
+    verdict = decide_difference(overall)
+    moved = [name for name, one in steps.items() if not one.tie]
+    numbers = f"last run against the first: {overall}; neighbours that differ: {', '.join(moved) or 'none'}"
+    return choose(
+        verdict,
+        supported=f"The plotted curves show progress beyond the interval ({numbers}).",
+        contradicted=f"The plotted curves show a loss from the first to the last run ({numbers}).",
+        tie=f"At this number of val images the printed runs can't be told apart ({numbers}).",
+    )
+
+
+@claim("printed-accuracies-follow-curves")
+def printed_accuracies_follow_curves(printed: dict[str, float], curves: dict[str, float]) -> Decision:
+    """Printed accuracy within one hundredth (rounding and reading) of the end of its plotted curve."""
+    off = [run for run in printed if abs(printed[run] - curves[run]) > 0.010 + 1e-9]
+    listed = ", ".join(f"run {run} {printed[run]:.2f} where the curve ends at {curves[run]:.3f}" for run in off)
+    return choose(
+        "contradicted" if off else "supported",
+        supported="Every printed accuracy is the end of its curve.",
+        contradicted=f"Printed accuracies differ from their curves: {listed}.",
+    )
+
+
+@claim("below-papers-vgg16")
+def below_papers_vgg16(lab: Accuracy, paper: Accuracy) -> Decision:
+    """The original's last network against the same architecture in the paper (protocols differ)."""
+    difference = lab.minus(paper)
+    numbers = f"{lab} against {paper} in the paper (fixed shape, longer training, augmentation)"
+    return choose(
+        decide_difference(difference),
+        supported=f"It is {difference} than the paper's VGG16: {numbers}.",
+        contradicted=f"It is {difference} than the paper's VGG16, beside which it was never put: {numbers}.",
+        tie=f"It equals the paper's VGG16 within the interval: {numbers}.",
+    )
+
+
+@claim("val-carries-over")
+def val_carries_over(val: Accuracy, balanced: Estimate) -> Decision:
+    """Printed val accuracy against the balanced test accuracy of the printed rows (independent images)."""
+    return _carried(val, balanced)
+
+
+@claim("val-predicts-test")
+def val_predicts_test(val: Accuracy | Estimate, balanced: Estimate) -> Decision:
+    """Val accuracy of the headline run against its balanced test accuracy (val is balanced, test is not)."""
+    return _carried(val, balanced)
+
+
+def _carried(val: Accuracy | Estimate, balanced: Estimate) -> Decision:
+    from lab_utils.evaluation import independent_difference
+
+    difference = independent_difference(val, balanced)
+    numbers = f"val {val}, balanced test {balanced}"
+    return choose(
+        decide_difference(difference, expect="equal"),
+        supported=f"Val and balanced test accuracy agree within the interval: {numbers}.",
+        contradicted=f"Val is {difference} than balanced test accuracy: {numbers}.",
+    )
+
+
+@claim("hard-pairs-recur")
+def hard_pairs_recur(ranks: dict[str, int | None], among: int) -> Decision:
+    """Ranks of the printed confusions (None: the classes are not in this data) among the largest of this run.
+
+    Args:
+        ranks: `{"Engraving → Etching": rank from 1}`.
+        among: how many of the largest confusions count.
+    """
+    known = {name: rank for name, rank in ranks.items() if rank is not None}
+    if not known:
+        raise NotTestable("the classes of the printed confusions are not in this data.")
+    inside = [name for name, rank in known.items() if rank <= among]
+    listed = ", ".join(f"{name} {rank}" for name, rank in known.items())
+    share = f"{len(inside)} of the {len(known)} printed confusions are among the {among} largest here (ranks: {listed})"
+    verdict = "supported" if len(inside) == len(known) else "contradicted" if not inside else "tie"
+    return choose(verdict, f"{share}.", f"{share}.", f"{share}: some recur, some do not.")
+
+
+@claim("low-precision-is-difficulty")
+def low_precision_is_difficulty(name: str, plain: float, equal: float, rank: int, classes: int) -> Decision:
+    """Precision of a rare class at equal priors; it is badly recognised if it stays in the lowest fifth.
+
+    Args:
+        name: of the class.
+        plain: its precision on the test images as they are.
+        equal: the same if every class had as many images.
+        rank: of the latter among the classes, 1 the lowest.
+        classes: number of classes.
+    """
+    numbers = (
+        f"precision of {name} {100 * plain:.0f} % on the images as they are, {100 * equal:.0f} % if all classes were "
+        f"equally frequent (rank {rank} of {classes} from below)"
+    )
+    return choose(
+        "supported" if rank <= max(1, classes // 5) else "contradicted",
+        supported=f"The class stays among the worst when rarity is taken out: {numbers}.",
+        contradicted=f"Much of the low precision is rarity, not difficulty: {numbers}.",
+    )
+
+
+@claim("unseen-lots-as-good")
+def unseen_lots_as_good(seen: Accuracy, unseen: Accuracy) -> Decision:
+    """Accuracy on lots that train holds against lots that it doesn't (other images, unpaired)."""
+    difference = seen.minus(unseen)
+    numbers = f"{seen} where the lot is in train, {unseen} where it isn't"
+    return choose(
+        decide_difference(difference, expect="equal"),
+        supported=f"Images of unseen lots are recognised as well, within the interval: {numbers}.",
+        contradicted=f"Images of seen lots are recognised {difference}: {numbers}; part of the accuracy is not of mediums.",
+    )
+
+
+@claim("one-accuracy-for-all-museums")
+def one_accuracy_for_all_museums(accuracies: dict[str, Accuracy]) -> Decision:
+    """The best against the worst museum, with the interval widened for having picked them (Bonferroni)."""
+    from lab_utils.evaluation import largest_difference
+
+    if len(accuracies) < 2:
+        raise NotTestable("fewer than two museums are known.")
+    best, worst, difference = largest_difference(accuracies)
+    numbers = f"{best} {accuracies[best]}, {worst} {accuracies[worst]}"
+    return choose(
+        decide_difference(difference, expect="equal"),
+        supported=f"The museums can't be told apart: {numbers}.",
+        contradicted=f"The museums differ: {best} is {difference} than {worst} ({numbers}).",
+    )
+
 
 # ---- chapter 15: further improvements --------------------------------------------------------------------------------
