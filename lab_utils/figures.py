@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Quantity = Accuracy | Estimate | Difference
 
 WIDTH = 6.7  # inches: the text width of the A4 report
+DPI = 170  # of raster figures
 SEQUENTIAL = "cividis"  # amounts in pictures: perceptual, and monotone in grey
 HEAT = "inferno"  # class activation
 INK, PAPER, GRID = "#1b1f24", "#ffffff", "#d9dde2"
@@ -234,7 +235,7 @@ def bundle(figure: "Figure | Interactive") -> dict[str, Any]:
 def _saved(figure: "Figure", kind: str, **more: Any) -> bytes:
     """Bytes of a figure; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=170, bbox_inches="tight", pad_inches=0.04, **more)
+    figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", pad_inches=0.04, **more)
     return buffer.getvalue()
 
 
