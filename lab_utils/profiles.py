@@ -97,6 +97,36 @@ class FineTuning(Section):
     cache_limit: float | None = Field(None, gt=0, description="largest cache of activations in GB; None: the free disk")
 
 
+class Similarity(Section):
+    """Chapter 03."""
+
+    gallery: int = Field(5, ge=1, description="classes in the main figure of the gallery (the original: 5)")
+    resamples: int = Field(100, ge=10, description="bootstrap draws of LEEP and of the table of stand-ins")
+    evidence_resamples: int = Field(20, ge=5, description="bootstrap draws of LogME (a spectrum each)")
+    rows: int = Field(3000, ge=50, description="train images that LogME and its bootstrap look at, at most")
+    neighbours: int = Field(5, ge=1, description="of the leave-one-out neighbours")
+    control: int = Field(50, ge=2, description="train images a class of the random-weights control, at most")
+    columns: int = Field(20, ge=2, description="ImageNet classes in the heat map")
+    seed: int = 0
+
+
+class Classification(Section):
+    """Chapters 05 and 12; 100 rounds, 100 trees, 5 folds and UMAP on all columns are the original's."""
+
+    rounds: int = Field(100, ge=1, description="boosting rounds (XGBoost's default: 100)")
+    trees: int = Field(100, ge=1, description="trees of the forest (scikit-learn's default: 100)")
+    folds: int = Field(5, ge=2)
+    umap_epochs: int | None = Field(None, ge=10, description="of UMAP's layout; None is UMAP's default")
+    umap_first: int = Field(0, ge=0, description="principal components before UMAP; 0: none, as in the original")
+    components: int = Field(256, ge=2, description="principal components that RBF SVM and trees read on full features")
+    seeds: int = Field(5, ge=2, description="seeds of each kind behind the noise floor")
+    dimensions: tuple[int, ...] = Field((2, 4, 8, 16, 32, 64), min_length=1, description="of UMAP against accuracy")
+    curve_rows: int = Field(5000, ge=30, description="train images behind the curve of dimensions, at most")
+    halves: int = Field(50, ge=2, description="images a class and split seen without middle or border, at most")
+    repeats: int = Field(10, ge=1, description="shuffles of each group of columns")
+    seed: int = 0
+
+
 class Settings(Section):
     """All settings of one run."""
 
@@ -109,6 +139,8 @@ class Settings(Section):
     features: Features = Features()
     scratch: Scratch = Scratch()
     fine_tuning: FineTuning = FineTuning()
+    similarity: Similarity = Similarity()
+    classification: Classification = Classification()
 
     @property
     def run_folder(self) -> Path:
