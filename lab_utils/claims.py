@@ -454,7 +454,7 @@ def smarter_focused(gain: Estimate, pretrained: Estimate, scratch: Estimate, net
     numbers = f"focus {pretrained} for {network}, {scratch} from scratch (chance 0.5); difference {gain}"
     return choose(
         decide_against(gain, 0.0),
-        supported=f"On 2×2 mosaics the pretrained network's evidence lies more on the class that is asked for: {numbers}.",
+        supported=f"On 2×2 mosaics the pretrained network's evidence lies more on the class asked for: {numbers}.",
         contradicted=f"The network from scratch focuses better than the pretrained one: {numbers}.",
         tie=f"Heat maps alone suggested more than mosaics show: {numbers}, an interval that includes zero.",
     )
@@ -711,7 +711,7 @@ def unseen_lots_as_good(seen: Accuracy, unseen: Accuracy) -> Decision:
     return choose(
         decide_difference(difference, expect="equal"),
         supported=f"Images of unseen lots are recognised as well, within the interval: {numbers}.",
-        contradicted=f"Images of seen lots are recognised {difference}: {numbers}; part of the accuracy is not of mediums.",
+        contradicted=f"Images of seen lots are recognised {difference}: {numbers}; not all of it is of mediums.",
     )
 
 

@@ -6,12 +6,13 @@ change no overall accuracy, and so go unseen without the check.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 
 from lab_utils.errors import LabError
-from lab_utils.quantities import Accuracy, Difference, Estimate
+from lab_utils.quantities import Z95, Accuracy, Difference, Estimate
 
 AVERAGES = (
     *("accuracy", "balanced accuracy", "macro precision", "macro F1"),
@@ -158,6 +159,17 @@ def group_accuracies(truth: np.ndarray, predicted: np.ndarray, groups: np.ndarra
     return {
         str(name): Accuracy.from_labels(truth[mask], predicted[mask], f"{of}, {name}") for name, mask in masks.items()
     }
+
+
+def largest_difference(accuracies: Mapping[str, Accuracy]) -> tuple[str, str, Difference]:
+    """Best and worst group and their difference, its interval widened for the choice among all pairs (Bonferroni)."""
+    order = sorted(accuracies, key=lambda name: accuracies[name].value)
+    worst, best = order[0], order[-1]
+    plain = accuracies[best].minus(accuracies[worst])
+    pairs = len(order) * (len(order) - 1) / 2
+    wider = NormalDist().inv_cdf(1 - 0.025 / pairs) / Z95
+    low, high = (plain.value + wider * (end - plain.value) for end in (plain.low, plain.high))
+    return best, worst, Difference(plain.value, low, high, plain.n, plain.of)
 
 
 def seen_in_train(values: Sequence[str], train: Sequence[str], what: str = "lot") -> np.ndarray:

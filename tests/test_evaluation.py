@@ -146,3 +146,13 @@ def test_difference_of_independent_estimates_is_that_of_accuracies() -> None:
     as_estimates = [Estimate(part.value, *part.interval, part.n) for part in (one, other)]
     found, wanted = evaluation.independent_difference(*as_estimates), one.minus(other)
     assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
+
+
+def test_difference_of_the_extremes_is_widened_for_the_choice() -> None:
+    groups = {"a": Accuracy(70, 100), "b": Accuracy(50, 100), "c": Accuracy(60, 100)}
+    best, worst, found = evaluation.largest_difference(groups)
+    plain = groups["a"].minus(groups["b"])
+    assert (best, worst, found.value) == ("a", "b", plain.value)
+    assert (found.high - found.low) / (plain.high - plain.low) == pytest.approx(2.394 / 1.960, abs=1e-3)
+    two = evaluation.largest_difference({name: groups[name] for name in "ab"})[2]
+    assert two.low == pytest.approx(plain.low)

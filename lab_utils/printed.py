@@ -1,0 +1,212 @@
+"""What follows from the original's printed numbers alone, so on any data: the evidence for its arithmetic claims.
+
+Tables come from `data/reported` (`lab.reported`); nothing here was measured by the lab.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lab_utils import claims
+from lab_utils.quantities import Z95, Accuracy, Difference, Estimate
+
+Reported = Callable[[str], pd.DataFrame]
+VGG_CHANNELS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)  # of its thirteen convolutions
+
+
+def verdicts(reported: Reported) -> list[claims.Verdict]:
+    """Verdicts on all claims that are arithmetic on printed numbers.
+
+    Args:
+        reported: gives a table of `data/reported` by its name.
+    """
+    return [claims.check(id, **evidence(reported)) for id, evidence in EVIDENCE.items()]
+
+
+def share_of(value: float, n: int, of: str = "") -> Accuracy:
+    """A printed share of `n` images as an accuracy (the count is rounded)."""
+    return Accuracy(round(value * n), n, of)
+
+
+# ---- classification report -------------------------------------------------------------------------------------------
+def report_rows(reported: Reported) -> pd.DataFrame:
+    """The report's 29 rows, by class."""
+    table = reported("report")
+    return table[table["row"] == "class"].set_index("name")
+
+
+def recomputed_averages(rows: pd.DataFrame) -> pd.DataFrame:
+    """Macro and weighted averages of a report's rows; index macro, weighted; columns precision, recall, f1.
+
+    The weighted recall is the accuracy.
+    """
+    columns = ["precision", "recall", "f1"]
+    weights = rows["support"] / rows["support"].sum()
+    return pd.DataFrame({"macro": rows[columns].mean(), "weighted": rows[columns].mul(weights, axis=0).sum()}).T
+
+
+def printed_averages(reported: Reported) -> pd.DataFrame:
+    """The report's three summary rows as printed; index accuracy, macro, weighted."""
+    table = reported("report")
+    return table[table["row"] == "summary"].assign(name=lambda rows: rows["name"].str.split().str[0]).set_index("name")
+
+
+def balanced_accuracy(rows: pd.DataFrame) -> Estimate:
+    """Mean recall of a report's rows, with the normal interval of a mean of independent shares."""
+    variance = (rows["recall"] * (1 - rows["recall"]) / rows["support"]).sum() / len(rows) ** 2
+    value, half = rows["recall"].mean(), Z95 * np.sqrt(variance)
+    style = {"scale": 100, "unit": " %", "digits": 1}
+    return Estimate(value, value - half, value + half, int(rows["support"].sum()), "balanced test accuracy", **style)
+
+
+def _accuracy_from_rows(reported: Reported) -> Accuracy:
+    rows = report_rows(reported)
+    return share_of(recomputed_averages(rows).loc["weighted", "recall"], int(rows["support"].sum()), "report's rows")
+
+
+def _accuracy_evidence(reported: Reported) -> dict[str, Any]:
+    printed = printed_averages(reported).loc["accuracy", "f1"]
+    return {"printed": float(printed), "accuracy": _accuracy_from_rows(reported)}
+
+
+def _average_evidence(kind: str) -> Callable[[Reported], dict[str, Any]]:
+    def evidence(reported: Reported) -> dict[str, Any]:
+        columns = ["precision", "recall", "f1"]
+        printed, found = printed_averages(reported), recomputed_averages(report_rows(reported))
+        return {"printed": dict(printed.loc[kind, columns]), "recomputed": dict(found.loc[kind, columns])}
+
+    return evidence
+
+
+def _diagonal_evidence(reported: Reported) -> dict[str, Any]:
+    numbers = reported("numbers").set_index("id")["value"]
+    printed = printed_averages(reported).loc["accuracy", "f1"]
+    diagonal = Accuracy(int(numbers["confusion_diagonal"]), int(numbers["test_images"]), "printed confusion matrix")
+    return {"printed": float(printed), "diagonal": diagonal}
+
+
+def _carry_evidence(reported: Reported) -> dict[str, Any]:
+    images = int(reported("numbers").set_index("id")["value"]["val_images"])
+    printed = reported("fine_tuning").set_index("run")["val_printed"]["6"]
+    return {"val": share_of(printed, images, "val, printed"), "balanced": balanced_accuracy(report_rows(reported))}
+
+
+# ---- baselines -------------------------------------------------------------------------------------------------------
+def slide_rows(reported: Reported) -> pd.DataFrame:
+    """The nine printed rows of networks from scratch, by network."""
+    table = reported("scratch")
+    return table[table["kind"] == "printed"].set_index("network")
+
+
+def _overfitting_evidence(reported: Reported) -> dict[str, Any]:
+    rows = slide_rows(reported)
+    return {"gaps": dict(rows["train"] - rows["val"]), "labels": dict(rows["overfitting"])}
+
+
+def _mixed_evidence(reported: Reported) -> dict[str, Any]:
+    table, rows = reported("scratch"), slide_rows(reported)
+    single = table[table["kind"] != "printed"].set_index("network")[["train", "val"]]
+    joined = {name: tuple(rows.loc[name, ["train", "val"]]) for name in rows.index if "-" in name}
+    members = {name: {one: tuple(single.loc[one]) for one in name.split("-")} for name in joined}
+    return {"rows": joined, "members": members}
+
+
+def _shape_evidence(reported: Reported) -> dict[str, Any]:
+    images = _test_images(reported)
+    rows = reported("paper_r65k").set_index("architecture")
+    pairs = {
+        name: (share_of(row["vs"], images, "VS"), share_of(row["fs"], images, "FS")) for name, row in rows.iterrows()
+    }
+    return {"differences": {name: first.minus(second) for name, (first, second) in pairs.items()}}
+
+
+# ---- feature extraction ----------------------------------------------------------------------------------------------
+def vgg16_parameters() -> dict[str, int]:
+    """Parameters of VGG16 at 224 pixels: its first dense layer alone, and the network up to fc1 and up to fc2."""
+    ends = pairwise(VGG_CHANNELS)
+    convolutions = sum(9 * inward * outward + outward for inward, outward in ends)
+    fc1, fc2 = 7 * 7 * 512 * 4096 + 4096, 4096 * 4096 + 4096
+    return {"fc1 alone": fc1, "up to fc1": convolutions + fc1, "up to fc2": convolutions + fc1 + fc2}
+
+
+def _parameters_evidence(reported: Reported) -> dict[str, Any]:
+    return {"printed": int(reported("models").set_index("model")["parameters"]["VGG16"]), "sizes": vgg16_parameters()}
+
+
+def _scores(reported: Reported, features: str, kind: str = "printed") -> dict[str, float]:
+    table = reported("classification")
+    rows = table[(table["features"] == features) & (table["kind"] == kind)].dropna(subset="test")
+    return dict(rows.set_index("network")["test"])
+
+
+def _figure_evidence(reported: Reported) -> dict[str, Any]:
+    figure = _scores(reported, "CNN features", "read from figure")
+    return {"table": {name: _scores(reported, "CNN features")[name] for name in figure}, "figure": figure}
+
+
+def _b0_evidence(reported: Reported) -> dict[str, Any]:
+    images = _test_images(reported)
+    return {
+        "differences": {name: _b0_gap(_scores(reported, name), images) for name in ("CNN features", "dense classifier")}
+    }
+
+
+def _b0_gap(scores: dict[str, float], images: int) -> Difference:
+    others = np.mean([value for name, value in scores.items() if name != "EfficientNetB0"])
+    return share_of(scores["EfficientNetB0"], images, "B0").minus(share_of(others, images, "mean of the others"))
+
+
+def _route_evidence(reported: Reported) -> dict[str, Any]:
+    features = share_of(
+        _scores(reported, "fine-tuned features")["VGG16"], _test_images(reported), "fine-tuned features"
+    )
+    return {"features": features, "head": _accuracy_from_rows(reported)}
+
+
+# ---- fine-tuning -----------------------------------------------------------------------------------------------------
+def _runs(reported: Reported) -> pd.DataFrame:
+    return reported("fine_tuning").dropna(subset=["val_printed", "val_end"]).set_index("run")
+
+
+def _progress_evidence(reported: Reported) -> dict[str, Any]:
+    images = int(reported("numbers").set_index("id")["value"]["val_images"])
+    ends = {f"run {run}": share_of(value, images, f"run {run}") for run, value in _runs(reported)["val_end"].items()}
+    names = list(ends)
+    steps = {f"{later} after {one}": ends[later].minus(ends[one]) for one, later in pairwise(names)}
+    return {"steps": steps, "overall": ends[names[-1]].minus(ends[names[0]])}
+
+
+def _curves_evidence(reported: Reported) -> dict[str, Any]:
+    runs = _runs(reported)
+    return {"printed": dict(runs["val_printed"]), "curves": dict(runs["val_end"])}
+
+
+def _paper_evidence(reported: Reported) -> dict[str, Any]:
+    paper = reported("paper_r65k").set_index("architecture")["fs"]["VGG16"]
+    return {"lab": _accuracy_from_rows(reported), "paper": share_of(paper, _test_images(reported), "the paper's VGG16")}
+
+
+def _test_images(reported: Reported) -> int:
+    return int(reported("numbers").set_index("id")["value"]["test_images"])
+
+
+EVIDENCE: dict[str, Callable[[Reported], dict[str, Any]]] = {
+    "overfitting-labels-consistent": _overfitting_evidence,
+    "rows-are-single-networks": _mixed_evidence,
+    "variable-shape-helps": _shape_evidence,
+    "printed-vgg16-parameters": _parameters_evidence,
+    "slide-17-follows-figure": _figure_evidence,
+    "printed-b0-worse": _b0_evidence,
+    "printed-features-beat-head": _route_evidence,
+    "printed-runs-differ": _progress_evidence,
+    "printed-accuracies-follow-curves": _curves_evidence,
+    "below-papers-vgg16": _paper_evidence,
+    "val-carries-over": _carry_evidence,
+    "diagonal-agrees-with-accuracy": _diagonal_evidence,
+    "report-accuracy-follows": _accuracy_evidence,
+    "report-macro-follows": _average_evidence("macro"),
+    "report-weighted-follows": _average_evidence("weighted"),
+}
