@@ -16,7 +16,7 @@ METHODS = ("gradcam", "hirescam")
 
 # ---- the network, taken apart ----------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Probe:
+class View:
     """A network seen from one of its layers.
 
     Attributes:
@@ -30,7 +30,7 @@ class Probe:
     size: int
 
 
-def probe(model: Any, layer: str | None = None, size: int | None = None) -> Probe:
+def view(model: Any, layer: str | None = None, size: int | None = None) -> View:
     """Open a network at its last convolution (or at `layer`), with logits instead of probabilities.
 
     Models nested in models are unfolded, and a softmax at the end is left out. Weights are shared, not copied.
@@ -57,7 +57,7 @@ def probe(model: Any, layer: str | None = None, size: int | None = None) -> Prob
     if name not in seen or len(seen[name][1].shape) != 4:
         maps = ", ".join(key for key, (_, tensor) in seen.items() if len(tensor.shape) == 4)
         raise LabError(f"{model.name} has no layer {name!r} with an activation map; it has {maps}.")
-    return Probe(keras.Model(image, [seen[name][1], _without_softmax(output)]), name, height)
+    return View(keras.Model(image, [seen[name][1], _without_softmax(output)]), name, height)
 
 
 def _run(layer: Any, tensor: Any, seen: dict[str, tuple[Any, Any]]) -> Any:
@@ -125,10 +125,10 @@ def grad_cam(
     layer as head the two are the same. Negative evidence is cut off.
 
     Args:
-        model: keras model that ends in class scores, or a `Probe` of one.
+        model: keras model that ends in class scores, or a `View` of one.
         images: preprocessed, shape (N, H, W, 3).
         targets: class of each map, shape (N,); default the predicted class.
-        layer: see `probe`.
+        layer: see `view`.
         method: `gradcam` or `hirescam`.
         batch: images at a time.
 
@@ -153,7 +153,7 @@ def evidence(
     """The map of `grad_cam` as it is: signed and at the layer's own resolution, float32 (N, h, w)."""
     if method not in METHODS:
         raise LabError(f"method {method!r}: the class-activation methods are {', '.join(METHODS)}.")
-    opened = model if isinstance(model, Probe) else probe(model, layer, images.shape[1])
+    opened = model if isinstance(model, View) else view(model, layer, images.shape[1])
     if targets is not None and len(targets) != len(images):
         raise LabError(f"{len(targets)} targets for {len(images)} images: give one class for each image.")
     pieces = []
@@ -364,11 +364,11 @@ def focus(
     return Focus(np.concatenate(scores), opened.size, shrunk)
 
 
-def _at_twice_the_size(model: Any, own: int) -> tuple[Probe, bool]:
+def _at_twice_the_size(model: Any, own: int) -> tuple[View, bool]:
     try:
-        return probe(model, size=2 * own), False
+        return view(model, size=2 * own), False
     except LabError:
-        return probe(model), True
+        return view(model), True
 
 
 def _even(maps: np.ndarray) -> np.ndarray:
@@ -400,7 +400,7 @@ def randomisation_check(
     Returns:
         `{"2 of 50 kernels": rho}`, Spearman's rho of each image, shape (N,); NaN where a map is constant.
     """
-    opened, rng = probe(model, size=images.shape[1]), np.random.default_rng(seed)
+    opened, rng = view(model, size=images.shape[1]), np.random.default_rng(seed)
     kernels = [one for one in model.weights if len(one.shape) > 1][::-1]
     before, kept = evidence(opened, images, targets, method=method), [one.numpy() for one in kernels]
     done, found = 0, {}

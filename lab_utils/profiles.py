@@ -127,6 +127,29 @@ class Classification(Section):
     seed: int = 0
 
 
+class GradCam(Section):
+    """Chapter 13."""
+
+    pictures: int = Field(6, ge=1, description="pictures in each sheet")
+    mosaics: int = Field(500, ge=2, description="2×2 mosaics of the focus score (the paper: hundreds)")
+    border: float = Field(0.1, gt=0, lt=0.5, description="width of the frame, as a share of each side")
+    border_images: int = Field(600, ge=2, description="images whose border is measured, at most")
+    randomised: int = Field(32, ge=2, description="images of the weight-randomisation check")
+    stages: int = Field(5, ge=2, description="steps from the head alone to all kernels")
+    seed: int = 0
+
+
+class Results(Section):
+    """Chapter 14."""
+
+    resamples: int = Field(2000, ge=100, description="bootstrap draws of averages")
+    pairs: int = Field(5, ge=1, description="confused pairs in the gallery")
+    pictures: int = Field(6, ge=2, description="pictures of each pair")
+    bins: int = Field(15, ge=2, description="of the reliability diagram")
+    among: int = Field(10, ge=1, description="largest confusions that the printed ones are sought among")
+    seed: int = 0
+
+
 class Settings(Section):
     """All settings of one run."""
 
@@ -138,6 +161,8 @@ class Settings(Section):
     networks: Networks = Networks()
     features: Features = Features()
     scratch: Scratch = Scratch()
+    grad_cam: GradCam = GradCam()
+    results: Results = Results()
     fine_tuning: FineTuning = FineTuning()
     similarity: Similarity = Similarity()
     classification: Classification = Classification()

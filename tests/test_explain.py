@@ -74,14 +74,14 @@ def test_default_target_is_the_predicted_class(keras, images: np.ndarray) -> Non
 
 
 def test_layer_is_the_last_one_of_the_last_convolutions_size(keras) -> None:
-    assert explain.probe(with_head(keras, "flatten")).layer == "last"
-    assert explain.probe(with_head(keras, "nested")).layer == "last"
-    assert explain.probe(with_head(keras, "flat"), layer="early").layer == "early"
+    assert explain.view(with_head(keras, "flatten")).layer == "last"
+    assert explain.view(with_head(keras, "nested")).layer == "last"
+    assert explain.view(with_head(keras, "flat"), layer="early").layer == "early"
     with pytest.raises(LabError, match="no layer 'nonsense'"):
-        explain.probe(with_head(keras, "flat"), layer="nonsense")
+        explain.view(with_head(keras, "flat"), layer="nonsense")
     dense = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     with pytest.raises(LabError, match="no convolution"):
-        explain.probe(dense)
+        explain.view(dense)
 
 
 def test_wrong_method_and_wrong_number_of_targets_are_told(keras, images: np.ndarray) -> None:
