@@ -112,12 +112,6 @@ def fold_groups(rows: pd.DataFrame) -> np.ndarray:
     ).to_numpy()
 
 
-def lot_seen(rows: pd.DataFrame) -> np.ndarray:
-    """Whether an image's accession lot is known and also in train, bool of shape (n,)."""
-    train = set(rows.loc[(rows["subset"] == "train") & (rows["lot"] != ""), "lot"])
-    return rows["lot"].isin(train).to_numpy()
-
-
 # ---- sources: settings -> rows, classes, folder that `file` is relative to, notes ----------------------------------
 def _from_mame(data: Data, progress: Progress) -> tuple[pd.DataFrame, list[str], Path, list[str]]:
     home = data.path or _downloaded(data, progress)

@@ -85,11 +85,6 @@ def test_fold_groups_are_lots_where_known_else_objects():
     assert dataset.fold_groups(rows).tolist() == ["lot 1.2", "lot 1.2", "object z", "object d"]
 
 
-def test_an_unknown_lot_is_never_seen():
-    rows = pd.DataFrame({"lot": ["1.2", "", "1.2", "", "9.9"], "subset": ["train", "train", "test", "test", "test"]})
-    assert dataset.lot_seen(rows)[2:].tolist() == [True, False, False]
-
-
 def sample_stub(folder, *, images, long_side, classes, seed, progress):
     """Stands in for the generator: 6 rows, with the trailing blank of the published files."""
     (folder / "data_256").mkdir(parents=True)

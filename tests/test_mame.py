@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lab_utils import dataset, mame
+from lab_utils import mame
+from lab_utils import metadata as metadata_table
 from lab_utils.errors import LabError
 
 HEADER = ",".join(mame.COLUMNS)
@@ -186,20 +187,17 @@ def test_real_lots_have_the_known_sizes(metadata):
     assert in_class["Albumen photograph", "63.350"] == 749
     assert in_class["Ceramic", "2011.604"] == 338
     assert in_class["Silk and metal thread", "2002.494"] == pytest.approx(0.33 * 845, abs=5)
-    test = rows["subset"] == "test"
-    assert 0.56 <= dataset.lot_seen(rows)[test].mean() <= 0.58 + 0.005
+    lots = metadata_table.across_splits(rows, "lot").loc["all"]
+    assert 0.56 <= lots["with one in train"] / lots["test images"] < 0.585
 
 
 @real
 def test_real_parts_of_one_object_have_the_known_counts(metadata):
     rows, _ = metadata
     rows = rows[~rows["museum"].str.startswith("Los")]
-    size = rows["group"].map(rows["group"].value_counts())
-    parts = rows[size > 1]
-    assert (parts["group"].nunique(), len(parts)) == (475, 1275)
-    assert (parts.groupby("group")["subset"].nunique() > 1).sum() == 297
-    train = set(rows.loc[rows["subset"] == "train", "group"])
-    assert ((rows["subset"] == "test") & rows["group"].isin(train)).sum() == 381
+    parts = metadata_table.across_splits(rows, "group").loc["all"]
+    assert (parts["groups"], parts["images in them"], parts["across splits"]) == (475, 1275, 297)
+    assert parts["with one in train"] == 381
 
 
 @real

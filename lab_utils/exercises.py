@@ -1,0 +1,46 @@
+"""Checks of the exercises at a chapter's end: right or not yet, a hint, and never the answer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def check(answer: Any, truth: Any | Callable[[], Any], hint: str = "", tolerance: float = 0.01) -> bool:
+    """Compare an answer with the truth and print `Right.` or `Not yet.`; the truth is never shown.
+
+    Args:
+        answer: the reader's; `...` or None is an exercise not begun.
+        truth: the right answer, or a function without arguments that computes it (called only for a given answer).
+        hint: printed while the answer is missing or wrong.
+        tolerance: relative to the truth, for numbers.
+
+    Returns:
+        Whether the answer is right.
+    """
+    if answer is None or answer is ...:
+        print(f"Not yet: put your answer in place of the three dots. {hint}".strip())
+        return False
+    right = _same(answer, truth() if callable(truth) else truth, tolerance)
+    print("Right." if right else f"Not yet. {hint}".strip())
+    return right
+
+
+def _same(answer: Any, truth: Any, tolerance: float) -> bool:
+    """Numbers within the tolerance, texts without case and blanks, sets in any order, the rest item by item."""
+    if isinstance(truth, str):
+        return isinstance(answer, str) and answer.strip().casefold() == truth.strip().casefold()
+    if isinstance(truth, (set, frozenset)):
+        return isinstance(answer, (set, frozenset, list, tuple)) and set(map(_plain, answer)) == set(map(_plain, truth))
+    if isinstance(truth, (list, tuple)):
+        same_length = isinstance(answer, (list, tuple, np.ndarray)) and len(answer) == len(truth)
+        return same_length and all(_same(one, other, tolerance) for one, other in zip(answer, truth, strict=True))
+    try:
+        given, wanted = np.asarray(answer, dtype=float), np.asarray(truth, dtype=float)
+    except (TypeError, ValueError):
+        return False
+    return given.shape == wanted.shape and bool(np.allclose(given, wanted, rtol=tolerance, atol=1e-9))
+
+
+def _plain(value: Any) -> Any:
+    return value.strip().casefold() if isinstance(value, str) else value
