@@ -90,7 +90,7 @@ def split(model: "keras.Model", one: Recipe) -> tuple["keras.Model | None", "ker
 
 
 def prepare(one: Recipe, images: Any) -> Any:
-    """Images of 0..255 as the recipe feeds them: the network's own preprocessing, or divided by 255 (the original's)."""
+    """Images of 0..255 as the recipe feeds them: the network's own preprocessing, or divided by 255 (the original)."""
     if one.preprocessing == "right":
         return backbones.preprocess(one.network, images)
     return np.asarray(images, np.float32) / 255

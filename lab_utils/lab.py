@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,12 @@ import pandas as pd
 from lab_utils import profiles, records
 from lab_utils.chapters import CHAPTERS, chapter
 from lab_utils.errors import LabError, NotRunError
+
+if TYPE_CHECKING:
+    import keras
+
+    from lab_utils.fine_tuning import FineTuned
+    from lab_utils.scratch import Trained
 
 SPLITS = ("train", "val", "test")
 
@@ -184,6 +190,33 @@ class Lab:
         if layer == "full_network":
             return features.full_network_embedding(arrays["averages"], self.rows("train"))
         return arrays[layer]
+
+    def fine_tune(self, recipe: Any, network: str | None = None, **changes: Any) -> "FineTuned":
+        """Load or train a fine-tuning run, scaled to the profile (`recipes.scaling` says how).
+
+        Args:
+            recipe: its name (`run 3`), number, or a `recipes.Recipe`.
+            network: another network than the profile's first.
+            changes: settings of the recipe to change, as written for VGG16 (`l2=0.5`, `head=(1024, 512)`, `seed=1`).
+        """
+        from lab_utils import fine_tuning, recipes
+
+        chosen = recipes.recipe(recipe, **changes)
+        return fine_tuning.fine_tune(self, recipes.scaled(chosen, self.settings.fine_tuning, network))
+
+    def scratch(self, number: Any) -> "Trained":
+        """Load or train one of the thirteen networks of chapter 01 (`scratch.Trained`; 13 is the ensemble)."""
+        from lab_utils import scratch
+
+        return scratch.train(self, number)
+
+    def scratch_model(self, number: int = 10) -> "keras.Model":
+        """A trained network of chapter 01, from images of 0..255, (B, size, size, 3), to logits (B, classes).
+
+        The size is `settings.scratch.size`; rescaling is part of the network. 13 gives logarithms of mean
+        probabilities, which are logits too.
+        """
+        return self.scratch(number).model()
 
     def title(self, network: str) -> str:
         """Title of a network for tables and figures; random weights are said."""

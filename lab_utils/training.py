@@ -99,6 +99,18 @@ class Examples:
                 yield ready
 
 
+def augmenting(n: int, seed: int) -> Transform:
+    """A transform that turns, shifts and mirrors train images of 0..255, drawn from seed and epoch for each of n rows."""
+    from lab_utils.pipeline import Augment
+
+    augment = Augment()
+
+    def transform(pixels: np.ndarray, rows: np.ndarray, epoch: int | None) -> Any:
+        return pixels if epoch is None else augment.apply(pixels, augment.draw(n, seed, epoch)[rows])
+
+    return transform
+
+
 # ---- precision and determinism ---------------------------------------------------------------------------------------
 def best_precision() -> str:
     """Keras dtype policy for this machine: bfloat16 where the hardware multiplies it, float16 on older graphics cards.
@@ -109,13 +121,20 @@ def best_precision() -> str:
     """
     import tensorflow as tf
 
-    cards = tf.config.list_physical_devices("GPU")
-    if cards:
+    if on_graphics_card():
+        cards = tf.config.list_physical_devices("GPU")
         major = tf.config.experimental.get_device_details(cards[0]).get("compute_capability", (0, 0))[0]
         return "mixed_bfloat16" if major >= 8 else "mixed_float16" if major == 7 else "float32"
     info = Path("/proc/cpuinfo")
     flags = info.read_text(encoding="utf-8", errors="replace") if info.is_file() else ""
     return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
+def on_graphics_card() -> bool:
+    """Whether TensorFlow computes on a graphics card."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 @contextmanager
@@ -338,7 +357,7 @@ class Fitted:
         folder: where its weights are.
         history: one row an epoch: epoch (from 1), accuracy, cross_entropy, penalty (training-time), val_accuracy,
             val_cross_entropy, val_confidence_right, val_confidence_wrong, clean_accuracy and clean_cross_entropy
-            (train images without dropout and augmentation, on a fixed subset), seconds.
+            (as many train images as val has, without dropout and augmentation), seconds.
         best_epoch: the epoch (from 1) with the highest val accuracy; of equals, the lowest val cross-entropy.
         initial_cross_entropy: before the first step, in nats.
         loaded: whether it was found on disk.
@@ -474,7 +493,7 @@ class _Run:
         self.best: dict[str, float] = {"epoch": 0, "accuracy": -1.0, "cross_entropy": math.inf}
         self.best_weights: list[np.ndarray] = []
         self.val_logits: list[np.ndarray] = []
-        n = min(len(train), max(len(val), 500))
+        n = min(len(train), len(val))  # as many as val has
         self.clean_rows = np.sort(np.random.default_rng(plan.seed).permutation(len(train))[:n])
         self.shown = 0.0
 
