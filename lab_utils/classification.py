@@ -7,15 +7,14 @@ fit on them: `labels` holds the classes of train (and val where a search needs i
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin
 
+from lab_utils.classifiers import Classifier, fit_predict, full_classifiers, original_classifiers, vote
 from lab_utils.errors import LabError
-from lab_utils.quantities import Accuracy, Estimate, bootstrap_estimate, bootstrap_means
+from lab_utils.quantities import Accuracy, Estimate, bootstrap_means
 
 UNSEEN = -1
 VOTING = "Voting"
@@ -154,6 +153,13 @@ def pca(table: np.ndarray, rows: np.ndarray, components: int, seed: int = 0) -> 
     return PCA(kept, svd_solver=solver, random_state=seed).fit(table[rows]).transform(table).astype(np.float32)
 
 
+def full_views(features: np.ndarray, rows: np.ndarray, components: int = 256, seed: int = 0) -> Tables:
+    """Tables for `full_classifiers`, fitted on `rows`: all columns standardised, and their principal components."""
+    check_features(features, rows)
+    table = standardise(features, rows)
+    return {"all": table, "pca": pca(table, rows, components, seed)}
+
+
 def original_table(
     features: np.ndarray, images: pd.DataFrame, labels: np.ndarray, rows: np.ndarray, reduction: Reduction
 ) -> pd.DataFrame:
@@ -248,229 +254,6 @@ def _folds(pairs: Any, rows: np.ndarray, note: str) -> Folds:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
         return Folds(tuple((rows[fit], rows[held]) for fit, held in pairs if len(fit) and len(held)), note.strip())
-
-
-# ---- classifiers ----------------------------------------------------------------------------------------------------
-class Ridge(ClassifierMixin, BaseEstimator):
-    """Linear probe: least squares on ±1 targets, its penalty chosen by exact leave-one-out on the rows fitted on.
-
-    One eigendecomposition of the smaller Gram matrix gives all penalties and all leave-one-out residuals in closed
-    form (Golub, Heath and Wahba 1979), so no fold and no val image is spent on the choice. Rows should be
-    standardised. Equals scikit-learn's `RidgeClassifierCV`, in float32 and without its singular value decomposition.
-    """
-
-    def __init__(self, alphas: Sequence[float] = (1e0, 1e1, 1e2, 1e3, 1e4, 1e5)):
-        self.alphas = alphas
-
-    def fit(self, X: np.ndarray, y: np.ndarray) -> "Ridge":
-        """Fit on X (n, D) and integer or text labels y (n,)."""
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        targets = 2.0 * np.eye(len(self.classes_), dtype=X.dtype)[codes] - 1
-        self.mean_, middle = X.mean(0), targets.mean(0)
-        X, targets = X - self.mean_, targets - middle
-        basis, spectrum = _left_basis(X)
-        projected = basis.T @ targets
-        best = (np.inf, 0.0, targets)
-        for alpha in self.alphas:
-            shrink = spectrum / (spectrum + alpha)
-            residual = targets - basis @ (shrink[:, None] * projected)
-            leverage = (basis**2) @ shrink + 1 / len(X)
-            error = float(((residual / np.maximum(1 - leverage, 1e-6)[:, None]) ** 2).mean())
-            best = min(best, (error, alpha, residual), key=lambda item: item[0])
-        _, self.alpha_, residual = best
-        self.coef_, self.intercept_ = X.T @ residual / self.alpha_, middle
-        return self
-
-    def decision_function(self, X: np.ndarray) -> np.ndarray:
-        """Scores, shape (m, K)."""
-        return (X - self.mean_) @ self.coef_ + self.intercept_
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Labels, shape (m,)."""
-        return self.classes_[self.decision_function(X).argmax(1)]
-
-
-def _left_basis(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Left singular vectors (n, r) and squared singular values (r,) of X, by the smaller Gram matrix."""
-    from scipy.linalg import eigh
-
-    tall = len(X) > X.shape[1]
-    spectrum, vectors = eigh(X.T @ X if tall else X @ X.T, check_finite=False)
-    kept = spectrum > spectrum[-1] * 1e-6
-    spectrum, vectors = spectrum[kept], vectors[:, kept]
-    return (X @ vectors / np.sqrt(spectrum) if tall else vectors), spectrum
-
-
-class LinearSVM(ClassifierMixin, BaseEstimator):
-    """The objective of scikit-learn's `LinearSVC` (squared hinge, one against rest, C = 1), all classes at once.
-
-    Two matrix products an iteration of L-BFGS instead of coordinate descent class by class: the same minimum (penalised
-    intercept included), reached to `tolerance` relative decrease in float32. Traded: the last digits of the weights.
-    """
-
-    def __init__(self, C: float = 1.0, iterations: int = 300, tolerance: float = 1e-5):
-        self.C, self.iterations, self.tolerance = C, iterations, tolerance
-
-    def fit(self, X: np.ndarray, y: np.ndarray) -> "LinearSVM":
-        """Fit on X (n, D) and labels y (n,)."""
-        from scipy.optimize import minimize
-
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        signs = 2 * np.eye(len(self.classes_), dtype=np.float32)[codes] - 1
-        X = np.asarray(X, np.float32)
-        shape = (X.shape[1] + 1, len(self.classes_))
-
-        def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            weights = flat.reshape(shape).astype(np.float32)
-            slack = np.maximum(0, 1 - signs * (X @ weights[:-1] + weights[-1]))
-            pull = -2 * self.C * signs * slack
-            gradient = weights + np.vstack([X.T @ pull, pull.sum(0)])
-            loss = 0.5 * np.sum(weights**2, dtype=float) + self.C * np.sum(slack**2, dtype=float)
-            return loss, gradient.astype(float).ravel()
-
-        options = {"maxiter": self.iterations, "ftol": self.tolerance, "gtol": 1e-4, "maxcor": 8}
-        found = minimize(objective, np.zeros(np.prod(shape)), jac=True, method="L-BFGS-B", options=options)
-        self.weights_, self.converged_ = found.x.reshape(shape).astype(np.float32), bool(found.success)
-        return self
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Labels, shape (m,)."""
-        return self.classes_[(X @ self.weights_[:-1] + self.weights_[-1]).argmax(1)]
-
-
-class RBFSVM(ClassifierMixin, BaseEstimator):
-    """scikit-learn's `SVC` with its default kernel, predicting by matrix products: the same votes, many times faster.
-
-    `gamma` may be given, so that the kernel on leading principal components is the one of the full features.
-    """
-
-    def __init__(self, C: float = 1.0, gamma: float | str = "scale"):
-        self.C, self.gamma = C, gamma
-
-    def fit(self, X: np.ndarray, y: np.ndarray) -> "RBFSVM":
-        """Fit on X (n, D) and labels y (n,)."""
-        from sklearn.svm import SVC
-
-        self.gamma_ = 1 / (X.shape[1] * max(float(X.var()), 1e-30)) if self.gamma == "scale" else self.gamma
-        self.svc_ = SVC(C=self.C, gamma=self.gamma_, cache_size=1000).fit(X, y)
-        self.classes_ = self.svc_.classes_
-        return self
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Labels, shape (m,): most votes among the pairs of classes, the first class in a tie (as in libsvm)."""
-        return self.classes_[np.concatenate([self._votes(part) for part in _pieces(X)]).argmax(1)]
-
-    def _votes(self, X: np.ndarray) -> np.ndarray:
-        svc, kinds = self.svc_, len(self.classes_)
-        sign = 1 if kinds > 2 else -1  # scikit-learn turns the two-class decision round
-        kernel = np.exp(-self.gamma_ * squared_distances(X, svc.support_vectors_))
-        parts = np.split(np.arange(len(svc.support_)), np.cumsum(svc.n_support_)[:-1])
-        scores = [kernel[:, part] @ svc.dual_coef_[:, part].T for part in parts]
-        votes = np.zeros((len(X), kinds), int)
-        for pair, (i, j) in enumerate(combinations(range(kinds), 2)):
-            decision = sign * (scores[i][:, j - 1] + scores[j][:, i] + svc.intercept_[pair])
-            votes[np.arange(len(X)), np.where(decision > 0, i, j)] += 1
-        return votes
-
-
-def squared_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Squared Euclidean distances, shape (n, m), by one matrix product."""
-    cross = first @ second.T
-    return np.maximum((first**2).sum(1)[:, None] - 2 * cross + (second**2).sum(1), 0)
-
-
-def _pieces(X: np.ndarray, size: int = 2048) -> Iterator[np.ndarray]:
-    return (X[start : start + size] for start in range(0, len(X), size))
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """An estimator and the view of the data that it reads.
-
-    Attributes:
-        estimator: with scikit-learn's `fit` and `predict`.
-        view: key into the tables.
-        votes: whether it is one of the voters.
-    """
-
-    estimator: Any
-    view: str = "all"
-    votes: bool = True
-
-
-def boosting(rounds: int = 100, seed: int = 0) -> tuple[str, Any]:
-    """XGBoost with its default settings, or where it can't load scikit-learn's, under its own name.
-
-    Returns:
-        Name and estimator.
-    """
-    try:
-        from xgboost import XGBClassifier
-    except Exception:  # not installed, or (XGBoostError, a ValueError) its OpenMP library is missing
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
-        return "Histogram boosting", HistGradientBoostingClassifier(max_iter=rounds, random_state=seed)
-    return "XGBoost", XGBClassifier(n_estimators=rounds, random_state=seed)
-
-
-def original_classifiers(rounds: int = 100, trees: int = 100, seed: int = 0) -> dict[str, Classifier]:
-    """The original's four voters, default settings (`rounds` and `trees` of 100 are the libraries' defaults)."""
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.svm import SVC, LinearSVC
-
-    name, boosted = boosting(rounds, seed)
-    return {
-        name: Classifier(boosted),
-        "Linear SVM": Classifier(LinearSVC(random_state=seed)),
-        "Random forest": Classifier(RandomForestClassifier(trees, random_state=seed, n_jobs=-1)),
-        "RBF SVM": Classifier(SVC()),
-    }
-
-
-def full_classifiers(width: int, rounds: int = 100, trees: int = 100, seed: int = 0) -> dict[str, Classifier]:
-    """The same voters for full features, made for speed, and the linear probe (which does not vote).
-
-    Traded against the plain four: the linear SVM is solved by L-BFGS (same objective); the RBF SVM, the forest and the
-    boosting read the leading principal components (view "pca") instead of all columns, the RBF SVM with the gamma that
-    `SVC` would take on all `width` columns. `benchmarks/classification.py` measures what that costs.
-    """
-    name, boosted = boosting(rounds, seed)
-    from sklearn.ensemble import RandomForestClassifier
-
-    return {
-        name: Classifier(boosted, "pca"),
-        "Linear SVM": Classifier(LinearSVM()),
-        "Random forest": Classifier(RandomForestClassifier(trees, random_state=seed, n_jobs=-1), "pca"),
-        "RBF SVM": Classifier(RBFSVM(gamma=1 / width), "pca"),
-        "Ridge": Classifier(Ridge(), votes=False),
-    }
-
-
-def full_views(features: np.ndarray, rows: np.ndarray, components: int = 256, seed: int = 0) -> Tables:
-    """Tables for `full_classifiers`, fitted on `rows`: all columns standardised, and their principal components."""
-    check_features(features, rows)
-    table = standardise(features, rows)
-    return {"all": table, "pca": pca(table, rows, components, seed)}
-
-
-def vote(predictions: Sequence[np.ndarray]) -> np.ndarray:
-    """Hard vote of integer labels, each of shape (n,): the commonest, the smallest in a tie (as scikit-learn's)."""
-    stacked = np.stack(predictions)
-    counts = np.zeros((stacked.shape[1], stacked.max(initial=0) + 1), int)
-    for one in stacked:
-        counts[np.arange(len(one)), one] += 1
-    return counts.argmax(1)
-
-
-def fit_predict(estimator: Any, X: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Fit on X (n, D), y (n,) and predict `others` (m, D); one class alone is predicted without a fit."""
-    kinds, codes = np.unique(y, return_inverse=True)
-    if len(kinds) == 1:
-        return np.full(len(others), kinds[0])
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Liblinear failed to converge")
-        estimator.fit(X, codes)
-    return kinds[estimator.predict(others)] if len(others) else np.empty(0, kinds.dtype)
 
 
 # ---- the comparison -------------------------------------------------------------------------------------------------
@@ -625,40 +408,6 @@ def _has_importances(estimator: Any) -> bool:
         return False
 
 
-def permutation_importance(
-    predict: Callable[[np.ndarray], np.ndarray],
-    table: np.ndarray,
-    truth: np.ndarray,
-    groups: Mapping[str, Sequence[int]],
-    repeats: int = 10,
-    seed: int = 0,
-) -> dict[str, Estimate]:
-    """How much accuracy is lost when columns are shuffled over the images (Breiman 2001), by group of columns.
-
-    Columns of a group are shuffled together: one-hot columns alone can stand in for each other.
-
-    Args:
-        predict: table (m, D) -> labels (m,).
-        table: val (or test) rows, shape (m, D).
-        truth: their labels, shape (m,).
-        groups: name -> column positions.
-        repeats: shuffles a group.
-        seed: of the shuffles.
-
-    Returns:
-        name -> loss of accuracy in [-1, 1], mean over shuffles, bootstrapped over images.
-    """
-    rng, right, lost = np.random.default_rng(seed), predict(table) == truth, {}
-    for name, columns in groups.items():
-        share = np.zeros(len(truth))
-        for _ in range(repeats):
-            shuffled = table.copy()
-            shuffled[:, columns] = table[rng.permutation(len(table))][:, columns]
-            share += (predict(shuffled) == truth) / repeats
-        lost[name] = bootstrap_estimate(right - share, f"loss without {name}", scale=100, unit=" points", digits=1)
-    return lost
-
-
 # ---- is it the classifier or the features? ---------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Decomposition:
@@ -736,47 +485,3 @@ def noise_floor(
     gaps = table.groupby(["source", "classifier"])["accuracy"].agg(np.ptp)
     style = {"scale": 100, "unit": " points", "digits": 1}
     return table, Estimate(gaps.mean(), gaps.min(), gaps.max(), len(gaps), "gap between seeds", **style)
-
-
-# ---- shortcuts ------------------------------------------------------------------------------------------------------
-def guess_by(keys: np.ndarray, labels: np.ndarray, rows: np.ndarray, fallback: np.ndarray | None = None) -> np.ndarray:
-    """Predict from a key alone (museum, lot): the commonest class among train images that share it.
-
-    Args:
-        keys: shape (N,); "" is unknown.
-        labels: shape (N,), known at `rows`.
-        rows: positions of train.
-        fallback: prediction where the key is unknown or unseen, shape (N,); default the commonest class of train.
-
-    Returns:
-        Predicted labels, shape (N,).
-    """
-    keys = pd.Series(np.asarray(keys, dtype=object)).fillna("").astype(str)
-    table = pd.DataFrame({"key": keys.iloc[rows].to_numpy(), "label": labels[rows]})
-    best = table[table["key"] != ""].groupby("key")["label"].agg(lambda part: part.value_counts().idxmax())
-    default = np.full(len(labels), table["label"].value_counts().idxmax()) if fallback is None else fallback
-    return keys.map(best).fillna(pd.Series(default)).to_numpy(int)
-
-
-def forest(trees: int = 300, leaf: int = 3, seed: int = 0) -> Classifier:
-    """The forest that reads external columns: at least `leaf` rows a leaf, or it learns them by heart."""
-    from sklearn.ensemble import RandomForestClassifier
-
-    return Classifier(RandomForestClassifier(trees, min_samples_leaf=leaf, random_state=seed, n_jobs=-1))
-
-
-def half_images(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Images without their middle and without their border, both keeping half of the area; the rest is mid-grey.
-
-    Args:
-        images: uint8, shape (N, H, W, 3).
-
-    Returns:
-        {"border alone": (N, H, W, 3), "middle alone": (N, H, W, 3)}.
-    """
-    height, width = images.shape[1:3]
-    top, left = round(height * (1 - 0.5**0.5) / 2), round(width * (1 - 0.5**0.5) / 2)
-    inside = np.zeros((height, width, 1), bool)
-    inside[top : height - top, left : width - left] = True
-    grey = np.uint8(128)
-    return {"border alone": np.where(inside, grey, images), "middle alone": np.where(inside, images, grey)}

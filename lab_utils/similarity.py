@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lab_utils.classification import Ridge, check_features, fit_predict, squared_distances, standardise
+from lab_utils.classification import check_features, standardise
+from lab_utils.classifiers import Ridge, fit_predict, squared_distances
 from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 

@@ -1,18 +1,16 @@
 """Classifiers: each shortcut against the plain library, each honest step against one that leaks, each bad input."""
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import make_blobs
-from sklearn.ensemble import RandomForestClassifier, VotingClassifier
-from sklearn.linear_model import RidgeClassifier, RidgeClassifierCV
-from sklearn.svm import SVC, LinearSVC
+from sklearn.svm import SVC
 
 from lab_utils import classification as c
+from lab_utils import classifiers as k
 from lab_utils.errors import LabError
 
 
@@ -26,83 +24,6 @@ def image_table(n, museum=None, lot=None, seed=0):
     width, height = rng.integers(500, 4000, (2, n))
     table = pd.DataFrame({"width": width, "height": height, "product": width * height, "aspect": width / height})
     return table.assign(museum=museum if museum is not None else "", lot=lot if lot is not None else "")
-
-
-# ---- classifiers ----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("shape", [(240, 20), (60, 200)])
-def test_ridge_picks_the_penalty_and_the_weights_of_scikit_learn(shape):
-    X, y = blobs(shape[0], width=shape[1])
-    X = (X - X.mean(0)) / X.std(0)
-    ours = c.Ridge().fit(X.astype(np.float64), y)
-    theirs = RidgeClassifierCV(alphas=c.Ridge().alphas).fit(X.astype(np.float64), y)
-    assert ours.alpha_ == theirs.alpha_
-    fixed = RidgeClassifier(alpha=ours.alpha_).fit(X.astype(np.float64), y)
-    np.testing.assert_allclose(ours.decision_function(X), fixed.decision_function(X), atol=1e-5)
-
-
-def test_ridge_leave_one_out_error_is_the_one_of_refitting_without_the_image():
-    X, y = blobs(40, classes=3, width=8)
-    X = ((X - X.mean(0)) / X.std(0)).astype(np.float64)
-    signs = 2.0 * np.eye(3)[y] - 1
-
-    def error(alpha):
-        total = 0.0
-        for i in range(len(y)):
-            rest = np.arange(len(y)) != i
-            model = RidgeClassifier(alpha=alpha).fit(X[rest], y[rest])
-            total += ((model.decision_function(X[i : i + 1])[0] - signs[i]) ** 2).sum()
-        return total
-
-    alphas = (1.0, 10.0, 100.0, 1000.0)
-    assert c.Ridge(alphas).fit(X, y).alpha_ == min(alphas, key=error)
-
-
-@pytest.mark.parametrize("classes", [2, 5])
-def test_the_linear_svm_reaches_the_minimum_of_linear_svc(classes):
-    X, y = blobs(150, classes=classes, width=10)
-    X = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
-    ours = c.LinearSVM(iterations=3000, tolerance=1e-9).fit(X, y)
-    theirs = LinearSVC(dual=False, tol=1e-8, max_iter=20_000).fit(X.astype(float), y)
-    weights = np.vstack([theirs.coef_.T, theirs.intercept_])
-    np.testing.assert_allclose(ours.weights_[:, -1], weights[:, -1], atol=2e-3)
-    assert (ours.predict(X) == theirs.predict(X)).mean() > 0.99
-
-
-@pytest.mark.parametrize("classes", [2, 3, 7])
-def test_the_rbf_svm_predicts_exactly_what_svc_predicts(classes):
-    X, y = blobs(300, classes=classes, spread=9.0)
-    unseen = blobs(200, classes=classes, spread=12.0, seed=1)[0]
-    ours, theirs = c.RBFSVM().fit(X.astype(float), y), SVC().fit(X.astype(float), y)
-    assert (ours.predict(unseen.astype(float)) == theirs.predict(unseen.astype(float))).all()
-    assert len(np.unique(ours.predict(unseen))) > 1
-
-
-def test_the_kernel_on_all_principal_components_with_the_full_gamma_is_the_kernel_of_all_columns():
-    X, y = blobs(120, width=15, spread=9.0)
-    rows = np.arange(80)
-    views = c.full_views(X, rows, components=15)
-    full = SVC(gamma=1 / 15).fit(views["all"][rows], y[rows]).predict(views["all"])
-    turned = c.RBFSVM(gamma=1 / 15).fit(views["pca"][rows], y[rows]).predict(views["pca"])
-    assert (full == turned).mean() > 0.99
-
-
-def test_the_vote_is_the_one_of_scikit_learns_voting_classifier():
-    X, y = blobs(160, spread=9.0)
-    fit, out = np.arange(100), np.arange(100, 160)
-    members = [("a", LinearSVC(random_state=0)), ("b", SVC()), ("c", RandomForestClassifier(10, random_state=0))]
-    theirs = VotingClassifier(members).fit(X[fit], y[fit]).predict(X[out])
-    ours = c.vote([one.fit(X[fit], y[fit]).predict(X[out]) for _, one in members])
-    assert (ours == theirs).all()
-
-
-def test_without_xgboost_the_stand_in_carries_its_own_name(monkeypatch):
-    assert c.boosting()[0] == "XGBoost"
-    monkeypatch.setitem(sys.modules, "xgboost", None)
-    name, estimator = c.boosting(rounds=3)
-    assert name == "Histogram boosting" and type(estimator).__name__ == "HistGradientBoostingClassifier"
-    X, y = blobs()
-    assert (estimator.fit(X, y).predict(X) == y).mean() > 0.5
-    assert c.original_classifiers().keys() == {"Histogram boosting", "Linear SVM", "Random forest", "RBF SVM"}
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
@@ -229,7 +150,7 @@ def test_compare_uses_no_label_outside_the_rows_it_may_fit_on():
     X, y = blobs(100)
     rows = np.arange(60)
     hidden = np.where(np.arange(100) < 60, y, c.UNSEEN)
-    outcome = c.compare(lambda fit: c.full_views(X, fit, 10), hidden, rows, c.full_classifiers(20, 5, 10))
+    outcome = c.compare(lambda fit: c.full_views(X, fit, 10), hidden, rows, k.full_classifiers(20, 5, 10))
     assert outcome.accuracy("Ridge", y[60:], np.arange(60, 100)).value > 0.8
     assert set(outcome.predictions) == {"XGBoost", "Linear SVM", "Random forest", "RBF SVM", "Ridge", "Voting"}
     assert all((guess >= 0).all() for guess in outcome.predictions.values())
@@ -244,7 +165,7 @@ def test_cross_validation_scores_each_train_row_once_by_models_that_did_not_see_
         return {"all": X}
 
     folds = c.grouped_folds(y, np.full(90, ""), rows)
-    outcome = c.compare(tables, y, rows, {"Ridge": c.Classifier(c.Ridge())}, folds)
+    outcome = c.compare(tables, y, rows, {"Ridge": k.Classifier(k.Ridge())}, folds)
     assert outcome.cv("Ridge").n == 60 and len(outcome.folds["Ridge"]) == 5
     assert (outcome.held["Ridge"][60:] == c.UNSEEN).all() and (outcome.held["Ridge"][:60] >= 0).all()
     assert [len(fit) for fit in seen[:-1]] == [48] * 5 and len(seen[-1]) == 60
@@ -254,7 +175,7 @@ def test_the_originals_protocol_leaks_and_the_repaired_one_does_not():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(260, 30)).astype(np.float32), np.tile(np.arange(4), 65)
     rows, reduction = np.arange(200), c.Reduction("supervised umap", 8, epochs=100)
-    few = {"RBF SVM": c.Classifier(SVC())}
+    few = {"RBF SVM": k.Classifier(SVC())}
     there, table = c.as_in_the_original(X, image_table(260), y, rows, reduction=reduction, classifiers=few)
     folds = c.grouped_folds(y, np.full(260, ""), rows)
     here = c.done_right(X, y, rows, folds, reduction=reduction, classifiers=few)
@@ -268,7 +189,7 @@ def test_a_fold_of_one_class_predicts_that_class_and_a_class_missing_from_a_fold
     X, y = blobs(30, classes=3)
     y = np.sort(y)
     folds = c.Folds(((np.flatnonzero(y == 0), np.flatnonzero(y > 0)), (np.flatnonzero(y != 1), np.flatnonzero(y == 1))))
-    outcome = c.compare(lambda fit: {"all": X}, y, np.arange(30), c.original_classifiers(3, 5), folds)
+    outcome = c.compare(lambda fit: {"all": X}, y, np.arange(30), k.original_classifiers(3, 5), folds)
     for name, parts in outcome.folds.items():
         assert [part.successes for part in parts] == [0, 0], name
     assert set(outcome.held["Linear SVM"][y > 1]) == {0}
@@ -276,19 +197,10 @@ def test_a_fold_of_one_class_predicts_that_class_and_a_class_missing_from_a_fold
 
 def test_importances_have_a_row_a_column_and_a_column_a_tree_ensemble():
     X, y = blobs(80, width=4)
-    outcome = c.compare(lambda fit: {"all": X}, y, np.arange(80), c.original_classifiers(3, 5))
+    outcome = c.compare(lambda fit: {"all": X}, y, np.arange(80), k.original_classifiers(3, 5))
     table = c.importances(outcome, list("abcd"))
     assert table.shape == (4, 2) and list(table) == ["XGBoost", "Random forest"]
     np.testing.assert_allclose(table.sum(), 1, atol=1e-5)
-
-
-def test_permutation_importance_finds_the_column_that_is_used_and_only_that():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(400, 3))
-    truth = (X[:, 0] > 0).astype(int)
-    lost = c.permutation_importance(lambda t: (t[:, 0] > 0).astype(int), X, truth, {"used": [0], "not": [1, 2]})
-    assert lost["used"].value == pytest.approx(0.5, abs=0.05) and lost["used"].low > 0.4
-    assert (lost["not"].value, lost["not"].low, lost["not"].high) == pytest.approx((0, 0, 0), abs=1e-12)
 
 
 # ---- decomposition and noise ----------------------------------------------------------------------------------------
@@ -327,20 +239,3 @@ def test_the_noise_floor_is_the_gap_between_seeds():
 
     table, floor = c.noise_floor({"seed": [outcome(5, 6), outcome(7, 6)]}, truth, np.arange(10))
     assert (floor.value, floor.low, floor.high) == pytest.approx((0.1, 0.0, 0.2)) and len(table) == 4
-
-
-# ---- shortcuts ------------------------------------------------------------------------------------------------------
-def test_guessing_by_lot_takes_the_commonest_train_class_and_falls_back():
-    lots = np.array(["a", "a", "a", "b", "", "a", "b", "c", ""], object)
-    labels = np.array([1, 1, 0, 2, 2, -1, -1, -1, -1])
-    fallback = np.array([9] * 9)
-    assert c.guess_by(lots, labels, np.arange(5), fallback)[5:].tolist() == [1, 2, 9, 9]
-    assert set(c.guess_by(np.full(9, ""), labels, np.arange(5))) <= {1, 2}
-
-
-def test_half_images_keep_half_of_the_area_each_and_together_all_of_it():
-    images = np.full((2, 100, 60, 3), 10, np.uint8)
-    halves = c.half_images(images)
-    kept = {name: (part == 10).mean() for name, part in halves.items()}
-    assert kept["border alone"] == pytest.approx(0.5, abs=0.02) and sum(kept.values()) == pytest.approx(1)
-    assert halves["border alone"][0, 50, 30, 0] == 128 and halves["middle alone"][0, 0, 0, 0] == 128

@@ -1,0 +1,78 @@
+"""What can be told without looking at the object: sizes, museum, lot, border; and what a classifier makes of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lab_utils.quantities import Estimate, bootstrap_estimate
+
+
+def permutation_importance(
+    predict: Callable[[np.ndarray], np.ndarray],
+    table: np.ndarray,
+    truth: np.ndarray,
+    groups: Mapping[str, Sequence[int]],
+    repeats: int = 10,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """How much accuracy is lost when columns are shuffled over the images (Breiman 2001), by group of columns.
+
+    Columns of a group are shuffled together: one-hot columns alone can stand in for each other.
+
+    Args:
+        predict: table (m, D) -> labels (m,).
+        table: val (or test) rows, shape (m, D).
+        truth: their labels, shape (m,).
+        groups: name -> column positions.
+        repeats: shuffles a group.
+        seed: of the shuffles.
+
+    Returns:
+        name -> loss of accuracy in [-1, 1], mean over shuffles, bootstrapped over images.
+    """
+    rng, right, lost = np.random.default_rng(seed), predict(table) == truth, {}
+    for name, columns in groups.items():
+        share = np.zeros(len(truth))
+        for _ in range(repeats):
+            shuffled = table.copy()
+            shuffled[:, columns] = table[rng.permutation(len(table))][:, columns]
+            share += (predict(shuffled) == truth) / repeats
+        lost[name] = bootstrap_estimate(right - share, f"loss without {name}", scale=100, unit=" points", digits=1)
+    return lost
+
+
+def guess_by(keys: np.ndarray, labels: np.ndarray, rows: np.ndarray, fallback: np.ndarray | None = None) -> np.ndarray:
+    """Predict from a key alone (museum, lot): the commonest class among train images that share it.
+
+    Args:
+        keys: shape (N,); "" is unknown.
+        labels: shape (N,), known at `rows`.
+        rows: positions of train.
+        fallback: prediction where the key is unknown or unseen, shape (N,); default the commonest class of train.
+
+    Returns:
+        Predicted labels, shape (N,).
+    """
+    keys = pd.Series(np.asarray(keys, dtype=object)).fillna("").astype(str)
+    table = pd.DataFrame({"key": keys.iloc[rows].to_numpy(), "label": labels[rows]})
+    best = table[table["key"] != ""].groupby("key")["label"].agg(lambda part: part.value_counts().idxmax())
+    default = np.full(len(labels), table["label"].value_counts().idxmax()) if fallback is None else fallback
+    return keys.map(best).fillna(pd.Series(default)).to_numpy(int)
+
+
+def half_images(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Images without their middle and without their border, both keeping half of the area; the rest is mid-grey.
+
+    Args:
+        images: uint8, shape (N, H, W, 3).
+
+    Returns:
+        {"border alone": (N, H, W, 3), "middle alone": (N, H, W, 3)}.
+    """
+    height, width = images.shape[1:3]
+    top, left = round(height * (1 - 0.5**0.5) / 2), round(width * (1 - 0.5**0.5) / 2)
+    inside = np.zeros((height, width, 1), bool)
+    inside[top : height - top, left : width - left] = True
+    grey = np.uint8(128)
+    return {"border alone": np.where(inside, grey, images), "middle alone": np.where(inside, images, grey)}
