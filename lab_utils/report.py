@@ -36,10 +36,10 @@ def build(settings: Settings, force: bool = False) -> tuple[Path, Path]:
     key = content_key(settings)
     if not force and _is_built(html, pdf, stamp, key):
         return html, pdf
-    title, chapters = f"{TITLE}: {settings.title or settings.name}", read_chapters(settings)
+    subtitle, chapters = settings.title or settings.name, read_chapters(settings)
     front = _front(settings, chapters, key)
-    records.write_atomic(html, report_html.render(title, front, chapters))
-    records.write_atomic(pdf, report_pdf.render(title, front, chapters))
+    records.write_atomic(html, report_html.render(TITLE, subtitle, front, chapters))
+    records.write_atomic(pdf, report_pdf.render(TITLE, subtitle, front, chapters))
     records.write_json(stamp, {"key": key, "html": records.file_hash(html), "pdf": records.file_hash(pdf)})
     return html, pdf
 

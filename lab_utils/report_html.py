@@ -14,11 +14,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 _PIXELS = 112  # CSS pixels an inch: figures drawn for paper fill the column of the screen
 
 
-def render(title: str, front: list[Part], chapters: list[Chapter]) -> str:
+def render(title: str, subtitle: str, front: list[Part], chapters: list[Chapter]) -> str:
     """The whole report as HTML.
 
     Args:
         title: of the report.
+        subtitle: what the data are.
         front: parts of the first page.
         chapters: in reading order.
     """
@@ -43,7 +44,7 @@ def render(title: str, front: list[Part], chapters: list[Chapter]) -> str:
     for name, function in filters.items():
         exporter.register_filter(name, function)
     resources = {
-        "report": {"title": title, "front": front, "chapters": chapters},
+        "report": {"title": title, "subtitle": subtitle, "front": front, "chapters": chapters},
         "libraries": libraries([part for chapter in chapters for part in chapter.parts] + front),
         "pygments": _code_colors(),
     }
@@ -62,7 +63,8 @@ def mathml(formula: str, block: bool = False) -> str:
     from latex2mathml.converter import convert
 
     try:
-        return convert(formula, display="block" if block else "inline")
+        made = convert(formula, display="block" if block else "inline")
+        return re.sub(r"(<mi>[a-z]{2,}</mi>)(?=<m[nis])", r'\1<mspace width="0.17em"/>', made)
     except Exception:  # latex2mathml raises many kinds; the source is better than no formula
         return f"<code>{html.escape(formula)}</code>"
 

@@ -89,6 +89,11 @@ class Chapter:
         return f"chapter-{self.name[:2]}"
 
     @property
+    def is_empty(self) -> bool:
+        """Whether all it has to show is a box that says why it was not run."""
+        return all(part.kind == "box" for part in self.parts)
+
+    @property
     def sections(self) -> list[str]:
         """Second-level headings."""
         texts = (part.text for part in self.parts if part.kind == "markdown")

@@ -28,18 +28,19 @@ TEXT_WIDTH = {False: 170.0, True: 257.0}  # millimetres of a line on upright and
 TEXT_HEIGHT = 225.0  # millimetres: no figure is higher
 SIZES = (9.0, 8.0, 7.0, 6.2, 5.6)  # points, tried in this order for a table
 _EM = 0.5 * 0.3528  # average width of a letter, in millimetres a point of size
-_GUTTER = 3.2  # millimetres between columns
+_GUTTER = 3.0  # millimetres left and right of a cell's text, together
 _MARKDOWN = (
     "markdown-auto_identifiers-raw_tex-raw_attribute-citations-implicit_figures+lists_without_preceding_blankline"
 )
 _PLACEHOLDER = re.compile(r"LABPART(\d{6})END")
 
 
-def render(title: str, front: list[Part], chapters: list[Chapter]) -> bytes:
+def render(title: str, subtitle: str, front: list[Part], chapters: list[Chapter]) -> bytes:
     """The whole report as PDF.
 
     Args:
         title: of the report.
+        subtitle: what the data are.
         front: parts of the first page.
         chapters: in reading order.
 
@@ -50,7 +51,7 @@ def render(title: str, front: list[Part], chapters: list[Chapter]) -> bytes:
 
     with tempfile.TemporaryDirectory() as folder:
         source = _Writer(Path(folder), references([*chapters, Chapter("", "", parts=front)])).document(
-            title, front, chapters
+            title, subtitle, front, chapters
         )
         (Path(folder) / "report.typ").write_text(source, encoding="utf-8")
         try:
@@ -146,17 +147,19 @@ class _Writer:
         self.anchors: set[str] = set()
         self.pictures = 0
 
-    def document(self, title: str, front: list[Part], chapters: list[Chapter]) -> str:
+    def document(self, title: str, subtitle: str, front: list[Part], chapters: list[Chapter]) -> str:
         """Typst source of the report; pictures are written beside it."""
         pieces = [self.part(part) for part in front if part.kind != "code"]
         pieces = [self.raw("#show: front-page"), *pieces, self.raw("#contents")]
         for chapter in chapters:
-            pieces += [self.raw(f"#chapter[{_text(chapter.title)}] <{chapter.anchor}>")]
+            function = "empty-chapter" if chapter.is_empty else "chapter"
+            pieces += [self.raw(f"#{function}[{_text(chapter.title)}] <{chapter.anchor}>")]
             pieces += [self.part(part) for part in chapter.parts if part.kind not in ("code", "library")]
         pieces += [self.raw("#show: appendix"), *(self.raw(_code(chapter)) for chapter in chapters)]
         body = self.drop_broken_links(self.convert("\n\n".join(pieces)), chapters)
         note = "‹U+" in body
-        settings = f"#let report-title = {quoted(title)}\n#let has-foreign-signs = {str(note).lower()}\n"
+        names = f"#let report-title = {quoted(title)}\n#let report-subtitle = {quoted(subtitle)}\n"
+        settings = f"{names}#let has-foreign-signs = {str(note).lower()}\n"
         return f"{settings}{TEMPLATE.read_text(encoding='utf-8')}\n{body}"
 
     def raw(self, typst: str) -> str:
@@ -168,8 +171,7 @@ class _Writer:
         """Markdown with placeholders → Typst."""
         import pypandoc
 
-        form = _MARKDOWN
-        typst = pypandoc.convert_text(printable(markdown), "typst", format=form, extra_args=["--wrap=none"])
+        typst = pypandoc.convert_text(printable(markdown), "typst", format=_MARKDOWN, extra_args=["--wrap=none"])
         return _PLACEHOLDER.sub(lambda match: self.typst[int(match[1])], typst)
 
     def markdown(self, text: str) -> str:
@@ -222,7 +224,7 @@ class _Writer:
             return ""
         size, widths, turned = table_layout(grid)
         sides = ", ".join("right" if cell.right else "left" for cell in grid.rows[-1])
-        columns = ", ".join(f"{width:.1f}mm" for width in widths)
+        columns = ", ".join(f"{width + _GUTTER:.1f}mm" for width in widths)
         head = "".join(self._cell(cell) for row in grid.rows[: grid.heads] for cell in row)
         rows = "\n".join("".join(self._cell(cell) for cell in row) for row in grid.rows[grid.heads :])
         function = "turned-table" if turned else "numbered-table"
