@@ -36,7 +36,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}~{writer()}~", suffix=path.suffix)
         os.close(handle)
     except OSError as error:
         raise LabError(f"{path} cannot be written ({error.strerror}): free some space or check the folder.") from error
@@ -49,6 +49,11 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise LabError(f"{path} cannot be written ({error}): free some space or check the folder.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def writer() -> str:
+    """This machine and process, as they stand in names of temporary files: what a killed process left can be told."""
+    return f"{platform.node().replace('/', '').replace('~', '')[:40]}~{os.getpid()}"
 
 
 def write_atomic(path: Path | str, content: bytes | str | Callable[[Path], Any]) -> Path:

@@ -1,0 +1,41 @@
+# The graph of notebooks. The rules are made from the table in lab_utils/chapters.py; run_all.sh calls this with
+#   snakemake --snakefile Snakefile --directory data/runs/sample --config run=sample --cores 2
+# Inputs are small stamps, written only where a chapter's code, modules or settings changed, and the manifests of the
+# chapters it needs. Outputs are manifests. The executed notebook and the status are logs: they survive a failure.
+import os
+import sys
+
+from lab_utils import processes
+from lab_utils.profiles import load_settings
+from lab_utils.run_state import RunState
+
+processes.die_with_run()
+state = RunState(load_settings(config["run"]))
+
+
+rule all:
+    input:
+        [state.path("manifests", step.name) for step in state.steps],
+
+
+for step in state.steps:
+
+    rule:
+        name:
+            step.name
+        input:
+            state.path("stamps", step.name),
+            [state.path("manifests", need) for need in state.needs(step)],
+        output:
+            state.path("manifests", step.name),
+        log:
+            state.path("status", step.name),
+            state.executed(step.name),
+        params:
+            python=sys.executable,
+            run=state.settings.name,
+            step=step.name,
+        resources:
+            gpu=int(step.device),
+        shell:
+            "{params.python:q} -m lab_utils.job {params.run:q} {params.step:q}"

@@ -1,0 +1,81 @@
+"""One step of a run, in a process of its own: `python -m lab_utils.job RUN STEP`, which the Snakefile calls.
+
+It checks by content whether there is anything to do (Snakemake only compares file times), does it, and reports to
+`run_all.sh` by lines of JSON on its standard output.
+"""
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from lab_utils import processes, stamps
+from lab_utils.chapters import Chapter
+from lab_utils.errors import LabError, NotRunError
+from lab_utils.profiles import load_settings
+from lab_utils.run_state import RunState
+
+
+def main(run: str, name: str) -> int:
+    """Bring one step of a run up to date; return 1 where it failed."""
+    processes.die_with_run()
+    state = RunState(load_settings(run))
+    step = next(one for one in state.steps if one.name == name)
+    if not state.outdated(step):
+        state.restore(step)
+        tell(step, "done", state="up to date", seconds=0)
+        return 0
+    if culprits := state.blocked(step):
+        return _not_run(state, step, culprits)
+    return _run(state, step)
+
+
+def _run(state: RunState, step: Chapter) -> int:
+    started = time.time()
+    tell(step, "started")
+    state.start(step)
+    if not step.device:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    outcome = _data(state, step) if step is stamps.DATA else _notebook(state, step)
+    seconds = time.time() - started
+    state.finish(step, outcome["state"], seconds, outcome["error"], ran=True)
+    tell(step, "done", seconds=seconds, **outcome)
+    return int(outcome["state"] == "failed")
+
+
+def _not_run(state: RunState, step: Chapter, culprits: list[str]) -> int:
+    message = f"It builds on {', '.join(culprits)}, not run on this data."
+    error = {"heading": "", "cell": None, "name": NotRunError.__name__, "message": message, "hint": ""}
+    state.executed(step.name).unlink(missing_ok=True)
+    state.finish(step, "not run", 0, error, ran=False)
+    tell(step, "done", state="not run", seconds=0, error=error)
+    return 0
+
+
+def _notebook(state: RunState, step: Chapter) -> dict[str, Any]:
+    from lab_utils.execute import execute
+
+    target = state.executed(step.name)
+    outcome = execute(step, state.settings.name, target, lambda line: tell(step, "line", text=line))
+    return {"state": outcome.state, "error": outcome.error}
+
+
+def _data(state: RunState, step: Chapter) -> dict[str, Any]:
+    from lab_utils import dataset
+
+    try:
+        dataset.prepare(state.settings, progress=lambda line: tell(step, "line", text=str(line)))
+    except LabError as error:
+        about = {"heading": "", "cell": None, "name": type(error).__name__, "message": str(error), "hint": ""}
+        return {"state": "failed", "error": about}
+    return {"state": "ok", "error": None}
+
+
+def tell(step: Chapter, event: str, **about: Any) -> None:
+    """Report to the run."""
+    print(json.dumps({"step": step.name, "event": event, **about}), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
