@@ -655,3 +655,65 @@ def scatter(
     if legend:
         figure.legend(loc="outside right center", fontsize=7, labelspacing=0.35, handletextpad=0.2, markerscale=1.6)
     return figure
+
+
+# ---- chapter 00 -----------------------------------------------------------------------------------------------------
+@style()
+def class_counts(table: pd.DataFrame) -> "Figure":
+    """Images by class and split as bars laid end to end.
+
+    Args:
+        table: counts, index the classes, columns the splits.
+    """
+    figure, axes = subplots(height=1.0 + 0.19 * len(table))
+    start = np.zeros(len(table))
+    for place, split in enumerate(table):
+        style_of = {"color": SERIES[place], "hatch": HATCHES[place], "edgecolor": PAPER, "linewidth": 0.3}
+        axes.barh(table.index, table[split], 0.8, start, label=split, **style_of)
+        start = start + table[split].to_numpy()
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.tick_params(axis="y", length=0, labelsize=7.5)
+    axes.set_xlabel("images")
+    axes.grid(axis="x")
+    figure.legend(loc="outside upper right", ncols=len(table.columns))
+    return figure
+
+
+@style()
+def size_boxes(rows: pd.DataFrame, classes: Sequence[str], side: int = 256) -> "Figure":
+    """Pixels and aspect ratio of the originals by class: median, half of the images (box), nine tenths (line).
+
+    Args:
+        rows: with medium, product (pixels) and aspect (width / height).
+        classes: names in the order of the rows.
+        side: of the square copies; its area is drawn as a line.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter
+
+    figure, (left, right) = subplots(1, 2, height=1.1 + 0.19 * len(classes), sharey=True)
+    _quantile_rows(left, rows["product"] / 1e6, rows["medium"], classes)
+    _quantile_rows(right, rows["aspect"], rows["medium"], classes)
+    left.axvline(side * side / 1e6, color=REPORTED, ls="--", lw=1, label=f"{side}×{side} pixels")
+    right.axvline(1, color=REPORTED, ls=":", lw=1.2, label="square")
+    left.set(xscale="log", xlabel="megapixels of the original")
+    right.set(xscale="log", xlabel="width / height")
+    right.xaxis.set_major_locator(FixedLocator([0.25, 0.5, 1, 2, 4]))
+    right.xaxis.set_minor_locator(FixedLocator([]))
+    for axes in (left, right):
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.grid(axis="x")
+    left.set_yticks(range(len(classes)), classes, fontsize=7.5)
+    left.set_ylim(len(classes) - 0.4, -0.6)
+    figure.legend(loc="outside upper right", ncols=2)
+    return figure
+
+
+def _quantile_rows(axes: "Axes", values: pd.Series, names: pd.Series, classes: Sequence[str]) -> None:
+    colors = class_colors(classes)
+    axes.tick_params(axis="y", length=0)
+    for place, name in enumerate(classes):
+        low, first, median, third, high = values[names == name].quantile([0.05, 0.25, 0.5, 0.75, 0.95])
+        axes.plot([low, high], [place, place], color=INK, lw=0.7)
+        axes.barh(place, third - first, 0.62, first, color=colors[name], edgecolor=INK, linewidth=0.4)
+        axes.plot([median, median], [place - 0.31, place + 0.31], color=INK, lw=1.6)

@@ -31,9 +31,9 @@ def guesses(rows: pd.DataFrame, trees: int = 300, leaf: int = 3, seed: int = 0) 
     found = {ONE_CLASS: commonest(rows, [])}
     if with_museum:
         found[MUSEUM] = commonest(rows, ["museum"])
-    found[FOREST] = forest(rows, False, trees, leaf, seed)
+    found[FOREST] = forest(rows, SIZES, trees, leaf, seed)
     if with_museum:
-        found[FOREST_MUSEUM] = forest(rows, True, trees, leaf, seed)
+        found[FOREST_MUSEUM] = forest(rows, [*SIZES, "museum"], trees, leaf, seed)
     if with_lot:
         found[LOT] = commonest(rows, ["lot", "museum"])
     return found
@@ -59,16 +59,22 @@ def commonest(rows: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     return guess.fillna(train["label"].mode()[0]).to_numpy().astype(int)
 
 
-def forest(rows: pd.DataFrame, with_museum: bool, trees: int, leaf: int, seed: int) -> np.ndarray:
-    """Random forest (Breiman 2001) on width, height, product and aspect ratio, and on the museum (one-hot) if asked."""
+def forest(rows: pd.DataFrame, columns: Sequence[str], trees: int = 300, leaf: int = 3, seed: int = 0) -> np.ndarray:
+    """Labels guessed for all rows by a random forest (Breiman 2001) on columns of the table, fitted on train.
+
+    Args:
+        rows: the image table.
+        columns: of numbers; of text (museum), each value becomes a column of zeros and ones.
+        trees: of the forest.
+        leaf: least number of rows in a leaf.
+        seed: of the forest.
+    """
     from sklearn.ensemble import RandomForestClassifier
 
-    table = rows[SIZES].astype(float)
-    if with_museum:
-        table = pd.concat([table, pd.get_dummies(rows["museum"], dtype=float)], axis=1)
+    table = pd.get_dummies(rows[list(columns)], dtype=float)
     train = (rows["subset"] == "train").to_numpy()
     model = RandomForestClassifier(trees, min_samples_leaf=leaf, random_state=seed, n_jobs=-1)
-    values = table.to_numpy()
+    values = table.to_numpy(dtype=float)
     return model.fit(values[train], rows["label"].to_numpy()[train]).predict(values)
 
 
@@ -77,6 +83,32 @@ def accuracies(rows: pd.DataFrame, guessed: dict[str, np.ndarray], subset: str) 
     there = (rows["subset"] == subset).to_numpy()
     truth = rows["label"].to_numpy()[there]
     return {name: Accuracy.from_labels(truth, labels[there], f"{name}, {subset}") for name, labels in guessed.items()}
+
+
+def reported(table: pd.DataFrame, source: str) -> dict[str, dict[str, float]]:
+    """Known test floors of the published metadata in percent, `{floor: {"test": x}}`; none for other data than MAMe.
+
+    Args:
+        table: `data/reported/floors.csv`; a floor known as a range gives its middle.
+        source: of the run's image table.
+    """
+    if source != "mame":
+        return {}
+    middle = 100 * (table["low"] + table["high"]) / 2
+    names = table["floor"].replace({"best single class": ONE_CLASS, "commonest class of the lot": LOT})
+    return {name: {"test": value} for name, value in zip(names, middle, strict=True)}
+
+
+def best_column(rows: pd.DataFrame, trees: int = 50) -> str:
+    """The size column on which alone a forest guesses most of val right."""
+    guessed = {column: forest(rows, [column], trees) for column in SIZES}
+    found = accuracies(rows, guessed, "val")
+    return max(found, key=lambda column: found[column].successes)
+
+
+def val_percent(rows: pd.DataFrame, labels: np.ndarray) -> float:
+    """Accuracy on val in percent of labels guessed for all rows, shape (n,)."""
+    return 100 * accuracies(rows, {"": labels}, "val")[""].value
 
 
 def verdict(truth: np.ndarray, guessed: dict[str, np.ndarray], classes: int, subset: str = "test") -> str:

@@ -214,6 +214,21 @@ def siblings_words(rows: pd.DataFrame) -> str:
     )
 
 
+def decision(rows: pd.DataFrame) -> tuple[str, str, str]:
+    """What the later chapters do about lots and imbalance: the decision, its reason, what else was considered."""
+    counted = rows["subset"].value_counts()
+    uneven = rows.loc[rows["subset"] == "test", "medium"].value_counts().nunique() > 1
+    measure = "plain and balanced accuracy" if uneven else "accuracy"
+    if (rows["lot"] == "").all():
+        what = f"Later chapters give {measure} with intervals; folds are grouped by look-alikes, as no lot is known."
+    else:
+        what = (
+            f"Later chapters give {measure} with intervals, by lot seen and not seen in train; folds keep lots whole."
+        )
+    because = f"{lots_words(rows)} test has {counted['test']:,} images{', unbalanced' if uneven else ''}."
+    return what, because, "unshuffled folds and one bare accuracy, as in the original."
+
+
 # ---- examples -------------------------------------------------------------------------------------------------------
 def examples(rows: pd.DataFrame, classes: list[str], most: int) -> pd.DataFrame:
     """Images to show, by rule: the first val image of each class in the table's order, else its first image at all.

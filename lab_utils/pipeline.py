@@ -66,6 +66,13 @@ def to_shape(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 
+def thumbnail(path: str | Path, pixels: int = 40000) -> np.ndarray:
+    """A small copy of an image in its own aspect ratio, uint8 (h, w, 3) with about `pixels` pixels at most."""
+    image = decode(path)
+    height, width = image.shape[:2]
+    return image if height * width <= pixels else to_shape(image, *shape_of_area(pixels, width / height))
+
+
 def decoded(
     paths: Sequence[str | Path],
     size: int,
