@@ -6,15 +6,15 @@ fit on them: `labels` holds the classes of train (and val where a search needs i
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from lab_utils.classifiers import Classifier, fit_predict, full_classifiers, original_classifiers, vote
+from lab_utils.classifiers import RBFSVM, Classifier, fit_predict, full_classifiers, original_classifiers, vote
 from lab_utils.errors import LabError
-from lab_utils.quantities import Accuracy, Estimate, bootstrap_means
+from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate, bootstrap_means
 
 UNSEEN = -1
 VOTING = "Voting"
@@ -462,26 +462,174 @@ def _shares(tables: np.ndarray) -> np.ndarray:
     return np.stack([rows, columns, np.where(total > 0, 1 - rows - columns, 0), rows - columns, np.sqrt(total)])
 
 
-def noise_floor(
-    runs: Mapping[str, Sequence[Outcome]], truth: np.ndarray, rows: np.ndarray
-) -> tuple[pd.DataFrame, Estimate]:
-    """How far accuracies of one network move by chance alone: same data and classifier, other seed.
+def noise_floor(runs: Mapping[str, Sequence[Mapping[str, Accuracy]]]) -> tuple[pd.DataFrame, Estimate]:
+    """How far accuracies of one network move by chance alone: same classifier, other seed.
 
     Args:
-        runs: source of chance -> outcomes that differ in its seed only.
-        truth: labels of `rows`.
-        rows: positions scored in all of them.
+        runs: source of chance -> runs that differ in its seed only, each classifier -> accuracy.
 
     Returns:
         One row a run and classifier (source, run, classifier, accuracy), and the floor: the mean over classifiers and
         sources of the gap between the best and the worst seed, with the smallest and the largest gap as its ends.
     """
     table = pd.DataFrame(
-        {"source": source, "run": number, "classifier": name, "accuracy": one.accuracy(name, truth, rows).value}
-        for source, outcomes in runs.items()
-        for number, one in enumerate(outcomes)
-        for name in one.predictions
+        {"source": source, "run": number, "classifier": name, "accuracy": accuracy.value}
+        for source, several in runs.items()
+        for number, one in enumerate(several)
+        for name, accuracy in one.items()
     )
     gaps = table.groupby(["source", "classifier"])["accuracy"].agg(np.ptp)
-    style = {"scale": 100, "unit": " points", "digits": 1}
+    style = {"scale": 100, "unit": " points between the best and the worst seed", "digits": 1}
     return table, Estimate(gaps.mean(), gaps.min(), gaps.max(), len(gaps), "gap between seeds", **style)
+
+
+def chance_runs(
+    features: np.ndarray,
+    images: pd.DataFrame,
+    labels: np.ndarray,
+    train: np.ndarray,
+    val: np.ndarray,
+    *,
+    reduction: Reduction,
+    classifiers: dict[str, Classifier],
+    seeds: int,
+) -> dict[str, list[dict[str, Accuracy]]]:
+    """Runs of the original's protocol on one network that differ in a seed only: of UMAP, or of the split.
+
+    Args:
+        features: shape (N, D).
+        images: image table, N rows.
+        labels: shape (N,), known on train and val.
+        train: positions of train.
+        val: positions of val; for other split seeds train and val are mixed and split again, same sizes.
+        reduction: of the protocol; its seed is counted up.
+        classifiers: see `as_in_the_original`.
+        seeds: runs of each kind.
+
+    Returns:
+        For `noise_floor`; the first run of both kinds is the protocol as it is.
+    """
+
+    def run(fit: np.ndarray, held: np.ndarray, seed: int) -> dict[str, Accuracy]:
+        one = replace(reduction, seed=reduction.seed + seed)
+        seen = np.sort(np.concatenate([fit, held]))
+        places = np.searchsorted(seen, fit), np.searchsorted(seen, held)
+        tables = (features[seen], images.iloc[seen], labels[seen], places[0])
+        outcome, _ = as_in_the_original(*tables, reduction=one, classifiers=classifiers, folds=0)
+        return {name: outcome.accuracy(name, labels[held], places[1]) for name in outcome.predictions}
+
+    splits = [(train, val), *(resplit(labels, train, val, seed) for seed in range(1, seeds))]
+    first = run(train, val, 0)
+    return {
+        "UMAP seed": [first, *(run(train, val, seed) for seed in range(1, seeds))],
+        "split seed": [first, *(run(fit, held, 0) for fit, held in splits[1:])],
+    }
+
+
+def resplit(labels: np.ndarray, train: np.ndarray, val: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mix train and val and split them again at random, as many images of each class in each: (train, val)."""
+    rows, rng = np.concatenate([train, val]), np.random.default_rng(seed)
+    wanted = pd.Series(labels[train]).value_counts()
+    mixed = pd.Series(rng.permutation(rows))
+    place = mixed.groupby(labels[mixed]).cumcount()
+    fit = place.to_numpy() < wanted.reindex(labels[mixed]).fillna(0).to_numpy()
+    return np.sort(mixed[fit].to_numpy()), np.sort(mixed[~fit].to_numpy())
+
+
+def accuracy_by_dimension(
+    features: np.ndarray,
+    labels: np.ndarray,
+    train: np.ndarray,
+    val: np.ndarray,
+    reductions: Sequence[Reduction],
+    most: int = 5000,
+) -> dict[Reduction, Accuracy]:
+    """Val accuracy of one classifier (RBF SVM) on each reduction, fitted on the same train images.
+
+    Args:
+        features: shape (N, D).
+        labels: shape (N,), known on train and val.
+        train: positions of train; a stratified part of at most about `most` is used.
+        val: positions of val.
+        reductions: what to try.
+        most: train images, at most.
+    """
+    fit = stratified_part(labels, train, most)
+    seen = np.concatenate([fit, val])
+    here = np.arange(len(fit))
+    found = {}
+    for one in reductions:
+        table = one.apply(features[seen], labels[seen], here)
+        guess = fit_predict(RBFSVM(), table[here], labels[fit], table[len(fit) :])
+        found[one] = Accuracy.from_labels(labels[val], guess, str(one))
+    return found
+
+
+def stratified_part(labels: np.ndarray, rows: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
+    """At most `most` of `rows` (about; at least one a class), as many of each class as can be, sorted."""
+    if len(rows) <= most:
+        return rows
+    mixed = pd.Series(np.random.default_rng(seed).permutation(rows))
+    place = mixed.groupby(labels[mixed]).cumcount()
+    return np.sort(mixed[place < max(1, most // len(np.unique(labels[rows])))].to_numpy())
+
+
+# ---- what is read off outcomes --------------------------------------------------------------------------------------
+def placed(n: int, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Labels of `rows` in an array of length n that is UNSEEN elsewhere."""
+    labels = np.full(n, UNSEEN)
+    labels[rows] = values
+    return labels
+
+
+def best(outcome: Outcome, truth: np.ndarray, rows: np.ndarray, singles: bool = False) -> str:
+    """The classifier with the highest accuracy on `rows` (val), the first in a tie; `singles` leaves voting out."""
+    names = [name for name in outcome.predictions if not (singles and name == VOTING)]
+    return max(names, key=lambda name: outcome.accuracy(name, truth, rows).value)
+
+
+def train_accuracy(outcome: Outcome, table: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> dict[str, Accuracy]:
+    """Accuracy of each fitted classifier on the rows it was fitted on (table of shape (N, D))."""
+    kinds = np.unique(labels[rows])
+    guesses = {name: kinds[one.predict(table[rows])] for name, one in outcome.fitted.items()}
+    if len(guesses) > 1:
+        guesses[VOTING] = vote(list(guesses.values()))
+    return {name: Accuracy.from_labels(labels[rows], guess, f"{name}, train") for name, guess in guesses.items()}
+
+
+def fold_gap(outcome: Outcome, classifier: str) -> Difference:
+    """Best minus worst fold of one classifier."""
+    ordered = sorted(outcome.folds[classifier], key=lambda one: one.value)
+    return ordered[-1].minus(ordered[0])
+
+
+def museum_gap(museums: np.ndarray, folds: Folds) -> float:
+    """Largest difference between two folds in the share of the commonest museum, in [0, 1]; 0 if none is known."""
+    museums = np.asarray(museums, dtype=object)
+    known = museums[museums != ""]
+    if not len(known):
+        return 0.0
+    commonest = pd.Series(known).mode()[0]
+    shares = [float((museums[out] == commonest).mean()) for _, out in folds]
+    return max(shares) - min(shares)
+
+
+def against_others(truth: np.ndarray, one: np.ndarray, others: Sequence[np.ndarray], of: str = "") -> Difference:
+    """Accuracy of predictions `one` minus the mean accuracy of `others`, paired bootstrap over images (n,)."""
+    gain = (one == truth).astype(float) - np.mean([other == truth for other in others], axis=0)
+    found = bootstrap_estimate(gain, of)
+    return Difference(found.value, found.low, found.high, found.n, of)
+
+
+def group_confusion(truth: np.ndarray, predicted: np.ndarray, groups: Sequence[str]) -> tuple[Accuracy, Accuracy]:
+    """How often the super-group is right, and among images with the right group how often the class is.
+
+    Args:
+        truth: labels, shape (n,).
+        predicted: labels, shape (n,).
+        groups: super-group of each class, by label.
+    """
+    names = np.asarray(groups, dtype=object)
+    same = names[truth] == names[predicted]
+    within = Accuracy(int((truth == predicted)[same].sum()), max(1, int(same.sum())), "class, right group")
+    return Accuracy(int(same.sum()), len(truth), "super-group"), within

@@ -12,6 +12,7 @@ from sklearn.svm import SVC
 from lab_utils import classification as c
 from lab_utils import classifiers as k
 from lab_utils.errors import LabError
+from lab_utils.quantities import Accuracy
 
 
 def blobs(n=240, classes=6, width=20, spread=4.0, seed=0):
@@ -230,12 +231,82 @@ def test_a_decomposition_needs_two_of_each():
 
 
 def test_the_noise_floor_is_the_gap_between_seeds():
-    truth = np.zeros(10, int)
-
-    def outcome(*right):
-        return c.Outcome(
-            {"A": np.where(np.arange(10) < right[0], 0, 1), "B": np.where(np.arange(10) < right[1], 0, 1)}, {}, {}
-        )
-
-    table, floor = c.noise_floor({"seed": [outcome(5, 6), outcome(7, 6)]}, truth, np.arange(10))
+    runs = {"seed": [{"A": Accuracy(5, 10), "B": Accuracy(6, 10)}, {"A": Accuracy(7, 10), "B": Accuracy(6, 10)}]}
+    table, floor = c.noise_floor(runs)
     assert (floor.value, floor.low, floor.high) == pytest.approx((0.1, 0.0, 0.2)) and len(table) == 4
+
+
+def test_chance_runs_keep_the_protocol_and_change_the_seed_only():
+    X, y = blobs(90, classes=3)
+    train, val = np.arange(60), np.arange(60, 90)
+    options = {"reduction": c.Reduction("supervised umap", 2, epochs=20), "classifiers": {"A": k.Classifier(SVC())}}
+    runs = c.chance_runs(X, image_table(90), y, train, val, seeds=2, **options)
+    plain, _ = c.as_in_the_original(X, image_table(90), y, train, folds=0, **options)
+    assert list(runs) == ["UMAP seed", "split seed"] and [len(several) for several in runs.values()] == [2, 2]
+    assert runs["UMAP seed"][0] == runs["split seed"][0]
+    assert runs["UMAP seed"][0]["A"].value == plain.accuracy("A", y[val], val).value
+
+
+def test_a_new_split_keeps_the_size_of_each_class_and_no_image_twice():
+    y = np.array([0] * 9 + [1] * 5 + [0] * 3 + [1] * 3 + [9] * 4)
+    train, val = np.arange(14), np.arange(14, 20)
+    fit, held = c.resplit(y, train, val, seed=1)
+    assert sorted([*fit, *held]) == list(range(20)) and (np.sort(y[fit]) == np.sort(y[train])).all()
+    assert fit.tolist() != train.tolist()
+
+
+def test_a_stratified_part_has_as_many_of_each_class():
+    y = np.repeat(np.arange(4), 25)
+    part = c.stratified_part(y, np.arange(100), 20)
+    assert np.bincount(y[part]).tolist() == [5, 5, 5, 5] and (np.diff(part) > 0).all()
+    assert c.stratified_part(y, np.arange(10), 20).tolist() == list(range(10))
+
+
+def test_accuracy_by_dimension_falls_when_dimensions_do():
+    X, y = blobs(200, classes=8, width=10, spread=1.0)
+    found = c.accuracy_by_dimension(X, y, np.arange(120), np.arange(120, 200), [c.Reduction("pca", d) for d in (1, 8)])
+    one, eight = (accuracy.value for accuracy in found.values())
+    assert eight > one + 0.1
+
+
+# ---- what is read off outcomes --------------------------------------------------------------------------------------
+def outcome_of(**predictions):
+    return c.Outcome({name: np.array(guess) for name, guess in predictions.items()}, {}, {})
+
+
+def test_the_best_is_chosen_on_the_given_rows_and_single_means_without_voting():
+    outcome, truth = outcome_of(A=[0, 0, 1, 1], B=[1, 0, 0, 0], Voting=[0, 0, 0, 0]), np.zeros(4, int)
+    assert c.best(outcome, truth, np.arange(4)) == "Voting"
+    assert c.best(outcome, truth, np.arange(4), singles=True) == "B"
+    assert c.best(outcome, truth[:2], np.arange(2), singles=True) == "A"
+
+
+def test_train_accuracy_asks_the_fitted_estimator_and_not_the_stored_labels():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 2)), rng.integers(5, 8, 60)
+    outcome = c.compare(lambda fit: {"all": X}, y, np.arange(60), {"Ridge": k.Classifier(k.Ridge())})
+    found = c.train_accuracy(outcome, X, y, np.arange(60))["Ridge"]
+    assert 0.2 < found.value < 0.8 and found.n == 60
+
+
+def test_fold_and_museum_gaps_by_hand():
+    folds = c.Folds(((np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2, 3]))))
+    outcome = c.Outcome({}, {"A": [Accuracy(1, 10), Accuracy(9, 10), Accuracy(5, 10)]}, {})
+    assert c.fold_gap(outcome, "A").value == pytest.approx(0.8)
+    assert c.museum_gap(np.array(["M", "M", "M", "L"]), folds) == 0.5
+    assert c.museum_gap(np.array(["", "", "", ""]), folds) == 0
+
+
+def test_against_others_is_the_gap_to_their_mean():
+    truth = np.zeros(4, int)
+    found = c.against_others(truth, np.array([0, 0, 0, 1]), [np.array([0, 1, 1, 1]), np.array([0, 0, 1, 1])])
+    assert found.value == pytest.approx(0.75 - (0.25 + 0.5) / 2) and found.low <= found.value <= found.high
+
+
+def test_confusion_between_and_within_super_groups_by_hand():
+    between, within = c.group_confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 2, 2]), ["a", "a", "b"])
+    assert (between.successes, between.n) == (3, 4) and (within.successes, within.n) == (2, 3)
+
+
+def test_labels_that_were_not_placed_are_unseen():
+    assert c.placed(4, np.array([1, 2]), np.array([7, 8])).tolist() == [-1, 7, 8, -1]
