@@ -223,10 +223,3 @@ def fit_predict(estimator: Any, X: np.ndarray, y: np.ndarray, others: np.ndarray
         warnings.filterwarnings("ignore", message="Liblinear failed to converge")
         estimator.fit(X, codes)
     return kinds[estimator.predict(others)] if len(others) else np.empty(0, kinds.dtype)
-
-
-def forest(trees: int = 300, leaf: int = 3, seed: int = 0) -> Classifier:
-    """The forest that reads external columns: at least `leaf` rows a leaf, or it learns them by heart."""
-    from sklearn.ensemble import RandomForestClassifier
-
-    return Classifier(RandomForestClassifier(trees, min_samples_leaf=leaf, random_state=seed, n_jobs=-1))

@@ -42,23 +42,22 @@ def permutation_importance(
     return lost
 
 
-def guess_by(keys: np.ndarray, labels: np.ndarray, rows: np.ndarray, fallback: np.ndarray | None = None) -> np.ndarray:
-    """Predict from a key alone (museum, lot): the commonest class among train images that share it.
+def told_by_medium(labels: np.ndarray, targets: np.ndarray, train: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """The commonest target (museum, lot) of each image's true medium in train: what the medium alone tells of it.
 
     Args:
-        keys: shape (N,); "" is unknown.
-        labels: shape (N,), known at `rows`.
-        rows: positions of train.
-        fallback: prediction where the key is unknown or unseen, shape (N,); default the commonest class of train.
+        labels: mediums, shape (N,), known on train and held.
+        targets: text, shape (N,); "" is unknown and not counted.
+        train: positions to count.
+        held: positions to answer for.
 
     Returns:
-        Predicted labels, shape (N,).
+        Predicted targets, shape (m,); the commonest of train where a medium has none.
     """
-    keys = pd.Series(np.asarray(keys, dtype=object)).fillna("").astype(str)
-    table = pd.DataFrame({"key": keys.iloc[rows].to_numpy(), "label": labels[rows]})
-    best = table[table["key"] != ""].groupby("key")["label"].agg(lambda part: part.value_counts().idxmax())
-    default = np.full(len(labels), table["label"].value_counts().idxmax()) if fallback is None else fallback
-    return keys.map(best).fillna(pd.Series(default)).to_numpy(int)
+    known = train[np.asarray(targets)[train] != ""]
+    seen = pd.Series(np.asarray(targets)[known])
+    by_medium = seen.groupby(labels[known]).agg(lambda part: part.mode()[0])
+    return pd.Series(labels[held]).map(by_medium).fillna(seen.mode()[0]).to_numpy(str)
 
 
 def half_images(images: np.ndarray) -> dict[str, np.ndarray]:

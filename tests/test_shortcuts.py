@@ -15,12 +15,11 @@ def test_permutation_importance_finds_the_column_that_is_used_and_only_that():
     assert (lost["not"].value, lost["not"].low, lost["not"].high) == pytest.approx((0, 0, 0), abs=1e-12)
 
 
-def test_guessing_by_lot_takes_the_commonest_train_class_and_falls_back():
-    lots = np.array(["a", "a", "a", "b", "", "a", "b", "c", ""], object)
-    labels = np.array([1, 1, 0, 2, 2, -1, -1, -1, -1])
-    fallback = np.array([9] * 9)
-    assert c.guess_by(lots, labels, np.arange(5), fallback)[5:].tolist() == [1, 2, 9, 9]
-    assert set(c.guess_by(np.full(9, ""), labels, np.arange(5))) <= {1, 2}
+def test_what_the_medium_tells_of_the_museum_is_its_commonest_one_in_train():
+    museums = np.array(["A", "A", "B", "B", "", "B", "", "A"], object)
+    labels = np.array([0, 0, 0, 1, 1, 2, 1, 9])
+    told = c.told_by_medium(labels, museums, np.arange(6), np.array([0, 6, 7]))
+    assert told.tolist() == ["A", "B", "A"]
 
 
 def test_half_images_keep_half_of_the_area_each_and_together_all_of_it():
