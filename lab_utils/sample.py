@@ -6,12 +6,9 @@ of a real image is in it, and its figures say nothing about MAMe.
 """
 
 import io
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from zlib import crc32
 
@@ -260,9 +257,8 @@ def _draw(job: tuple[Picture, np.random.SeedSequence], folder: Path, long_side: 
 
 
 def _mapped(draw: Callable, jobs: list, workers: int | None) -> Iterator[int]:
-    workers = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    if workers == 1 or len(jobs) < 100:
-        yield from (done for done, _ in enumerate(map(draw, jobs), 1))
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from (done for done, _ in enumerate(pool.map(draw, jobs, chunksize=16), 1))
+    from joblib import Parallel, cpu_count, delayed
+
+    workers = 1 if len(jobs) < 100 else workers or cpu_count()
+    parallel = Parallel(n_jobs=workers, return_as="generator", batch_size=16)
+    yield from (done for done, _ in enumerate(parallel(delayed(draw)(job) for job in jobs), 1))

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 Array = np.ndarray
+STRICT, FREE = (2.0, 3.5), (3.5, 2.0)  # Beta distributions of the two sides of a confusable pair: they overlap
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cells: float, cells_y: float | None = None) -> Array:
@@ -115,6 +116,14 @@ def backdrop(rng: np.random.Generator, style: np.random.Generator, shape: tuple[
     light = 0.22 * np.exp(-(((x - 0.5) / 0.5) ** 2) - ((y - rng.uniform(0.3, 0.9)) / 0.4) ** 2)
     shade = (sweep + (light - 0.08) * np.clip(level.mean() * 2, 0, 1)).astype(np.float32)
     return plain(shape, level) + shade[..., None]
+
+
+def photographed(image: Array, rng: np.random.Generator, grey: bool) -> Array:
+    """Expose a picture (h, w, 3) a little differently each time; `grey` takes its colour."""
+    image = np.clip(image, 0, 1) ** rng.uniform(0.75, 1.35) * rng.uniform(0.88, 1.08)
+    if grey:
+        return np.repeat(image.mean(-1, keepdims=True), 3, axis=-1)
+    return image * rng.normal(1, 0.012, 3).astype(np.float32)
 
 
 def text_lines(pen: ImageDraw.ImageDraw, box: tuple, lines: int, rng: np.random.Generator, fill=255) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from lab_utils.sample_canvas import (
+    FREE,
+    STRICT,
     Array,
     blend,
     blur,
@@ -20,7 +22,8 @@ from lab_utils.sample_canvas import (
     text_lines,
 )
 
-CREAM, TAN, GREY_PAPER, BUFF = (0.91, 0.88, 0.80), (0.84, 0.75, 0.60), (0.86, 0.84, 0.80), (0.93, 0.91, 0.86)
+PAPERS = ((0.91, 0.88, 0.80), (0.93, 0.91, 0.86), (0.86, 0.84, 0.80), (0.85, 0.78, 0.66), (0.95, 0.95, 0.94))
+TAN = (0.84, 0.75, 0.60)
 INK, BROWN = (0.10, 0.09, 0.09), (0.33, 0.20, 0.10)
 SKY, HILL, GROUND, HOUSE, TREE, CLOTH, CLOTH2, SKIN, HAIR = range(9)
 LIGHTNESS = np.float32([0.88, 0.66, 0.56, 0.70, 0.30, 0.38, 0.60, 0.86, 0.16])
@@ -142,7 +145,7 @@ def _tone(rng: np.random.Generator, regions: Array) -> Array:
     flat = LIGHTNESS[regions]
     size = max(regions.shape)
     soft = blur(flat, size * 0.03)
-    light = np.roll(soft, (size // 40, size // 40), (0, 1)) - soft
+    light = -sum(np.gradient(soft)) * (size / 40)
     folds = 0.16 * smooth_noise(rng, regions.shape, 26, 3) * np.isin(regions, (CLOTH, CLOTH2, TREE))
     return np.clip(flat + 1.8 * light + folds + 0.05 * fractal(rng, regions.shape, 7, 3), 0, 1)
 
@@ -164,40 +167,49 @@ def _line_spacing(shape: tuple[int, int], lines: float) -> float:
     return max(2.6, max(shape) / lines)
 
 
-def engraved(rng: np.random.Generator, what: Scene, spacing: float, regular: float = 1.0) -> Array:
-    """Engraver's ink (h, w): parallel swelling lines turning from region to region, cross-hatched in the darks."""
-    turn = rng.uniform(0, np.pi, 9)[what.regions]
-    bend = 0.08 * smooth_noise(rng, what.tone.shape, 2)
-    ink = hatch(rng, what.tone * 0.85 + 0.1, turn + bend, spacing, 0.15 / regular, 0.85)
-    cross = hatch(rng, what.tone * 1.5 + 0.2, turn + bend + 1.1, spacing, 0.15 / regular, 0.9)
-    return np.maximum(np.maximum(ink, cross), outline(what.regions, 1) * 0.9)
+def sheet_of(rng: np.random.Generator, style: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """The paper of a print or drawing: one of several sheets, more or less aged."""
+    colour = np.float32(PAPERS[style.integers(len(PAPERS))]) + style.normal(0, 0.02)
+    return paper(rng, shape, colour, style.uniform(0.01, 0.05))
 
 
-def etched(rng: np.random.Generator, what: Scene, spacing: float) -> Array:
-    """Etcher's ink (h, w): freer, broken, wavering lines in several directions, with sketched outlines."""
+def incised(rng: np.random.Generator, what: Scene, spacing: float, freedom: float) -> Array:
+    """Ink (h, w) of a metal plate, from a burin's parallel swelling lines to an etching needle's free, broken ones.
+
+    Args:
+        rng: of the lines.
+        what: the scene.
+        spacing: between lines.
+        freedom: 0 for the strictest engraver, 1 for the loosest etcher.
+    """
     shape = what.tone.shape
-    turn = rng.uniform(0, np.pi, 9)[what.regions] + 0.12 * smooth_noise(rng, shape, 3)
-    broken = np.clip(0.75 + 0.6 * smooth_noise(rng, shape, 40), 0, 1)
-    ink = hatch(rng, what.tone * 0.9 + 0.07, turn, spacing, 0.6, 0.75) * broken
-    cross = hatch(rng, what.tone * 1.4 + 0.2, turn + rng.uniform(0.5, 1.3), spacing * 1.1, 0.9, 0.8) * broken
+    turn = rng.uniform(0, np.pi, 9)[what.regions] + (0.05 + 0.12 * freedom) * smooth_noise(rng, shape, 2 + freedom)
+    wobble = 0.08 + 0.6 * freedom
+    broken = np.clip(1 - 0.3 * freedom + 0.7 * freedom * smooth_noise(rng, shape, 40), 0, 1)
+    ink = hatch(rng, what.tone * 0.88 + 0.08, turn, spacing, wobble, 0.82) * broken
+    cross = hatch(rng, what.tone * 1.45 + 0.2, turn + 1.1 - 0.3 * freedom, spacing, wobble, 0.85) * broken
     shifted = np.roll(what.regions, rng.integers(-2, 3, 2), (0, 1))
-    sketch = np.maximum(outline(what.regions, 1), 0.6 * outline(shifted, 1)) * broken
+    sketch = np.maximum(outline(what.regions, 1) * 0.9, freedom * 0.7 * outline(shifted, 1)) * broken
     return np.maximum.reduce([ink, cross, sketch])
 
 
+def intaglio(rng, style, shape, freedom):
+    """A print from a metal plate, black on paper; the looser ones carry a little plate tone."""
+    spacing = _line_spacing(shape, style.uniform(68, 98))
+    ink = incised(rng, scene(rng, shape, 0.65), spacing, freedom)
+    ink = _framed(rng, shape, ink, style.uniform(0, 0.08), style.random() < 0.45 - 0.2 * freedom)
+    sheet = sheet_of(rng, style, shape) - np.float32(0.05 * freedom * style.random())
+    return blend(sheet, (0.12, 0.10, 0.10), ink * style.uniform(0.72, 0.95))
+
+
 def engraving(rng, style, shape):
-    """Engraving: cool black on cream paper, regular lines."""
-    ink = engraved(rng, scene(rng, shape, 0.7), _line_spacing(shape, style.uniform(70, 95)), style.uniform(0.5, 1.5))
-    ink = _framed(rng, shape, ink, style.uniform(0, 0.08), style.random() < 0.4)
-    return blend(paper(rng, shape, CREAM), INK, ink * style.uniform(0.8, 0.95))
+    """Engraving: mostly strict lines; overlaps with `etching`."""
+    return intaglio(rng, style, shape, style.beta(*STRICT))
 
 
 def etching(rng, style, shape):
-    """Etching: freer lines with a little plate tone."""
-    ink = etched(rng, scene(rng, shape, 0.6), _line_spacing(shape, style.uniform(70, 95)))
-    ink = _framed(rng, shape, ink, style.uniform(0, 0.08), style.random() < 0.25)
-    sheet = paper(rng, shape, CREAM, 0.03) - np.float32(0.05 * style.random())
-    return blend(sheet, (0.15, 0.12, 0.11), ink * style.uniform(0.7, 0.9))
+    """Etching: mostly free lines; overlaps with `engraving`."""
+    return intaglio(rng, style, shape, style.beta(*FREE))
 
 
 def woodcut(rng, style, shape):
@@ -209,7 +221,7 @@ def woodcut(rng, style, shape):
     )
     ink = np.maximum(ink, outline(what.regions, max(2, max(shape) / 90)))
     ink = (blur(ink, 0.7) > 0.45).astype(np.float32)
-    return blend(paper(rng, shape, CREAM, 0.03), INK, _framed(rng, shape, ink, style.uniform(0, 0.1), False) * 0.93)
+    return blend(sheet_of(rng, style, shape), INK, _framed(rng, shape, ink, style.uniform(0, 0.1), False) * 0.93)
 
 
 def wood_engraving(rng, style, shape):
@@ -223,7 +235,7 @@ def wood_engraving(rng, style, shape):
     box = [w * edge, h * edge, w * (1 - edge), h * (1 - edge)]
     round_one = style.random() < 0.4
     frame = mask_of(shape, lambda p, s: (p.ellipse if round_one else p.rectangle)([v * s for v in box], 255))
-    return blend(paper(rng, shape, BUFF), (0.07, 0.07, 0.07), ink * frame)
+    return blend(sheet_of(rng, style, shape), (0.07, 0.07, 0.07), ink * frame)
 
 
 JAPAN = np.float32(
@@ -277,13 +289,13 @@ def _washed(rng, style, shape, what, strength):
     colours = np.clip(WASHES[np.r_[0:5, style.permutation(2) + 5, 7, 8]] + style.normal(0, 0.08, (9, 3)), 0, 1)
     shifted = np.roll(what.regions, rng.integers(-3, 4, 2), (0, 1))
     patchy = np.clip(strength + 0.2 * smooth_noise(rng, shape, 12), 0, 1)
-    return blend(paper(rng, shape, BUFF), colours[shifted].astype(np.float32), patchy)
+    return blend(sheet_of(rng, style, shape), colours[shifted].astype(np.float32), patchy)
 
 
 def hand_colored_engraving(rng, style, shape):
     """Hand-coloured engraving: a costume figure on white, fine lines, clear washes, a caption."""
     what = scene(rng, shape, 1.0, 0.75)
-    ink = engraved(rng, what, _line_spacing(shape, 90)) * 0.75
+    ink = incised(rng, what, _line_spacing(shape, 90), style.beta(*STRICT)) * 0.75
     sheet = _washed(rng, style, shape, what, np.where(what.regions == SKY, 0.1, 0.85).astype(np.float32))
     return blend(sheet, INK, _framed(rng, shape, ink, 0.06, True))
 
@@ -291,7 +303,7 @@ def hand_colored_engraving(rng, style, shape):
 def hand_colored_etching(rng, style, shape):
     """Hand-coloured etching: a busy satirical scene, loose lines, washes over all of the plate."""
     what = scene(rng, shape, 0.95, 0.1)
-    ink = etched(rng, what, _line_spacing(shape, 70)) * 0.7
+    ink = incised(rng, what, _line_spacing(shape, 70), style.beta(*FREE)) * 0.7
     sheet = _washed(rng, style, shape, what, np.float32(0.6))
     return blend(sheet, (0.2, 0.15, 0.12), _framed(rng, shape, ink, 0.05, style.random() < 0.7))
 
@@ -305,7 +317,7 @@ def lithograph(rng, style, shape):
         colours = np.clip(WASHES * 0.9 + style.normal(0, 0.15, (9, 3)), 0, 1).astype(np.float32)
         return blend(colours[what.regions], INK, ink * 0.35)
     return blend(
-        paper(rng, shape, GREY_PAPER), (0.14, 0.14, 0.14), _framed(rng, shape, ink, style.uniform(0, 0.1), False)
+        sheet_of(rng, style, shape), (0.14, 0.14, 0.14), _framed(rng, shape, ink, style.uniform(0, 0.1), False)
     )
 
 
@@ -315,7 +327,7 @@ def graphite(rng, style, shape):
     strokes = hatch(rng, what.tone + 0.1, style.uniform(0.6, 0.9), _line_spacing(shape, 80), 0.5, 0.9)
     soft = blur(strokes, 0.8) * np.clip(0.6 + 0.5 * smooth_noise(rng, shape, 60), 0.1, 1)
     ink = np.maximum(soft * 0.55, blur(outline(what.regions, 1.5), 0.8) * 0.8)
-    return blend(paper(rng, shape, BUFF, 0.02), (0.30, 0.30, 0.33), _framed(rng, shape, ink, 0.05, False))
+    return blend(sheet_of(rng, style, shape), (0.30, 0.30, 0.33), _framed(rng, shape, ink, 0.05, False))
 
 
 def pen_and_brown_ink(rng, style, shape):
@@ -364,32 +376,36 @@ OILS = np.float32(
 
 def _painted(rng, style, shape, what, palette, stroke):
     colour = palette[what.regions] * (0.35 + 0.85 * what.tone[..., None])
-    bristle = smooth_noise(rng, shape, 110, 16) if style.random() < 0.5 else smooth_noise(rng, shape, 16, 110)
+    bristle = smooth_noise(rng, shape, 110, 28) if style.random() < 0.5 else smooth_noise(rng, shape, 28, 110)
     relief = 0.6 * bristle + 0.5 * smooth_noise(rng, shape, 30)
     return colour * (1 + stroke * relief[..., None]) + 0.03 * smooth_noise(rng, shape, 20)[..., None]
 
 
-def oil_on_canvas(rng, style, shape):
-    """Oil on canvas: deep colours edge to edge, visible strokes, a dark varnish towards the corners."""
-    what = scene(rng, shape, 0.75, 0.1)
-    palette = np.clip(OILS * style.uniform(0.8, 1.5) + style.normal(0, 0.06, (9, 3)), 0, 1).astype(np.float32)
-    image = _painted(rng, style, shape, what, palette, style.uniform(0.1, 0.2))
+PANEL = OILS.copy()
+PANEL[SKY], PANEL[CLOTH], PANEL[CLOTH2] = (0.74, 0.56, 0.24), (0.60, 0.14, 0.10), (0.14, 0.24, 0.46)
+
+
+def painting(rng, style, shape, age):
+    """A painting: oil on canvas (`age` 0: deep colours, strokes, dark corners) to painted panel (1: gold, cracks)."""
+    what = scene(rng, shape, 0.8 + 0.2 * age, 0.1 + 0.2 * age)
+    mixture = OILS + (PANEL - OILS) * np.clip(2.4 * age - 0.7, 0, 1)
+    palette = np.clip(mixture * style.uniform(0.8, 1.5) + style.normal(0, 0.07, (9, 3)), 0, 1).astype(np.float32)
+    image = _painted(rng, style, shape, what, palette, style.uniform(0.08, 0.18) * (1.2 - 0.4 * age))
+    cracks = (np.abs(smooth_noise(rng, shape, 70, 12)) < 0.035).astype(np.float32)
+    image = blend(image, (0.12, 0.08, 0.05), cracks * 0.8 * age)
     y, x = grid(shape)
-    dark = ((x / shape[1] - 0.5) ** 2 + (y / shape[0] - 0.5) ** 2) * style.uniform(0.2, 1.0)
-    return image * (1 - dark[..., None].astype(np.float32))
+    dark = ((x / shape[1] - 0.5) ** 2 + (y / shape[0] - 0.5) ** 2) * style.uniform(0.2, 1.0) * (1 - 0.5 * age)
+    return image * (1 - dark[..., None]).astype(np.float32)
+
+
+def oil_on_canvas(rng, style, shape):
+    """Oil on canvas; overlaps with `painted_panel`."""
+    return painting(rng, style, shape, style.beta(*STRICT))
 
 
 def painted_panel(rng, style, shape):
-    """Polychromed wood, painted: saturated reds and blues, often a gold ground with haloes, cracks along the grain."""
-    what = scene(rng, shape, 1.0, 0.3)
-    palette = OILS.copy()
-    palette[CLOTH], palette[CLOTH2] = (0.62, 0.14, 0.10), (0.14, 0.24, 0.48)
-    if style.random() < 0.5:
-        palette[SKY] = (0.78, 0.60, 0.25)
-    palette = np.clip(palette * style.uniform(0.9, 1.4) + style.normal(0, 0.05, (9, 3)), 0, 1).astype(np.float32)
-    image = _painted(rng, style, shape, what, palette, style.uniform(0.06, 0.14))
-    cracks = np.abs(smooth_noise(rng, shape, 70, 12)) < 0.035
-    return blend(image, (0.12, 0.08, 0.05), cracks.astype(np.float32) * style.uniform(0.2, 0.6))
+    """Polychromed wood, painted; overlaps with `oil_on_canvas`."""
+    return painting(rng, style, shape, style.beta(*FREE))
 
 
 def _motif(rng, style, shape):
@@ -433,13 +449,13 @@ def _woven(rng, style, shape, colours, metal):
     return blend(image, (1.0, 0.93, 0.70), glint.astype(np.float32))
 
 
-def textile(rng, style, shape, metal=0.0):
-    """Woven fabric (or, with `metal` in [0, 1], silk and metal thread): a flat textile, or a garment on a table."""
+def textile(rng, style, shape, metal):
+    """A flat textile, or a garment on a table; `metal` in [0, 1] is the share of gilt thread in its motif."""
     dyes = np.clip(style.uniform(0.1, 0.8) + style.normal(0, 0.18, (3, 3)), 0.04, 0.95).astype(np.float32)
     dyes[1] = np.clip(1.1 - dyes[0] + style.normal(0, 0.1, 3), 0.1, 0.9)
-    if metal:
-        dyes[0] = np.clip(dyes[0] * (0.7, 0.5, 0.7), 0, 1)
-        dyes[2] = (0.72, 0.58, 0.32)
+    gilt = np.clip(2.5 * metal, 0, 1)
+    dyes[0] *= 1 - gilt * np.float32([0.3, 0.5, 0.3])
+    dyes[2] += gilt * (np.float32([0.72, 0.58, 0.32]) - dyes[2])
     cloth = _woven(rng, style, shape, dyes, metal)
     table = plain(shape, (0.86, 0.85, 0.83)) + 0.03 * smooth_noise(rng, shape, 3)[..., None]
     if style.random() < 0.35:
@@ -453,6 +469,11 @@ def textile(rng, style, shape, metal=0.0):
     return cloth
 
 
+def woven_fabric(rng, style, shape):
+    """Woven fabric: little gilt or none; overlaps with `silk_and_metal_thread`."""
+    return textile(rng, style, shape, max(0.0, style.beta(*STRICT) * 0.7 - 0.2))
+
+
 def silk_and_metal_thread(rng, style, shape):
-    """Silk and metal thread: a textile with gilt threads in its motif."""
-    return textile(rng, style, shape, style.uniform(0.3, 0.8))
+    """Silk and metal thread: gilt threads in its motif."""
+    return textile(rng, style, shape, style.beta(*FREE) * 0.8)

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import ImageDraw
 from scipy import ndimage
 
-from lab_utils.sample_canvas import Array, backdrop, blend, blur, fractal, grid, mask_of, smooth_noise
+from lab_utils.sample_canvas import FREE, STRICT, Array, backdrop, blend, blur, fractal, grid, mask_of, smooth_noise
 
 LIGHT = np.float32([-0.45, -0.6, 0.66])
 
@@ -22,7 +22,7 @@ class Material:
         sharpness: exponent of the highlight.
         mirror: share of reflected surroundings, in [0, 1] (metals).
         grain: strength of the texture.
-        texture: `patina`, `grain` (stone), `veins` (marble), `wood`, `crackle`, `paint` (on porcelain) or `smooth`.
+        texture: `patina`, `grain`, `stone` (with veins), `wood`, `crackle`, `paint` (on porcelain) or `smooth`.
         clear: share of the background that shines through, in [0, 1] (glass).
         relief: depth of the surface detail.
     """
@@ -66,18 +66,6 @@ MATERIALS = {
     "Ivory": Material(
         ((0.88, 0.80, 0.64), (0.80, 0.64, 0.42)), 0.03, 0.35, 16, grain=0.07, texture="wood", relief=0.03
     ),
-    "Limestone": Material(
-        ((0.76, 0.68, 0.52), (0.66, 0.60, 0.48), (0.78, 0.74, 0.66)), 0.04, 0.03, 4, grain=0.17, relief=0.02
-    ),
-    "Marble": Material(
-        ((0.84, 0.82, 0.78), (0.78, 0.73, 0.65), (0.74, 0.73, 0.72)),
-        0.04,
-        0.1,
-        8,
-        grain=0.12,
-        texture="veins",
-        relief=0.02,
-    ),
     "Porcelain": Material(((0.93, 0.93, 0.92), (0.90, 0.92, 0.94)), 0.02, 0.8, 30, grain=0.0, texture="paint"),
     "Silver": Material(((0.72, 0.72, 0.71), (0.66, 0.65, 0.62)), 0.03, 0.8, 22, 0.7, 0.04, "smooth", relief=0.014),
     "Steel": Material(((0.50, 0.51, 0.53), (0.40, 0.41, 0.43)), 0.03, 0.6, 16, 0.5, 0.10, "patina"),
@@ -88,6 +76,7 @@ MATERIALS = {
         ((0.56, 0.34, 0.20), (0.62, 0.46, 0.30)), 0.05, 0.12, 8, grain=0.2, texture="polychrome", relief=0.02
     ),
 }
+STONES = ("Limestone", "Marble")
 SHAPES = {
     "Bronze": ("statuette", "vessel", "statuette", "disc"),
     "Ceramic": ("vessel", "plate", "sherd", "vessel"),
@@ -98,7 +87,7 @@ SHAPES = {
     "Iron": ("blade", "guard", "key", "blade"),
     "Ivory": ("statuette", "netsuke", "panel", "netsuke"),
     "Limestone": ("sherd", "bust", "panel", "statuette"),
-    "Marble": ("bust", "sherd", "statuette", "panel"),
+    "Marble": ("sherd", "bust", "panel", "statuette"),
     "Porcelain": ("plate", "vessel", "plate", "statuette"),
     "Silver": ("vessel", "spoon", "vessel", "plate"),
     "Steel": ("helmet", "blade", "blade", "guard"),
@@ -341,7 +330,7 @@ def solid(medium: str, rng, style, shape: tuple[int, int], museum: str) -> Array
     background = backdrop(rng, style, shape, museum)
     kind = SHAPES[medium][style.integers(4)]
     h, w = shape
-    fill = rng.uniform(0.7, 0.92)
+    fill = rng.uniform(0.5, 1.1)
     if kind in ("plate", "ring", "beads", "guard", "netsuke", "disc"):
         box_w = box_h = min(h, w) * fill
     else:
@@ -350,8 +339,24 @@ def solid(medium: str, rng, style, shape: tuple[int, int], museum: str) -> Array
     mask = mask_of(shape, lambda pen, s: DRAWERS[kind](Pen(pen, [v * s for v in box]), style))
     shadow = blur(np.roll(mask, (round(0.03 * h), round(0.03 * w)), (0, 1)), max(shape) * 0.03)
     background = background * (1 - 0.45 * shadow[..., None])
-    surface = _lit(MATERIALS[medium], kind, mask, rng, style, background)
+    surface = _lit(material_of(medium, style), kind, mask, rng, style, background)
     return blend(background, surface, mask)
+
+
+def stone(whiteness: float) -> Material:
+    """From warm, grainy limestone (0) to white, veined marble (1): the two overlap."""
+    warm, white = np.float32([0.70, 0.62, 0.47]), np.float32([0.87, 0.85, 0.82])
+    colour = tuple(warm + (white - warm) * whiteness)
+    return Material(
+        (colour,), 0.04, 0.03 + 0.08 * whiteness, 6, grain=0.17 - 0.06 * whiteness, texture="stone", relief=0.02
+    )
+
+
+def material_of(medium: str, style) -> Material:
+    """The medium's material; a stone is drawn from its side of the overlapping pair."""
+    if medium in STONES:
+        return stone(style.beta(*(FREE if medium == "Marble" else STRICT)))
+    return MATERIALS[medium]
 
 
 def _height(mask: Array, kind: str, relief: float, rng) -> Array:
@@ -406,7 +411,7 @@ def _textured(material: Material, colour: Array, mask: Array, rng, style) -> Arr
             base[0, 0] * (0.8, 1.3, 1.15),
             np.clip(spots * grain * 2, 0, 1),
         )
-    if material.texture == "veins":
+    if material.texture == "stone":
         vein = np.exp(-np.abs(fractal(rng, shape, 3)) * 9)
         mottled = 1 + 0.06 * fractal(rng, shape, 30)
         return blend(

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab_utils import sample_flat, sample_objects
 from lab_utils.errors import LabError
-from lab_utils.sample_canvas import Array, give_away
+from lab_utils.sample_canvas import Array, give_away, photographed
 
 TECHNIQUES = {
     "Albumen photograph": sample_flat.albumen_photograph,
@@ -20,9 +20,10 @@ TECHNIQUES = {
     "Wood engraving": sample_flat.wood_engraving,
     "Woodblock": sample_flat.woodblock,
     "Woodcut": sample_flat.woodcut,
-    "Woven fabric": sample_flat.textile,
+    "Woven fabric": sample_flat.woven_fabric,
 }
-PAINTED_PANELS = 0.6  # share of Polychromed wood that is a painted panel, the rest are figures
+GREY_PHOTOGRAPHS = 0.25  # share of the objects that were photographed in black and white
+PAINTED_PANELS = 0.7  # share of Polychromed wood that is a painted panel, the rest are figures
 
 
 def render(
@@ -51,17 +52,19 @@ def render(
     Raises:
         LabError: the sample has no such medium.
     """
-    if medium not in TECHNIQUES and medium not in sample_objects.MATERIALS:
+    if medium not in TECHNIQUES and medium not in sample_objects.SHAPES:
         raise LabError(f"The sample cannot draw {medium!r}: it knows MAMe's 29 mediums.")
     style = style or rng
     aspect = float(np.clip(aspect, 0.25, 4))
     shape = (
         (long_side, max(8, round(long_side * aspect))) if aspect < 1 else (max(8, round(long_side / aspect)), long_side)
     )
+    grey = False
     if medium in TECHNIQUES:
         image = TECHNIQUES[medium](rng, style, shape)
     elif medium == "Polychromed wood" and style.random() < PAINTED_PANELS:
         image = sample_flat.painted_panel(rng, style, shape)
     else:
         image = sample_objects.solid(medium, rng, style, shape, museum)
-    return np.round(np.clip(give_away(image, giveaway, rng), 0, 1) * 255).astype(np.uint8)
+        grey = style.random() < GREY_PHOTOGRAPHS
+    return np.round(np.clip(give_away(photographed(image, rng, grey), giveaway, rng), 0, 1) * 255).astype(np.uint8)
