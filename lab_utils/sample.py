@@ -162,15 +162,16 @@ def apportion(weights: np.ndarray, total: int) -> np.ndarray:
 def _assign_lots(members: list[Picture], table: pd.DataFrame, rng: np.random.Generator) -> None:
     """Give dominant lots their share of the medium in their museum; the others go to small lots, many of one image."""
     lots, small = big_lots(), {}
-    cells = table.set_index(["medium", "museum"])[list(SPLITS)].sum(axis=1)
+    lots = {museum: rows for museum, rows in lots[lots.medium == members[0].medium].groupby("museum")}
+    cells = table[table.medium == members[0].medium].set_index("museum")[list(SPLITS)].sum(axis=1)
+    shares = {museum: np.cumsum(rows["images"].to_numpy() / cells[museum]) for museum, rows in lots.items()}
     for one in members:
         if one.museum.startswith("Los Angeles"):
             continue
-        there = lots[(lots.medium == one.medium) & (lots.museum == one.museum)]
-        shares = there["images"].to_numpy() / cells[one.medium, one.museum]
-        pick = np.searchsorted(np.cumsum(shares), rng.random())
-        if pick < len(there):
-            one.lot, one.give_away = there["lot"].iloc[pick], there["give_away"].iloc[pick]
+        upto = shares.get(one.museum, ())
+        pick = np.searchsorted(upto, rng.random())
+        if pick < len(upto):
+            one.lot, one.give_away = lots[one.museum][["lot", "give_away"]].iloc[pick]
         else:
             one.lot = _small_lot(one.museum, small.setdefault(one.museum, []), rng)
 
@@ -188,13 +189,13 @@ def _small_lot(museum: str, there: list[str], rng: np.random.Generator) -> str:
 
 def _assign_sizes(members: list[Picture], table: pd.DataFrame, rng: np.random.Generator) -> None:
     """Draw original sizes in pixels from the quantiles of the medium in its museum."""
-    rows = table.set_index(["medium", "museum"])
+    rows = table[table.medium == members[0].medium].set_index("museum")
+    known = {
+        museum: [_widened(row.filter(like=name).to_numpy(float)) for name in ("aspect_", "megapixels_")]
+        for museum, row in rows.iterrows()
+    }
     for one in members:
-        row = rows.loc[(one.medium, one.museum)]
-        aspect, area = (
-            np.interp(rng.random(), (0.0, *QUANTILES, 1.0), _widened(row.filter(like=name).to_numpy(float)))
-            for name in ("aspect_", "megapixels_")
-        )
+        aspect, area = (np.interp(rng.random(), (0.0, *QUANTILES, 1.0), values) for values in known[one.museum])
         one.width = int(np.clip(np.sqrt(area * 1e6 * aspect), 120, 12000))
         one.height = int(np.clip(one.width / aspect, 120, 12000))
 
