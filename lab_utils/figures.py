@@ -525,8 +525,9 @@ def heatmap_table(
     values = np.asarray(values, dtype=float)
     top = np.nanmax(np.abs(values)) if diverging and np.isfinite(values).any() else None
     low, high = limits or ((-top, top) if diverging and top else (None, None))
-    upright = max(map(len, columns)) * len(columns) > 70
-    figure, axes = subplots(height=1.2 + 0.2 * len(rows) + (0.055 * max(map(len, columns)) if upright else 0))
+    longest = max(len(line) for name in columns for line in name.splitlines())
+    upright = longest * len(columns) > 70
+    figure, axes = subplots(height=1.2 + 0.2 * len(rows) + (0.055 * longest if upright else 0))
     image = axes.imshow(values, cmap=cell_colors(diverging), vmin=low, vmax=high, aspect="auto")
     axes.set_xticks(range(len(columns)), columns, rotation=90 if upright else 0, fontsize=7 if upright else 8)
     axes.set_yticks(range(len(rows)), rows, fontsize=7.5)

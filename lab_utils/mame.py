@@ -29,9 +29,9 @@ PICTURE = re.compile(r"(\d+)-\d+")
 
 
 def find(folder: Path, *names: str) -> Path | None:
-    """The first of `names` that is in `folder` or in one of its folders, or None."""
+    """The first of `names` that is in `folder` or at most two folders below it, or None."""
     for name in names:
-        for place in (folder / name, *sorted(folder.glob(f"*/{name}"))):
+        for place in (folder / name, *sorted(folder.glob(f"*/{name}")), *sorted(folder.glob(f"*/*/{name}"))):
             if place.exists():
                 return place
     return None

@@ -4,6 +4,9 @@ Each function gives a plain table or number; the `..._words` functions render wh
 branch for every case (museums may be unknown, a data set may be balanced or not).
 """
 
+import textwrap
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -78,6 +81,11 @@ def by_museum(rows: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     known = rows[rows["museum"] != ""]
     table = pd.crosstab(known["medium"], known["museum"])
     return table.reindex(index=classes, columns=known["museum"].value_counts().index, fill_value=0)
+
+
+def wrapped(names: Iterable[str], width: int = 20) -> list[str]:
+    """Names broken into lines of about `width` letters, for the heads of columns."""
+    return [textwrap.fill(name, width) for name in names]
 
 
 def museum_words(table: pd.DataFrame) -> str:
