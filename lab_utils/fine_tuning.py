@@ -9,11 +9,9 @@ The frozen blocks are cut off and their activations read from the cache, so that
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from lab_utils import backbones, prefix_cache, records, training
 from lab_utils.errors import LabError
@@ -149,17 +147,13 @@ class Tuner:
     # ---- inputs
     def rows(self, name: str) -> np.ndarray:
         """Positions in `lab.images` of a split, the train images capped by the profile."""
-        rows, cap = self.lab.rows(name), self.lab.settings.fine_tuning.cap
-        if name != "train" or cap is None:
-            return rows
-        labels = pd.Series(self.lab.images["label"].to_numpy()[rows])
-        return rows[labels.groupby(labels).cumcount().to_numpy() < cap]
+        return training.used_rows(self.lab, name, self.lab.settings.fine_tuning.cap)
 
     def examples(self, name: str, one: Recipe) -> training.Examples:
         """What the trained part is fed for a split; with augmentation the train images go through the whole network."""
         rows = self.rows(name)
-        labels = np.zeros(len(rows), int) if name == "test" else self.lab.images["label"].to_numpy()[rows]
-        images = Chosen(self.lab.pixels(one.size), rows)
+        labels = training.labels_for(self.lab, name, rows)
+        images = training.Chosen(self.lab.pixels(one.size), rows)
         if one.augment and name == "train":
             return training.Examples(images, labels, self._augmenting(one))
         if self.prefix is None:
@@ -168,7 +162,7 @@ class Tuner:
             self._activations[name] = self._cached(name, images, rows)
         return training.Examples(self._activations[name], labels)
 
-    def _cached(self, name: str, images: "Chosen", rows: np.ndarray) -> Any:
+    def _cached(self, name: str, images: training.Chosen, rows: np.ndarray) -> Any:
         one, settings = self.recipe, self.lab.settings.fine_tuning
         key = {"data": self.lab.table.data_hash, "rows": rows, "base": self.base_hash, "precision": self.precision}
         key |= {item: getattr(one, item) for item in ("network", "frozen", "size", "preprocessing", "pooling")}
@@ -177,7 +171,7 @@ class Tuner:
             images,
             self._frozen_part,
             key,
-            folder=cache_folder() / "prefix",
+            folder=training.cache_folder() / "prefix",
             limit=min(limit or TEST_CACHE, TEST_CACHE) if name == "test" else limit,
             title=f"{one.network}'s {one.frozen} frozen blocks, {name}",
         )
@@ -201,7 +195,7 @@ class Tuner:
             self.examples("val", one),
             one.plan,
             identity,
-            folder=cache_folder() / "models",
+            folder=training.cache_folder() / "models",
             title=f"{one.name} ({one.network})",
             tolerance=None if earlier else 0.05,
             start=(lambda: self._begin_with(earlier)) if earlier else None,
@@ -220,20 +214,6 @@ class Tuner:
         for layer in self.full.layers:
             if layer.weights:
                 layer.set_weights(model.get_layer(layer.name).get_weights())
-
-
-class Chosen:
-    """Some rows of an image array, indexed like an array of their own (nothing is copied before it is asked for)."""
-
-    def __init__(self, images: np.ndarray, rows: np.ndarray):
-        self.images, self.rows = images, np.asarray(rows)
-        self.shape = (len(self.rows), *images.shape[1:])
-
-    def __getitem__(self, place: Any) -> np.ndarray:
-        return np.asarray(self.images[self.rows[place]])
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 class FineTuned:
@@ -296,11 +276,6 @@ class FineTuned:
 
     def _clean(self, split: str) -> training.Examples:
         return self.tuner.examples(split, replace(self.recipe, augment=False))
-
-
-def cache_folder() -> Path:
-    """Folder of what can be computed again: models, activations."""
-    return records.PROJECT / "data" / "cache"
 
 
 def fine_tune(lab: "Lab", one: Recipe, progress: Callable[[str], None] = print) -> FineTuned:

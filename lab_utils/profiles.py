@@ -63,11 +63,13 @@ class Features(Section):
 class Scratch(Section):
     """Chapter 01: the thirteen networks from scratch."""
 
-    size: int = Field(64, ge=32, description="input size in pixels (the original: 256)")
+    size: int = Field(64, ge=58, description="input size in pixels (the original: 256)")
     epochs: float = Field(1.0, gt=0, description="factor on each network's epochs")
     max_epochs: int = Field(12, ge=1)
     batch: int = Field(32, ge=1, description="largest batch")
     learning_rate: float = Field(1.0, gt=0, description="factor on each network's learning rate")
+    max_learning_rate: float = Field(1e-3, gt=0, description="largest learning rate after the factor")
+    momentum: float = Field(0.99, ge=0, lt=1, description="of BatchNorm's running means; lower where steps are few")
     cap: int | None = Field(None, ge=1, description="train images a class, at most")
     seed: int = 0
 

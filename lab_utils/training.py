@@ -19,10 +19,12 @@ import pandas as pd
 
 from lab_utils import checkpoints
 from lab_utils.errors import LabError
-from lab_utils.records import content_hash, write_json
+from lab_utils.records import PROJECT, content_hash, write_json
 
 if TYPE_CHECKING:
     import keras
+
+    from lab_utils.lab import Lab
 
 FORMAT = 1  # part of every hash: raise it when the loop changes what a configuration gives
 Transform = Callable[[np.ndarray, np.ndarray, int | None], Any]
@@ -99,8 +101,41 @@ class Examples:
                 yield ready
 
 
+class Chosen:
+    """Some rows of an image array, indexed like an array of their own (nothing is copied before it is asked for)."""
+
+    def __init__(self, images: np.ndarray, rows: np.ndarray):
+        self.images, self.rows = images, np.asarray(rows)
+        self.shape = (len(self.rows), *images.shape[1:])
+
+    def __getitem__(self, place: Any) -> np.ndarray:
+        return np.asarray(self.images[self.rows[place]])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def used_rows(lab: "Lab", split: str, cap: int | None) -> np.ndarray:
+    """Positions in `lab.images` of a split; of train at most `cap` images a class (the first in table order)."""
+    rows = lab.rows(split)
+    if split != "train" or cap is None:
+        return rows
+    labels = pd.Series(lab.images["label"].to_numpy()[rows])
+    return rows[labels.groupby(labels).cumcount().to_numpy() < cap]
+
+
+def labels_for(lab: "Lab", split: str, rows: np.ndarray) -> np.ndarray:
+    """Labels that training may see: those of train and val; zeros for test, whose labels only `read_test` opens."""
+    return np.zeros(len(rows), int) if split == "test" else lab.images["label"].to_numpy()[rows]
+
+
+def cache_folder() -> Path:
+    """Folder of what can be computed again: models, activations."""
+    return PROJECT / "data" / "cache"
+
+
 def augmenting(n: int, seed: int) -> Transform:
-    """A transform that turns, shifts and mirrors train images of 0..255, drawn from seed and epoch for each of n rows."""
+    """A transform that turns, shifts and mirrors train images of 0..255, drawn from seed and epoch for n rows."""
     from lab_utils.pipeline import Augment
 
     augment = Augment()
