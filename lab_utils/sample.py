@@ -162,7 +162,7 @@ def apportion(weights: np.ndarray, total: int) -> np.ndarray:
 def _assign_lots(members: list[Picture], table: pd.DataFrame, rng: np.random.Generator) -> None:
     """Give dominant lots their share of the medium in their museum; the others go to small lots, many of one image."""
     lots, small = big_lots(), {}
-    lots = {museum: rows for museum, rows in lots[lots.medium == members[0].medium].groupby("museum")}
+    lots = dict(iter(lots[lots.medium == members[0].medium].groupby("museum")))
     cells = table[table.medium == members[0].medium].set_index("museum")[list(SPLITS)].sum(axis=1)
     shares = {museum: np.cumsum(rows["images"].to_numpy() / cells[museum]) for museum, rows in lots.items()}
     for one in members:
