@@ -525,6 +525,8 @@ def heatmap_table(
     values = np.asarray(values, dtype=float)
     top = np.nanmax(np.abs(values)) if diverging and np.isfinite(values).any() else None
     low, high = limits or ((-top, top) if diverging and top else (None, None))
+    if len(columns) <= 8:
+        columns = [textwrap.fill(name, max(9, 64 // len(columns))) for name in columns]
     longest = max(len(line) for name in columns for line in name.splitlines())
     upright = longest * len(columns) > 70
     figure, axes = subplots(height=1.2 + 0.2 * len(rows) + (0.055 * longest if upright else 0))
@@ -690,7 +692,7 @@ def size_boxes(rows: pd.DataFrame, classes: Sequence[str], side: int = 256) -> "
         classes: names in the order of the rows.
         side: of the square copies; its area is drawn as a line.
     """
-    from matplotlib.ticker import FixedLocator, FuncFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     figure, (left, right) = subplots(1, 2, height=1.1 + 0.19 * len(classes), sharey=True)
     _quantile_rows(left, rows["product"] / 1e6, rows["medium"], classes)
@@ -699,9 +701,12 @@ def size_boxes(rows: pd.DataFrame, classes: Sequence[str], side: int = 256) -> "
     right.axvline(1, color=REPORTED, ls=":", lw=1.2, label="square")
     left.set(xscale="log", xlabel="megapixels of the original")
     right.set(xscale="log", xlabel="width / height")
+    right.set_xlim(min(0.45, right.get_xlim()[0]), max(2.2, right.get_xlim()[1]))
+    left.set_xlim(min(0.02, left.get_xlim()[0]), max(2, left.get_xlim()[1]))
+    left.xaxis.set_major_locator(FixedLocator([0.01, 0.1, 1, 10, 100]))
     right.xaxis.set_major_locator(FixedLocator([0.25, 0.5, 1, 2, 4]))
-    right.xaxis.set_minor_locator(FixedLocator([]))
     for axes in (left, right):
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.grid(axis="x")
     left.set_yticks(range(len(classes)), classes, fontsize=7.5)
@@ -718,3 +723,27 @@ def _quantile_rows(axes: "Axes", values: pd.Series, names: pd.Series, classes: S
         axes.plot([low, high], [place, place], color=INK, lw=0.7)
         axes.barh(place, third - first, 0.62, first, color=colors[name], edgecolor=INK, linewidth=0.4)
         axes.plot([median, median], [place - 0.31, place + 0.31], color=INK, lw=1.6)
+
+
+# ---- chapter 05 -----------------------------------------------------------------------------------------------------
+@style()
+def accuracy_by_size(lines: Mapping[str, tuple[np.ndarray, ...]], references: Mapping[str, float]) -> "Figure":
+    """Accuracy over the number of dimensions on a logarithmic axis, with intervals.
+
+    Args:
+        lines: `{method: (dimensions, accuracy, low, high)}`, in percent.
+        references: `{name: percent}` of horizontal lines.
+    """
+    figure, axes = subplots(height=3.2)
+    for place, (label, line) in enumerate(lines.items()):
+        _curve(axes, label, line, place)
+    for name, value in references.items():
+        axes.axhline(value, color=INK, lw=0.9, ls=":", label=f"{name} ({value:.1f})")
+    sizes = sorted({int(size) for line in lines.values() for size in line[0]})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [str(size) for size in sizes], rotation=90 if len(sizes) > 12 else 0)
+    axes.minorticks_off()
+    axes.set(xlabel="dimensions", ylabel="accuracy on val (%)")
+    axes.grid()
+    axes.legend(loc="lower right")
+    return figure

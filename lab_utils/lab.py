@@ -345,7 +345,7 @@ class _TestRead:
         read = f"test read: {self.model}"
         if any(one["id"] == read for one in self.lab._records):
             raise LabError(f"Test labels were already read for {self.model!r}: test is read once a model.")
-        n = len(self.lab.rows("test"))
+        n = int((self.lab.all_rows["subset"] == "test").sum())
         self.lab.record(read, n, kind="test read", model=self.model, choice=self.choice)
         self.lab._test_open = True
         return self.lab

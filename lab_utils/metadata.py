@@ -233,7 +233,7 @@ def decision(rows: pd.DataFrame) -> tuple[str, str, str]:
         what = (
             f"Later chapters give {measure} with intervals, by lot seen and not seen in train; folds keep lots whole."
         )
-    because = f"{lots_words(rows)} test has {counted['test']:,} images{', unbalanced' if uneven else ''}."
+    because = f"{lots_words(rows)} Test has {counted['test']:,} images{', unbalanced' if uneven else ''}."
     return what, because, "unshuffled folds and one bare accuracy, as in the original."
 
 

@@ -66,11 +66,10 @@ def to_shape(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def thumbnail(path: str | Path, pixels: int = 40000) -> np.ndarray:
-    """A small copy of an image in its own aspect ratio, uint8 (h, w, 3) with about `pixels` pixels at most."""
+def thumbnail(path: str | Path, aspect: float, pixels: int = 40000) -> np.ndarray:
+    """A small copy of an image in the `aspect` (width / height) of its original: uint8 (h, w, 3), about `pixels` pixels."""
     image = decode(path)
-    height, width = image.shape[:2]
-    return image if height * width <= pixels else to_shape(image, *shape_of_area(pixels, width / height))
+    return to_shape(image, *shape_of_area(min(pixels, image.shape[0] * image.shape[1]), aspect))
 
 
 def decoded(

@@ -90,6 +90,8 @@ def plain(value: Any) -> Any:
         return plain(value.model_dump(mode="json"))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return plain({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+    if hasattr(value, "iloc"):  # a pandas table keeps index, columns and data; a series becomes a mapping
+        return plain(value.to_dict("split") if hasattr(value, "columns") else value.to_dict())
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):

@@ -179,3 +179,22 @@ def test_a_link_cell_leads_to_the_notebook():
         figures.table_bundle(pd.DataFrame({"where": [figures.Link("chapter 5", "05_classification")]}))["text/html"]
     )
     assert parser.links == ["05_classification.ipynb"] and parser.cells[-1] == "chapter 5"
+
+
+# ---- chapter 00 -----------------------------------------------------------------------------------------------------
+def test_bars_of_class_counts_end_at_the_number_of_images():
+    table = pd.DataFrame({"train": [5, 5], "val": [1, 2], "test": [3, 0]}, index=["Gold", "Iron"])
+    axes = figures.class_counts(table).axes[0]
+    ends = {}
+    for bar in axes.patches:
+        ends[round(bar.get_y(), 3)] = bar.get_x() + bar.get_width()
+    assert sorted(ends.values()) == [7, 9]
+
+
+def test_size_boxes_span_the_quartiles():
+    values = np.arange(1, 101) * 1e6
+    rows = pd.DataFrame({"medium": ["Gold"] * 100, "product": values, "aspect": np.linspace(0.5, 2, 100)})
+    left, right = figures.size_boxes(rows, ["Gold"]).axes
+    box = left.patches[0]
+    assert box.get_x() == pytest.approx(25.75) and box.get_x() + box.get_width() == pytest.approx(75.25)
+    assert right.patches[0].get_x() == pytest.approx(0.875)

@@ -81,3 +81,11 @@ def test_bad_json_and_missing_json_name_the_file(tmp_path):
         records.read_json(tmp_path / "a.json")
     with pytest.raises(LabError, match=r"b\.json is missing"):
         records.read_json(tmp_path / "b.json")
+
+
+def test_tables_and_series_become_plain_values():
+    import pandas as pd
+
+    table = pd.DataFrame({"n": [1, 2], "share": [0.5, float("nan")]}, index=["a", "b"])
+    assert records.plain(table) == {"index": ["a", "b"], "columns": ["n", "share"], "data": [[1, 0.5], [2, None]]}
+    assert records.plain(table["n"]) == {"a": 1, "b": 2}
