@@ -114,12 +114,13 @@ def abstract(settings: Settings, manifest: dict[str, Any], results: dict[str, di
         return str(written[-1]["value"])
     counts, classes = manifest.get("images") or {}, manifest.get("classes") or []
     sizes = ", ".join(f"{count:,} {split}" for split, count in counts.items())
-    data = f" on {settings.title or settings.name}" + (f": {sizes} images of {len(classes)} mediums" if counts else "")
+    data = f" It was run on {settings.title or settings.name}"
+    data += f": {sizes} images of {len(classes)} mediums." if counts else "."
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in verdict_counts(results).items())
     ledger = f" Of the original's claims that were tested here, the verdicts are: {verdicts}." if verdicts else ""
     return (
         "A course lab on transfer learning for recognising the medium of museum objects, rebuilt so that every figure "
-        f"and every sentence about a result is computed{data}.{ledger}"
+        f"and every sentence about a result is computed.{data}{ledger}"
     )
 
 
@@ -153,11 +154,11 @@ def status_table(chapters: list[Chapter]) -> pd.DataFrame:
         {
             "chapter": figures.Link(one.title, one.name),
             "state": STATES.get(one.state, one.state),
-            "seconds": "–" if one.seconds is None else f"{one.seconds:.0f}",
+            "seconds": None if one.seconds is None else round(one.seconds),
         }
         for one in chapters
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"seconds": float})
 
 
 def provenance_table(settings: Settings, results: dict[str, dict[str, Any]], key: str) -> pd.DataFrame:

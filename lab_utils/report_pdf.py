@@ -30,7 +30,7 @@ SIZES = (9.0, 8.0, 7.0, 6.2, 5.6)  # points, tried in this order for a table
 _EM = 0.5 * 0.3528  # average width of a letter, in millimetres a point of size
 _GUTTER = 3.0  # millimetres left and right of a cell's text, together
 _MARKDOWN = (
-    "markdown-auto_identifiers-raw_tex-raw_attribute-citations-implicit_figures+lists_without_preceding_blankline"
+    "markdown-smart-auto_identifiers-raw_tex-raw_attribute-citations-implicit_figures+lists_without_preceding_blankline"
 )
 _PLACEHOLDER = re.compile(r"LABPART(\d{6})END")
 
@@ -222,6 +222,7 @@ class _Writer:
         grid = parse_table(text_of(part.data.get("text/html", "")))
         if not grid.rows:
             return ""
+        self._name_references(grid)
         size, widths, turned = table_layout(grid)
         sides = ", ".join("right" if cell.right else "left" for cell in grid.rows[-1])
         columns = ", ".join(f"{width + _GUTTER:.1f}mm" for width in widths)
@@ -237,11 +238,16 @@ class _Writer:
             r"#link\(<([^>]+)>\)", lambda match: match[0] if match[1] in defined else "#text(fill: ink)", typst
         )
 
+    def _name_references(self, grid: Grid) -> None:
+        """Give cells that refer to a figure or table the length of what will be printed there."""
+        for cell in (cell for row in grid.rows for cell in row):
+            if part := self.labels.get(cell.href.removeprefix("#")):
+                cell.text = f"{part.name}, p. 00"
+
     def _cell(self, cell: Cell) -> str:
         target = link_to_anchor(cell.href)
-        part = self.labels.get(target.removeprefix("#"))
-        if part:
-            return f"[#link(<{part.anchor}>)[{part.name}, p. #page-of(<{part.anchor}>)]], "
+        if part := self.labels.get(target.removeprefix("#")):
+            return f"[#link(<{part.anchor}>)[{part.name}, p.~#page-of(<{part.anchor}>)]], "
         text = f"[{_text(cell.text)}]"
         if target.startswith("#"):
             return f"[#link(<{target[1:]}>){text}], "
