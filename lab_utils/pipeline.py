@@ -67,7 +67,7 @@ def to_shape(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def thumbnail(path: str | Path, aspect: float, pixels: int = 40000) -> np.ndarray:
-    """A small copy of an image in the `aspect` (width / height) of its original: uint8 (h, w, 3), about `pixels` pixels."""
+    """A small copy of an image in the `aspect` (width / height) of its original, uint8 (h, w, 3)."""
     image = decode(path)
     return to_shape(image, *shape_of_area(min(pixels, image.shape[0] * image.shape[1]), aspect))
 
