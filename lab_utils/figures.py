@@ -185,6 +185,10 @@ def cell_colors(diverging: bool = False) -> Any:
 class Interactive:
     """An interactive figure with its static twin.
 
+    What several figures share (a table of thumbnails; plotly.js for JupyterLab) is displayed once as an output with
+    metadata `{"lab": {"kind": "library"}}`: the report puts such outputs into its head, each once, and adds plotly.js
+    itself where a figure uses it.
+
     Attributes:
         html: fragment for HTML and JupyterLab; it may use `window.Plotly` but loads nothing from a network.
         twin: matplotlib figure that shows the same in print.
@@ -702,7 +706,7 @@ def size_boxes(rows: pd.DataFrame, classes: Sequence[str], side: int = 256) -> "
     left.set(xscale="log", xlabel="megapixels of the original")
     right.set(xscale="log", xlabel="width / height")
     right.set_xlim(min(0.45, right.get_xlim()[0]), max(2.2, right.get_xlim()[1]))
-    left.set_xlim(min(0.02, left.get_xlim()[0]), max(2, left.get_xlim()[1]))
+    left.set_xlim(0.8 * left.get_xlim()[0], max(2, left.get_xlim()[1]))
     left.xaxis.set_major_locator(FixedLocator([0.01, 0.1, 1, 10, 100]))
     right.xaxis.set_major_locator(FixedLocator([0.25, 0.5, 1, 2, 4]))
     for axes in (left, right):
