@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -167,9 +168,20 @@ def versions(*names: str) -> dict[str, str]:
 
 @functools.cache
 def hardware() -> dict[str, Any]:
-    """Machine facts that a number may depend on: processor, cores this process may use, memory in GiB, system."""
+    """Machine facts that a number may depend on: processor, cores this process may use, memory in GiB, system, GPU."""
     import psutil
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = round(psutil.virtual_memory().total / 2**30, 1)
-    return {"machine": platform.machine(), "system": platform.system(), "cores": cores, "memory_gib": memory}
+    about = {"machine": platform.machine(), "system": platform.system(), "cores": cores, "memory_gib": memory}
+    return {**about, "gpu": graphics_card()}
+
+
+def graphics_card() -> str:
+    """Names of the graphics cards that TensorFlow uses in this process; empty where it uses none or isn't loaded."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not hasattr(tensorflow, "config"):
+        return ""
+    cards = tensorflow.config.list_physical_devices("GPU")
+    details = (tensorflow.config.experimental.get_device_details(card) for card in cards)
+    return ", ".join(str(about.get("device_name", "GPU")) for about in details)

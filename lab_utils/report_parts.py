@@ -238,14 +238,19 @@ def _box(state: str, name: str, error: dict[str, Any]) -> Part:
         where = f"cell {error['cell']}" if error.get("cell") else "an unknown cell"
         text = (
             f"**This chapter failed** in {where}{heading}.\n\n{_quoted(error)}\n\n"
-            f"{error.get('hint') or f'Run it again with `{command}`.'}"
+            f"{_hint(error)} Run it again with `{command}`."
         )
         return Part("box", text, style="failed")
     sentence = {
         "not run": f"**Not run on this data.** {error.get('message', '')}",
-        "waiting": f"**Not run:** it waits for a chapter that failed. {error.get('message', '')}",
+        "waiting": f"**Not run.** {error.get('message') or 'It waits for a chapter that failed.'}",
     }.get(state, f"**Not run yet.** `{command}` runs it.")
     return Part("box", sentence.strip(), style="quiet")
+
+
+def _hint(error: dict[str, Any]) -> str:
+    """What to do, with the command that opens the notebook as code."""
+    return re.sub(r"^(Open it by|.* Open it by): ([^`]+)$", r"\1 `\2`.", error.get("hint") or "")
 
 
 def _quoted(error: dict[str, Any]) -> str:

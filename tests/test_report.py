@@ -116,11 +116,14 @@ STATES = {
             "cell": 1,
             "name": "LabError",
             "message": "bad row 7.",
-            "hint": "Open it by `jupyter lab notebooks/05_classification.ipynb`.",
+            "hint": "Open it by: .venv/bin/jupyter lab notebooks/05_classification.ipynb",
         },
     },
     "13_grad_cam": {"state": "not run", "seconds": 1.0, "error": {"message": "9 of 10 images are missing."}},
-    "12_fine_tuned_features": {"state": "waiting", "error": {"message": "11_fine_tuning_run6 failed."}},
+    "12_fine_tuned_features": {
+        "state": "waiting",
+        "error": {"message": "Waits for 11_fine_tuning_run6, which failed."},
+    },
 }
 
 
@@ -243,7 +246,7 @@ def test_a_failed_chapter_has_a_red_box_with_cell_heading_error_and_command(page
 
 def test_chapters_that_were_not_run_say_why(page):
     assert "9 of 10 images are missing." in page.text
-    assert "it waits for a chapter that failed" in page.text
+    assert "Waits for 11_fine_tuning_run6, which failed." in page.text
     assert "./run_all.sh --only 01" in page.text
 
 
