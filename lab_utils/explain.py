@@ -3,13 +3,14 @@
 Arrays in, plain results out; TensorFlow is imported where it is used.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lab_utils.errors import LabError
+from lab_utils.quantities import Estimate, bootstrap_estimate
 
 METHODS = ("gradcam", "hirescam")
 
@@ -17,17 +18,31 @@ METHODS = ("gradcam", "hirescam")
 # ---- the network, taken apart ----------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class View:
-    """A network seen from one of its layers.
+    """A network seen from one of its layers; all parts share its weights.
 
     Attributes:
-        model: keras model, images (B, H, W, 3) → [activations (B, h, w, K), logits (B, C)]; shares its weights.
-        layer: name of the layer whose activations it gives.
+        model: images (B, H, W, 3) → [activations of the layer (B, h, w, K), logits (B, C)].
+        layer: name of the layer.
         size: height and width of its input in pixels.
+        trunk: images → activations; None where connections pass the layer by.
+        head: activations → logits, likewise.
     """
 
     model: Any
     layer: str
     size: int
+    trunk: Any = None
+    head: Any = None
+
+    def forward(self, images: Any, tape: Any) -> tuple[Any, Any]:
+        """Activations and logits; only what lies between them is recorded where that can be told apart."""
+        if self.head is None:
+            with tape:
+                return self.model(images, training=False)
+        activations = self.trunk(images, training=False)
+        with tape:
+            tape.watch(activations)
+            return activations, self.head(activations, training=False)
 
 
 def view(model: Any, layer: str | None = None, size: int | None = None) -> View:
@@ -57,7 +72,18 @@ def view(model: Any, layer: str | None = None, size: int | None = None) -> View:
     if name not in seen or len(seen[name][1].shape) != 4:
         maps = ", ".join(key for key, (_, tensor) in seen.items() if len(tensor.shape) == 4)
         raise LabError(f"{model.name} has no layer {name!r} with an activation map; it has {maps}.")
-    return View(keras.Model(image, [seen[name][1], _without_softmax(output)]), name, height)
+    activations, logits = seen[name][1], _without_softmax(output)
+    return View(keras.Model(image, [activations, logits]), name, height, *_halves(image, activations, logits))
+
+
+def _halves(image: Any, activations: Any, logits: Any) -> tuple[Any, Any]:
+    """Models image → activations and activations → logits, or two times None where they can't be told apart."""
+    import keras
+
+    try:
+        return keras.Model(image, activations), keras.Model(activations, logits)
+    except ValueError:
+        return None, None
 
 
 def _run(layer: Any, tensor: Any, seen: dict[str, tuple[Any, Any]]) -> Any:
@@ -159,22 +185,22 @@ def evidence(
     pieces = []
     for start in range(0, len(images), batch):
         part = slice(start, start + batch)
-        pieces.append(_batch_evidence(opened.model, images[part], None if targets is None else targets[part], method))
+        pieces.append(_batch_evidence(opened, images[part], None if targets is None else targets[part], method))
     return np.concatenate(pieces) if pieces else np.zeros((0, 1, 1), np.float32)
 
 
-def _batch_evidence(model: Any, images: np.ndarray, targets: Any, method: str) -> np.ndarray:
+def _batch_evidence(opened: View, images: np.ndarray, targets: Any, method: str) -> np.ndarray:
     import tensorflow as tf
 
-    with tf.GradientTape() as tape:
-        activations, logits = model(tf.convert_to_tensor(images), training=False)
-        if targets is None:
-            targets = tf.argmax(logits, axis=1)
-        score = tf.gather(logits, tf.cast(targets, tf.int64), axis=1, batch_dims=1)
-    slopes = tape.gradient(score, activations)
+    tape = tf.GradientTape()
+    activations, logits = opened.forward(tf.convert_to_tensor(images), tape)
+    if targets is None:
+        targets = tf.argmax(logits, axis=1)
+    chosen = tf.one_hot(targets, logits.shape[-1], dtype=logits.dtype)
+    slopes = tf.cast(tape.gradient(logits, activations, output_gradients=chosen), tf.float32)
     if method == "gradcam":
         slopes = tf.reduce_mean(slopes, axis=(1, 2), keepdims=True)
-    return tf.reduce_sum(tf.cast(activations * slopes, tf.float32), axis=-1).numpy()
+    return tf.reduce_sum(tf.cast(activations, tf.float32) * slopes, axis=-1).numpy()
 
 
 def upsample(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -364,6 +390,23 @@ def focus(
     return Focus(np.concatenate(scores), opened.size, shrunk)
 
 
+def mean_focus(scores: np.ndarray, of: str = "", seed: int = 0) -> Estimate:
+    """Mean focus over the mosaics with positive relevance, with a bootstrap interval; chance is 0.5.
+
+    Raises:
+        LabError: no mosaic has any.
+    """
+    known = scores[np.isfinite(scores)]
+    if not len(known):
+        raise LabError(f"{of or 'This network'} has no positive evidence on any mosaic: nothing to score.")
+    return bootstrap_estimate(known, of, seed=seed)
+
+
+def focus_gain(first: np.ndarray, second: np.ndarray, of: str = "", seed: int = 0) -> Estimate:
+    """Mean difference of two networks' focus on the same mosaics (those where both have evidence)."""
+    return mean_focus(first - second, of, seed)
+
+
 def _at_twice_the_size(model: Any, own: int) -> tuple[View, bool]:
     try:
         return view(model, size=2 * own), False
@@ -426,3 +469,55 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     product = (centred[0] * centred[1]).sum(1)
     scale = np.sqrt((centred[0] ** 2).sum(1) * (centred[1] ** 2).sum(1))
     return np.divide(product, scale, out=np.full(len(product), np.nan), where=scale > 0)
+
+
+def mean_correlation(correlations: np.ndarray, of: str = "", seed: int = 0) -> Estimate:
+    """Mean of the known rank correlations (N,) with its interval; none known (constant maps) counts as 0."""
+    known = correlations[np.isfinite(correlations)]
+    return bootstrap_estimate(known if len(known) else np.zeros(1), of, seed=seed)
+
+
+# ---- findings in words -----------------------------------------------------------------------------------------------
+def focus_words(networks: Mapping[str, Estimate]) -> str:
+    """Which networks focus on the class asked for better than chance."""
+    above = [f"{name} ({one})" for name, one in networks.items() if one.low > 0.5]
+    not_above = [f"{name} ({one})" for name, one in networks.items() if one.low <= 0.5]
+    parts = [f"Above the chance of 0.5: {', '.join(above)}."] if above else []
+    parts += [f"Not above it beyond the interval: {', '.join(not_above)}."] if not_above else []
+    return " ".join(parts)
+
+
+def gain_words(first: str, second: str, gain: Estimate) -> str:
+    """Whether one network focuses better than another on the same mosaics."""
+    if not gain.excludes(0.0):
+        return f"On the same mosaics {first} and {second} tie (difference {gain})."
+    return f"On the same mosaics {first} focuses {'better' if gain.value > 0 else 'worse'} than {second} (by {gain})."
+
+
+def border_words(shares: Mapping[str, Estimate], even: float) -> str:
+    """Where more or less relevance lies in the frame than an even map would put there."""
+    kinds = {"more": [], "less": [], "about as much": []}
+    for name, one in shares.items():
+        kinds["more" if one.low > even else "less" if one.high < even else "about as much"].append(name)
+    told = "; ".join(f"{kind} for {', '.join(names)}" for kind, names in kinds.items() if names)
+    return f"Against an even map, which puts {100 * even:.0f} % of its relevance into the frame, there is {told}."
+
+
+def dependence_words(correlation: Estimate) -> str:
+    """Whether maps change when what was learned is scrambled (the mean rank correlation with all kernels permuted)."""
+    found = f"With all kernels scrambled the maps keep a rank correlation of {correlation} with what they were:"
+    if correlation.high < 0.5:
+        return f"{found} little is left, so they show what was learned."
+    if correlation.low > 0.5:
+        return f"{found} they stay alike, so they show edges of the picture more than what was learned."
+    return f"{found} part of their order is lost, and how much is open."
+
+
+def agreement_words(name: str, correlation: np.ndarray) -> str:
+    """How far Grad-CAM and HiResCAM agree for one network, from their rank correlations (N,)."""
+    known = correlation[np.isfinite(correlation)]
+    if len(known) and known.min() > 0.999:
+        return f"{name}: the two methods give the same maps, as they must with pooling and one dense layer as head."
+    return (
+        f"{name}: the two methods differ (median rank correlation {np.median(known):.2f}); HiResCAM is the exact one."
+    )

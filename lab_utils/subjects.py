@@ -1,13 +1,16 @@
 """The networks that chapter 13 looks into, in one form: from scratch, pretrained, fine-tuned."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from lab_utils import explain
+from lab_utils import evaluation, explain
 from lab_utils.chapters import RUNS
+from lab_utils.errors import LabError
+from lab_utils.quantities import Estimate, bootstrap_estimate
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
@@ -72,13 +75,9 @@ def open_subjects(lab: "Lab") -> dict[str, Subject]:
 
 
 def scratch(lab: "Lab") -> Subject:
-    """The network from scratch of chapter 01; images over 255 unless it scales them itself."""
-    import keras
-
-    model = lab.scratch_model(SCRATCH)
-    scales = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
+    """The network from scratch of chapter 01, which rescales its images itself."""
     return Subject(
-        f"#{SCRATCH} from scratch", model, lambda images: np.asarray(images, np.float32) / (1 if scales else 255)
+        f"#{SCRATCH} from scratch", lab.scratch_model(SCRATCH), lambda images: np.asarray(images, np.float32)
     )
 
 
@@ -142,3 +141,162 @@ def _one_a_class(fit: Any) -> tuple[np.ndarray, np.ndarray]:
     if len(fit.classes_) > 2:
         return fit.coef_, fit.intercept_
     return np.concatenate([-fit.coef_, fit.coef_]) / 2, np.concatenate([-fit.intercept_, fit.intercept_]) / 2
+
+
+# ---- sheets and words for chapter 13 ---------------------------------------------------------------------------------
+Sheet = tuple[list[np.ndarray], list[np.ndarray], list[str]]
+
+
+def table(networks: Mapping[str, Subject]) -> pd.DataFrame:
+    """The networks with their input size, the layer they are opened at, and the size of its map."""
+    rows = []
+    for kind, one in networks.items():
+        opened = explain.view(one.model)
+        height, width = opened.model.output_shape[0][1:3]
+        rows.append((kind, one.title, f"{one.size} px", opened.layer, f"{height} × {width}"))
+    return pd.DataFrame(rows, columns=["network", "title", "input", "layer", "map"])
+
+
+def sheet(
+    lab: "Lab",
+    networks: Mapping[str, Subject],
+    rows: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    answers: Mapping[str, np.ndarray],
+    places: np.ndarray,
+) -> Sheet:
+    """Images, maps and titles for `figures.overlays`: one row an image, one column a network.
+
+    Args:
+        lab: the run.
+        networks: the columns.
+        rows: positions in `lab.images`, shape (n,).
+        maps: of each network, for the images that `places` refer to.
+        answers: class probabilities of each network, likewise.
+        places: positions of `rows` in `maps` and `answers`, shape (n,).
+    """
+    images, heats, titles = [], [], []
+    for row, place in zip(rows, places, strict=True):
+        true = lab.classes[lab.images["label"].iloc[row]]
+        for kind, one in networks.items():
+            chances = answers[kind][place]
+            answer = lab.classes[chances.argmax()]
+            images.append(lab.pixels(one.size)[row])
+            heats.append(maps[kind][place])
+            titles.append(f"{answer} ({chances.max():.2f})" + (f" [{true}]" if answer != true else ""))
+    return images, heats, titles
+
+
+def choose_pair(lab: "Lab", probabilities: np.ndarray, names: tuple[str, str] | None = None) -> tuple[int, int]:
+    """Labels of the two named classes, or of the pair confused most on val.
+
+    Raises:
+        LabError: a name is no class of this run.
+    """
+    if names is not None:
+        for name in names:
+            if name not in lab.classes:
+                raise LabError(f"There is no class {name!r} in this run; the classes are {', '.join(lab.classes)}.")
+        return lab.classes.index(names[0]), lab.classes.index(names[1])
+    counts = evaluation.confusion_matrix(lab.labels("val"), probabilities.argmax(1), len(lab.classes))
+    pairs = evaluation.confused_pairs(counts, 1) or [(0, 1)]
+    first, second = pairs[0]
+    return (first, second) if counts[first, second] >= counts[second, first] else (second, first)
+
+
+def pair_sheet(lab: "Lab", network: Subject, rows: np.ndarray, pair: tuple[int, int]) -> Sheet:
+    """Images, maps and titles for `figures.overlays`: one row an image, the evidence for each class of a pair."""
+    both = [network.maps(lab, rows, np.full(len(rows), label)) for label in pair]
+    images = [lab.pixels(network.size)[row] for row in rows for _ in pair]
+    true = [lab.classes[lab.images["label"].iloc[row]] for row in rows]
+    titles = [f"for {lab.classes[label]} (is {name})" for name in true for label in pair]
+    return images, [heat for pictures in zip(*both, strict=True) for heat in pictures], titles
+
+
+def mosaic_words(lab: "Lab", plan: explain.Mosaics, focus: Mapping[str, explain.Focus]) -> str:
+    """Sizes of the mosaics, and the classes that could not be targets."""
+    sizes = [
+        f"{kind} {one.side} px{' (shrunk: its head fixes the size)' if one.shrunk else ''}"
+        for kind, one in focus.items()
+    ]
+    silent = [f"{kind} {int(np.isnan(one.scores).sum())}" for kind, one in focus.items() if np.isnan(one.scores).any()]
+    left = [lab.classes[label] for label in plan.left_out]
+    words = f"Sides: {', '.join(sizes)}."
+    words += f" Mosaics without any positive evidence, left out: {', '.join(silent)}." if silent else ""
+    return words + (f" Classes with one image, left out as targets: {', '.join(left)}." if left else "")
+
+
+def turned(by_kind: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, Estimate]]:
+    """From `{network: {group: value}}` to `{group: {network: value}}`."""
+    names = dict.fromkeys(name for part in by_kind.values() for name in part)
+    return {name: {kind: part[name] for kind, part in by_kind.items() if name in part} for name in names}
+
+
+def marks_words(shares: np.ndarray, groups: Mapping[str, np.ndarray], least: int = 5) -> str:
+    """Whether the frame draws more relevance in lots with a known mark than in images without one."""
+    rest = groups.get("images without a known mark")
+    marked = np.any(
+        [mask for name, mask in groups.items() if name.startswith("lots with")] or [np.zeros(len(shares), bool)], 0
+    )
+    sides = [shares[mask & np.isfinite(shares)] for mask in (marked, rest if rest is not None else ~marked)]
+    if min(map(len, sides)) < least:
+        return "Too few of these images come from lots with a known mark at the border to compare them with the others."
+    one, other = (bootstrap_estimate(part, digits=1, scale=100, unit=" %") for part in sides)
+    gap = evaluation.independent_difference(one, other)
+    numbers = f"{one} of the relevance in the frame against {other}"
+    if gap.tie:
+        return f"Marks at the border draw no more relevance than the interval allows: {numbers}."
+    verb = "draw relevance to the frame" if gap.value > 0 else "go with less relevance in the frame"
+    return f"In the fine-tuned network lots with a mark {verb}: {numbers}."
+
+
+def correlation_curves(
+    networks: Mapping[str, Subject], checked: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, tuple[np.ndarray, ...]]:
+    """Curves for `figures.curves`: percent of kernels scrambled, mean rank correlation, low, high."""
+    curves = {}
+    for kind, stages in checked.items():
+        shares = [100 * int(name.split()[0]) / int(name.split()[2]) for name in stages]
+        means = [explain.mean_correlation(values) for values in stages.values()]
+        parts = np.array([(1.0, 1.0, 1.0), *((one.value, one.low, one.high) for one in means)]).T
+        curves[networks[kind].title] = (np.array([0.0, *shares]), *parts)
+    return curves
+
+
+# ---- groups of images whose borders may give them away ---------------------------------------------------------------
+MARKS = {
+    "ruler": "ruler and colour chart",
+    "number": "printed number",
+    "stand": "stand",
+    "caption": "caption",
+    "mount": "mount",
+}
+
+
+def border_groups(images: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Masks over the rows of an image table: each museum, lots known for a mark at the border, and all others.
+
+    The marks are those listed with the largest lots (`sample.big_lots`); groups without an image are left out.
+    """
+    from lab_utils import sample
+
+    marks = sample.big_lots().drop_duplicates("lot").set_index("lot")["give_away"]
+    found = images["lot"].map(marks).fillna("").to_numpy()
+    groups = {name: (images["museum"] == name).to_numpy() for name in sorted(set(images["museum"]) - {""})}
+    groups |= {f"lots with a {words}": found == mark for mark, words in MARKS.items()}
+    groups["images without a known mark"] = found == ""
+    return {name: mask for name, mask in groups.items() if mask.any()}
+
+
+def group_means(values: np.ndarray, groups: dict[str, np.ndarray], least: int = 5) -> dict[str, Estimate]:
+    """Mean share of each group with at least `least` known values, in percent, with bootstrap intervals."""
+    style = {"scale": 100, "unit": " %", "digits": 1}
+    known = {name: values[mask & np.isfinite(values)] for name, mask in groups.items()}
+    return {name: bootstrap_estimate(part, name, **style) for name, part in known.items() if len(part) >= least}
+
+
+def spread_rows(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of the rows, evenly spaced in the table's order."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]

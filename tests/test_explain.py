@@ -5,6 +5,7 @@ import pytest
 
 from lab_utils import explain
 from lab_utils.errors import LabError
+from lab_utils.quantities import Estimate
 
 SIZE, CLASSES = 8, 3
 
@@ -82,6 +83,20 @@ def test_layer_is_the_last_one_of_the_last_convolutions_size(keras) -> None:
     dense = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     with pytest.raises(LabError, match="no convolution"):
         explain.view(dense)
+
+
+def test_a_layer_that_connections_pass_by_is_opened_too(keras, images: np.ndarray) -> None:
+    """Scores of mean(a + b(a)): the gradient at the inner layer by hand is that of the branch alone."""
+    image = keras.Input((SIZE, SIZE, 3))
+    first = keras.layers.Conv2D(4, 1, name="first")(image)
+    branch = keras.layers.Conv2D(4, 1, name="branch")(first)
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Add()([first, branch]))
+    model = keras.Model(image, keras.layers.Dense(2, use_bias=False)(pooled))
+    opened = explain.view(model, layer="branch")
+    assert opened.head is None
+    activations = keras.Model(image, branch).predict(images, verbose=0)
+    by_hand = (activations * model.layers[-1].get_weights()[0][:, 1]).sum(-1) / SIZE**2
+    np.testing.assert_allclose(explain.evidence(opened, images, np.ones(6, int)), by_hand, atol=1e-5)
 
 
 def test_wrong_method_and_wrong_number_of_targets_are_told(keras, images: np.ndarray) -> None:
@@ -193,3 +208,32 @@ def test_scrambling_lowers_the_correlation_and_the_weights_come_back(keras, imag
     assert np.nanmean(list(found.values())[-1]) < 0.9
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+def between(low: float, high: float) -> Estimate:
+    return Estimate((low + high) / 2, low, high, 20)
+
+
+def test_sentences_follow_the_numbers() -> None:
+    assert "better than b" in explain.gain_words("a", "b", between(0.1, 0.2))
+    assert "worse than b" in explain.gain_words("a", "b", between(-0.2, -0.1))
+    assert "tie" in explain.gain_words("a", "b", between(-0.1, 0.1))
+    assert "what was learned" in explain.dependence_words(between(0.0, 0.2))
+    assert "stay alike" in explain.dependence_words(between(0.7, 0.9))
+    assert "open" in explain.dependence_words(between(0.4, 0.6))
+    assert explain.border_words({"x": between(0.4, 0.5), "y": between(0.1, 0.2)}, 0.36).endswith(
+        "more for x; less for y."
+    )
+    both = explain.focus_words({"x": between(0.6, 0.7), "y": between(0.4, 0.6)})
+    assert "Above the chance of 0.5: x" in both and "Not above it beyond the interval: y" in both
+    assert "same maps" in explain.agreement_words("n", np.array([1.0, 1.0, np.nan]))
+    assert "differ" in explain.agreement_words("n", np.array([0.5, 1.0]))
+
+
+def test_gain_uses_mosaics_where_both_networks_have_evidence() -> None:
+    first, second = np.array([0.9, 0.7, np.nan]), np.array([0.5, 0.5, 0.1])
+    gain = explain.focus_gain(first, second)
+    assert gain.value == pytest.approx(0.3) and gain.n == 2
+    with pytest.raises(LabError, match="no positive evidence"):
+        explain.mean_focus(np.array([np.nan]))

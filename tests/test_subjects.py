@@ -1,10 +1,11 @@
 """The linear head that turns a frozen network into a classifier of mediums."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from lab_utils.subjects import linear_head
+from lab_utils.subjects import border_groups, group_means, linear_head, spread_rows
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -25,3 +26,23 @@ def test_a_class_without_images_never_wins() -> None:
     features, labels = rng.normal(size=(40, 3)), np.repeat([0, 1, 3], [20, 10, 10])
     kernel, bias = linear_head(features, labels, 5)
     assert set((features @ kernel + bias).argmax(1)) <= {0, 1, 3}
+
+
+def test_groups_are_museums_marked_lots_and_the_rest() -> None:
+    images = pd.DataFrame({"museum": ["A", "A", "", "B"], "lot": ["2011.604", "1.2", "", "59.533"]})
+    groups = {name: mask.tolist() for name, mask in border_groups(images).items()}
+    assert groups["A"] == [True, True, False, False] and groups["B"] == [False, False, False, True]
+    assert groups["images without a known mark"] == [False, True, True, False]
+    assert groups["lots with a ruler and colour chart"] == [True, False, False, False]
+
+
+def test_group_means_leave_out_small_groups_and_unknown_values() -> None:
+    values = np.array([0.1, 0.3, np.nan, 0.2, 0.9])
+    masks = {"many": np.array([1, 1, 1, 1, 0], bool), "few": np.array([0, 0, 0, 0, 1], bool)}
+    found = group_means(values, masks, least=3)
+    assert list(found) == ["many"] and found["many"].value == pytest.approx(0.2) and found["many"].n == 3
+
+
+def test_rows_are_thinned_evenly() -> None:
+    assert spread_rows(np.arange(100), 5).tolist() == [0, 25, 50, 74, 99]
+    assert spread_rows(np.arange(3), 5).tolist() == [0, 1, 2]
