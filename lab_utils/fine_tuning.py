@@ -29,8 +29,7 @@ TEST_CACHE = 1e9  # bytes up to which the activations of the test images are sto
 def network(one: Recipe, classes: int, *, weights: str = "imagenet", precision: str = "float32") -> "keras.Model":
     """Build base and head as one flat network; the frozen blocks and every BatchNorm of the base stay as they are.
 
-    A BatchNorm whose layer is not trainable works in inference mode (its stored mean and variance). The last layer's
-    kernel starts at zero, so that the first cross-entropy is ln(classes) whatever the features are.
+    The last layer's kernel starts at zero, so that the first cross-entropy is ln(classes) whatever the features are.
 
     Args:
         one: recipe; network, frozen, head, pooling, l2, l2_on, dropout and size are used.
@@ -44,11 +43,7 @@ def network(one: Recipe, classes: int, *, weights: str = "imagenet", precision: 
     import keras
 
     with training.building(precision, one.seed):
-        base = backbones.build(one.network, weights=weights, size=one.size, top=False, seed=0)
-        backbones.freeze_blocks(base, one.network, one.frozen)
-        for layer in base.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
+        base = backbones.frozen_base(one.network, one.frozen, weights=weights, size=one.size)
         pool = keras.layers.Flatten if one.pooling == "flatten" else keras.layers.GlobalAveragePooling2D
         x = pool(name=HEAD)(base.output)
         for i, width in enumerate(one.head, 1):
@@ -70,21 +65,15 @@ def _penalty(factor: float) -> "keras.regularizers.Regularizer":
     return VariableL2(factor)
 
 
-def split(model: "keras.Model", one: Recipe) -> tuple["keras.Model | None", "keras.Model"]:
-    """Cut a network behind its frozen blocks.
+def cut(model: "keras.Model", one: Recipe) -> Any:
+    """The tensor behind the frozen blocks of a network, where its frozen part ends (its input: nothing is frozen).
 
-    With all blocks frozen the cut is behind the pooling layer: a head alone needs no feature maps.
-
-    Returns:
-        The frozen part (None: nothing is frozen) and the rest, sharing the layers of `model`.
+    With all blocks frozen it is the output of the pooling layer: a head alone needs no feature maps.
     """
-    import keras
-
-    if one.frozen == 0:
-        return None, model
     points = backbones.backbone(one.network).freeze_points
-    cut = model.get_layer(HEAD if one.frozen == len(points) else points[one.frozen - 1]).output
-    return keras.Model(model.input, cut), keras.Model(cut, model.output)
+    if one.frozen == 0:
+        return model.input
+    return model.get_layer(HEAD if one.frozen == len(points) else points[one.frozen - 1]).output
 
 
 def prepare(one: Recipe, images: Any) -> Any:
@@ -116,7 +105,9 @@ class Tuner:
         self.lab, self.recipe = lab, one
         self.precision = best_precision(one.network) if chosen == "auto" else chosen
         self.full = network(one, len(lab.classes), weights=lab.settings.networks.weights, precision=self.precision)
-        self.prefix, self.rest = split(self.full, one)
+        self.cut = cut(self.full, one)
+        self.prefix = keras.Model(self.full.input, self.cut) if one.frozen else None
+        self.rest = keras.Model(self.cut, self.full.output)
         head = [layer for layer in self.full.layers if isinstance(layer, keras.layers.Dense)]
         frozen = [variable for layer in self.full.layers if not layer.trainable for variable in layer.weights]
         self.trainer = training.Trainer(
@@ -141,7 +132,9 @@ class Tuner:
         if self.prefix is None:
             return lambda images: prepare(self.recipe, images)
         dtype = self.prefix.compute_dtype
-        run = tf.function(lambda x: tf.cast(self.prefix(x, training=False), dtype), reduce_retracing=True)
+        run = tf.function(
+            lambda x: tf.cast(self.prefix(x, training=False), dtype), reduce_retracing=True, autograph=False
+        )
         return lambda images: run(tf.convert_to_tensor(prepare(self.recipe, images)))
 
     # ---- inputs
@@ -270,7 +263,7 @@ class FineTuned:
 
         self.fitted.use(which)
         examples = self._clean(split)
-        part = keras.Model(self.tuner.rest.inputs, self.tuner.full.get_layer(layer).output)
+        part = keras.Model(self.tuner.cut, self.tuner.full.get_layer(layer).output)
         batches = examples.batches(np.arange(len(examples)), 64)
         return np.concatenate([np.asarray(part(x, training=False)).astype(np.float32) for x, _ in batches])
 

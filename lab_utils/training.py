@@ -246,8 +246,12 @@ class Trainer:
             right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), y)
             return tf.reduce_sum(losses), penalty, tf.reduce_sum(tf.cast(right, tf.float32))
 
-        step = tf.function(train, input_signature=[inputs, labels], jit_compile=False)
-        return step, tf.function(lambda x: self.model(x, training=False), input_signature=[inputs], jit_compile=False)
+        def logits(x: Any) -> Any:
+            return self.model(x, training=False)
+
+        options = {"autograph": False, "jit_compile": False}  # XLA is slower on processors
+        step = tf.function(train, input_signature=[inputs, labels], **options)
+        return step, tf.function(logits, input_signature=[inputs], **options)
 
     def _cross_entropy(self, y: Any, logits: Any) -> Any:
         import tensorflow as tf

@@ -1,0 +1,181 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab_utils import backbones, fine_tuning, prefix_cache, profiles, training
+from lab_utils.errors import LabError
+from lab_utils.recipes import Recipe
+
+SMALL = Recipe(
+    "small", "test", 1e-3, 8, 2, network="lite0", frozen=4, head=(8,), pooling="average", l2=0.1, dropout=0.5, size=32
+)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A lab of 24 images of three colours at 32 pixels and Lite0."""
+    images = pd.DataFrame({"label": np.tile([0, 1, 2], 8), "subset": ["train"] * 12 + ["val"] * 6 + ["test"] * 6})
+    pixels = np.random.default_rng(0).integers(0, 80, (24, 32, 32, 3), dtype=np.uint8)
+    for row, label in enumerate(images["label"]):
+        pixels[row, ..., label] += 150
+    settings = SimpleNamespace(
+        fine_tuning=profiles.FineTuning(precision="float32"), networks=SimpleNamespace(weights="imagenet")
+    )
+    made = SimpleNamespace(images=images, classes=["a", "b", "c"], settings=settings)
+    made.table, made.pixels = SimpleNamespace(data_hash="toy"), lambda size: pixels
+    made.rows = lambda split: np.flatnonzero(images["subset"] == split)
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "cache_folder", lambda: folder)
+        yield made
+
+
+def quiet(_):
+    pass
+
+
+@pytest.fixture(scope="module")
+def tuned(lab):
+    return fine_tuning.fine_tune(lab, SMALL, quiet)
+
+
+def test_head_sits_on_the_base_flat_and_starts_at_the_logarithm_of_the_classes(lab, tuned):
+    names = [layer.name for layer in tuned.model().layers]
+    assert names[-4:] == ["pooled", "dense_1", "dropout_1", "logits"] and "block5c_add" in names
+    assert tuned.fitted.initial_cross_entropy == pytest.approx(np.log(3), abs=1e-4)
+
+
+def test_frozen_blocks_keep_their_weights_and_the_rest_learns(lab, tuned):
+    untouched = backbones.build("lite0", weights="imagenet", size=32, top=False)
+    trained = tuned.model("last")
+    for name in ("stem_conv", "block5c_project_conv", "block5c_project_bn", "top_bn"):
+        for before, after in zip(
+            untouched.get_layer(name).get_weights(), trained.get_layer(name).get_weights(), strict=True
+        ):
+            assert np.array_equal(before, after)
+    before, after = (model.get_layer("top_conv").get_weights()[0] for model in (untouched, trained))
+    assert not np.array_equal(before, after)
+
+
+def test_no_batchnorm_of_the_base_trains(tuned):
+    import keras
+
+    norms = [one for one in tuned.model().layers if isinstance(one, keras.layers.BatchNormalization)]
+    assert norms and not any(one.trainable for one in norms)
+
+
+def test_cache_and_prefix_give_the_same_losses(lab, tuned, tmp_path, monkeypatch):
+    """Stated tolerance: 1e-5 relative in float32."""
+    monkeypatch.setattr(training, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(prefix_cache, "refusal", lambda *_: "no room")
+    through = fine_tuning.Tuner(lab, SMALL).fit(SMALL, quiet)
+    assert not through.fitted.loaded and not list(tmp_path.glob("prefix/*.bin"))
+    for column in ("cross_entropy", "penalty", "val_cross_entropy"):
+        np.testing.assert_allclose(through.history[column], tuned.history[column], rtol=1e-5)
+
+
+def test_training_on_the_cache_is_training_the_whole_network_in_keras(lab):
+    import keras
+
+    one = replace(SMALL, dropout=0.0, epochs=1, name="whole")
+    ours = fine_tuning.fine_tune(lab, one, quiet)
+    whole = fine_tuning.network(one, 3, weights="imagenet")
+    tuner = ours.tuner
+    tuner.trainer.restart(one.seed)
+    for layer in tuner.trainer.redraw:
+        whole.get_layer(layer.name).set_weights(layer.get_weights())
+    whole.compile(keras.optimizers.Adam(one.learning_rate), keras.losses.SparseCategoricalCrossentropy(True))
+    order = np.random.default_rng([one.seed, 0]).permutation(12)
+    images, labels = lab.pixels(32)[:12], lab.images["label"].to_numpy()[:12]
+    losses = [
+        float(whole.train_on_batch(ours.preprocess(images[rows]), labels[rows])) for rows in (order[:8], order[8:])
+    ]
+    row = ours.history.iloc[0]
+    # Keras reports the running mean over the batches' images in the second call
+    assert row["cross_entropy"] + row["penalty"] == pytest.approx(losses[-1], rel=2e-3)
+
+
+def test_the_whole_model_gives_the_logits_of_the_cached_path(lab, tuned):
+    images = lab.pixels(32)[lab.rows("test")]
+    whole = tuned.model()(tuned.preprocess(images), training=False).numpy()
+    np.testing.assert_allclose(whole, tuned.logits("test"), atol=1e-4)
+
+
+def test_features_of_the_head_lead_to_the_logits(tuned):
+    features = tuned.features("val")
+    kernel, bias = tuned.model().get_layer("logits").get_weights()
+    np.testing.assert_allclose(features @ kernel + bias, tuned.logits("val"), atol=1e-4)
+
+
+def test_a_recipe_with_another_factor_shares_the_compiled_step_and_takes_effect(lab, tuned):
+    other = fine_tuning.fine_tune(lab, replace(SMALL, l2=0.2, name="other"), quiet)
+    assert other.tuner is tuned.tuner
+    assert other.history["penalty"][0] == pytest.approx(2 * tuned.history["penalty"][0], rel=0.02)
+    again = fine_tuning.Tuner(lab, SMALL).fit(SMALL, quiet)
+    assert again.fitted.loaded and np.array_equal(again.logits("val"), tuned.logits("val"))
+
+
+def test_penalty_is_on_the_first_dense_layer_only(lab):
+    model = fine_tuning.network(replace(SMALL, head=(8, 4)), 3, weights="imagenet")
+    kernel = np.array(model.get_layer("dense_1").kernel)
+    assert float(sum(model.losses)) == pytest.approx(0.1 * (kernel**2).sum(), rel=1e-5)
+    both = fine_tuning.network(replace(SMALL, head=(8, 4), l2_on="all"), 3, weights="imagenet")
+    assert len(both.losses) == 2
+
+
+def test_a_head_alone_is_fed_cached_vectors(lab):
+    probe = fine_tuning.Tuner(lab, replace(SMALL, frozen=5))
+    assert probe.rest.input_shape == (None, 1280)
+    examples = probe.examples("val", probe.recipe)
+    assert examples.inputs.shape == (6, 1280)
+
+
+def test_a_second_stage_begins_with_the_weights_of_the_first(lab):
+    first = replace(SMALL, frozen=5, name="probe", epochs=3)
+    second = replace(SMALL, learning_rate=1e-12, epochs=1, dropout=0.5, start=first, name="tuned")
+    before = fine_tuning.fine_tune(lab, first, quiet).logits("val")
+    after = fine_tuning.fine_tune(lab, second, quiet).logits("val")
+    np.testing.assert_allclose(after, before, atol=1e-3)
+
+
+def test_augmented_training_goes_through_the_whole_network_and_learns_other_weights(lab, tuned):
+    moved = fine_tuning.fine_tune(lab, replace(SMALL, augment=True, name="moved"), quiet)
+    assert moved.history["cross_entropy"][1] != tuned.history["cross_entropy"][1]
+    assert moved.history["val_cross_entropy"].notna().all()
+
+
+def test_a_recipe_of_another_architecture_is_refused(tuned):
+    with pytest.raises(LabError, match="needs another network than small"):
+        tuned.tuner.fit(replace(SMALL, head=(4,), name="narrow"), quiet)
+
+
+def test_preprocessing_by_255_is_the_originals():
+    images = np.full((1, 2, 2, 3), 255, np.uint8)
+    assert fine_tuning.prepare(replace(SMALL, preprocessing="1/255"), images).max() == 1
+    assert fine_tuning.prepare(SMALL, images).max() == 1  # (255 - 127) / 128
+    assert fine_tuning.prepare(SMALL, images * 0).min() == pytest.approx(-127 / 128)
+
+
+def test_depthwise_networks_stay_in_float32_on_processors(monkeypatch):
+    monkeypatch.setattr(training, "best_precision", lambda: "mixed_bfloat16")
+    assert fine_tuning.best_precision("lite0") == "float32"
+    assert fine_tuning.best_precision("vgg16") == "mixed_bfloat16"
+    monkeypatch.setattr(training, "on_graphics_card", lambda: True)
+    assert fine_tuning.best_precision("lite0") == "mixed_bfloat16"
+
+
+def test_half_precision_gives_float32_logits_near_those_of_single():
+    images = backbones.preprocess("vgg16", np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3)).astype("uint8"))
+    one = replace(SMALL, network="vgg16", frozen=3, dropout=0.0)
+    outputs = []
+    for precision in ("float32", "mixed_bfloat16"):
+        model = fine_tuning.network(one, 3, weights="random", precision=precision)
+        features = model.get_layer("dense_1").output
+        import keras
+
+        outputs.append(np.asarray(keras.Model(model.input, features)(images)).astype("float32"))
+        assert model.output.dtype == "float32"
+    np.testing.assert_allclose(outputs[1], outputs[0], rtol=0.1, atol=0.05 * np.abs(outputs[0]).max())

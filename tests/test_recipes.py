@@ -1,0 +1,97 @@
+import math
+from dataclasses import replace
+
+import pytest
+
+from lab_utils import recipes
+from lab_utils.errors import LabError
+from lab_utils.profiles import FineTuning
+from lab_utils.recipes import RUN1, RUN3, RUN5, RUNS, recipe
+
+
+def test_the_six_runs_are_as_the_slides_print_them():
+    import csv
+
+    from lab_utils.records import PROJECT
+
+    rows = list(csv.DictReader((PROJECT / "data" / "reported" / "fine_tuning.csv").open(encoding="utf-8")))
+    for one, row in zip(RUNS, rows, strict=False):
+        assert one.name == f"run {row['run']}"
+        assert one.head == tuple(int(width) for width in row["head"].split(","))
+        assert one.learning_rate == pytest.approx(float(row["learning_rate"]))
+        assert (one.batch, one.epochs) == (int(row["batch"]), int(row["epochs"]))
+        assert one.l2 == float(row["l2"] or 0) and one.dropout == float(row["dropout"] or 0)
+        assert (one.network, one.frozen, one.size, one.augment) == ("vgg16", 3, 256, False)
+
+
+def test_full_size_settings_leave_a_run_as_printed():
+    settings = FineTuning(networks=("vgg16",), size=256, pooling="flatten")
+    assert recipes.scaled(RUN5, settings) == RUN5
+    assert recipes.scaling(settings).endswith("with vgg16 at 256 pixels.")
+
+
+def test_scaling_changes_what_the_sentence_says_and_nothing_else():
+    settings = FineTuning(
+        networks=("lite0", "lite1"),
+        size=96,
+        frozen=4,
+        epochs=0.1,
+        min_epochs=2,
+        max_epochs=6,
+        batch=32,
+        learning_rate=20,
+    )
+    one = recipes.scaled(RUN5, settings)
+    assert (one.network, one.size, one.frozen, one.pooling) == ("lite0", 96, 4, "average")
+    assert (one.epochs, one.batch, one.learning_rate) == (5, 32, pytest.approx(6e-5))
+    assert (one.l2, one.dropout, one.head) == (RUN5.l2, RUN5.dropout, RUN5.head)
+    assert recipes.scaled(RUN3, settings).epochs == 2 and recipes.scaled(recipes.RUN6, settings).epochs == 6
+    text = recipes.scaling(settings)
+    for words in ("lite0 at 96 pixels", "4 of 5 blocks", "epochs × 0.1", "batches of 32", "rates × 20"):
+        assert words in text
+
+
+def test_an_earlier_stage_is_scaled_with_its_recipe():
+    stage = replace(RUN1, frozen=5, name="probe")
+    one = recipes.scaled(replace(RUN5, start=stage), FineTuning(size=64), network="lite1")
+    assert (one.start.network, one.start.size, one.start.frozen) == ("lite1", 64, 5)
+
+
+def test_changes_get_a_name_and_unknown_ones_are_listed():
+    assert recipe(3, l2=0.5).name == "run 3, L2 0.5"
+    assert recipe("run 3", head=(1024, 512)).head == (1024, 512)
+    with pytest.raises(LabError, match="no recipe 9; the recipes are run 1"):
+        recipe(9)
+    with pytest.raises(LabError, match=r"no setting 'rate'; the settings are .*learning_rate"):
+        recipe(3, rate=1)
+
+
+def test_a_grid_changes_one_setting_at_a_time():
+    grid = recipes.one_at_a_time(RUN3, learning_rate=(5e-5, 1e-4), l2=(0.0, 0.1, 0.5), head=((512, 256), (1024, 512)))
+    assert grid[0] == RUN3 and len(grid) == 5
+    assert all(len(recipes.changed(RUN3, one)) == 1 for one in grid[1:])
+
+
+def test_identity_knows_what_changes_the_result_and_no_names():
+    assert replace(RUN3, name="other", title="x", note="y").identity() == RUN3.identity()
+    for change in ({"seed": 1}, {"l2": 0.2}, {"preprocessing": "1/255"}, {"start": RUN1}):
+        assert replace(RUN3, **change).identity() != RUN3.identity()
+
+
+def test_runs_that_differ_in_rate_or_factor_share_an_architecture():
+    assert replace(RUN3, l2=0.7, learning_rate=1.0, seed=4).architecture() == RUN3.architecture()
+    for change in ({"l2": 0.0}, {"head": (512,)}, {"dropout": 0.4}, {"frozen": 4}, {"preprocessing": "1/255"}):
+        assert replace(RUN3, **change).architecture() != RUN3.architecture()
+
+
+def test_table_shows_the_settings_that_differ():
+    table = recipes.table(recipes.RUN2, RUN3)
+    assert table["setting"].tolist() == ["batch", "epochs", "L2", "dropout"]
+    assert table["run 3"].tolist() == ["250", "9", "0.1", "0.5"]
+    assert len(recipes.table(RUN3)) == len(recipes.SHOWN)
+
+
+def test_a_first_dense_layer_of_vgg_width_starts_near_the_penalty_that_run_5_prints():
+    # Glorot: variance 2 / (fan in + fan out); 8 × 8 × 512 features into 512
+    squares = 8 * 8 * 512 * 512 * 2 / (8 * 8 * 512 + 512)
+    assert math.isclose(RUN5.l2 * squares, 101, abs_tol=1)
