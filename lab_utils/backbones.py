@@ -252,6 +252,12 @@ def preprocess(name: str, images: Any) -> Any:
     return imagenet_utils.preprocess_input(images, mode=mode)
 
 
+def neutral(name: str) -> np.ndarray:
+    """The preprocessed pixel (3,) that a network's first convolution sees as zero: what its own padding is made of."""
+    raw = backbone(name).mode == "raw"  # these take 0..255 and subtract ImageNet's mean inside
+    return np.array([0.485, 0.456, 0.406] if raw else [0, 0, 0], np.float32) * 255
+
+
 def check_range(name: str, batch: Any) -> None:
     """Check a preprocessed batch (the first one) against the range that the network expects.
 
@@ -379,25 +385,51 @@ def _match_normalisation(entry: Backbone, model: "keras.Model") -> None:
         layer.finalize_state()
 
 
-def _keras_file(entry: Backbone, top: bool) -> Path:
+def _local_keras_file(entry: Backbone, top: bool) -> tuple[Path | None, Path]:
+    """Where a weights file is (data/weights/ or Keras's cache; None: nowhere), and where Keras would download it to."""
     file = entry.weights_file if top else entry.weights_file.replace(".h5", "_notop.h5")
     cached = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / file
-    for path in (WEIGHTS_FOLDER / file, cached):
-        if path.is_file():
-            return path
+    return next((path for path in (WEIGHTS_FOLDER / file, cached) if path.is_file()), None), cached
+
+
+def _keras_file(entry: Backbone, top: bool) -> Path:
+    local, cached = _local_keras_file(entry, top)
+    if local:
+        return local
     try:
         import keras
 
-        getattr(keras.applications, entry.builder)(
-            weights="imagenet", include_top=top
-        )  # downloads into Keras's cache and checks the hash
+        getattr(keras.applications, entry.builder)(weights="imagenet", include_top=top)  # downloads, checks the hash
     except Exception as error:  # Keras raises a bare Exception
         where = next((word.rstrip(":") for word in str(error).split() if word.startswith("http")), "keras.applications")
         raise LabError(
-            f"The weights of {entry.title}, {file}, are missing and could not be downloaded: fetch them from {where} "
-            f"and put the file into data/weights/ (or choose `weights: random`)."
+            f"The weights of {entry.title}, {cached.name}, are missing and could not be downloaded: fetch them from "
+            f"{where} and put the file into data/weights/ (or choose `weights: random`)."
         ) from None
     return cached
+
+
+def missing(name: str, weights: str = "imagenet", download: bool = False) -> str:
+    """Why a network without its top can't be built here, in words; empty where it can.
+
+    Args:
+        name: in the registry.
+        weights: `imagenet` or `random`.
+        download: whether a file that is not here may be fetched.
+    """
+    entry = backbone(name)
+    try:
+        if entry.source == "hub":
+            _keras_hub(entry)
+        if weights == "random" or download:
+            return ""
+        if entry.source == "lite":
+            _lite_file(entry)
+        here = (WEIGHTS_FOLDER / entry.weights_file).is_dir() if entry.source == "hub" else True
+        here = _local_keras_file(entry, top=False)[0] is not None if entry.source == "keras" else here
+    except LabError as error:
+        return str(error)
+    return "" if here else "its weights are not on this machine, and this profile downloads none"
 
 
 _HUB = {
@@ -474,6 +506,21 @@ def freeze_blocks(model: "keras.Model", name: str, blocks: int) -> int:
     for i, layer in enumerate(model.layers):
         layer.trainable = i > last
     return sum(bool(layer.weights) for layer in model.layers[: last + 1])
+
+
+def frozen_base(name: str, blocks: int, **options: Any) -> "keras.Model":
+    """A network without its top whose first `blocks` blocks and all BatchNorms stay as they are (`options`: `build`).
+
+    A BatchNorm whose layer is not trainable works in inference mode, on its stored mean and variance.
+    """
+    import keras
+
+    base = build(name, top=False, **options)
+    freeze_blocks(base, name, blocks)
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    return base
 
 
 def embedding_layers(model: "keras.Model", name: str) -> list[str]:

@@ -219,9 +219,9 @@ def batches(
         return np.stack([resized(_pixels(images_or_paths, row), size, resize) for row in rows])
 
     def make(rows: "tf.Tensor", draws: "tf.Tensor") -> Any:
-        images = tf.ensure_shape(tf.numpy_function(read, [rows], tf.uint8), (None, size, size, 3))
+        images = tf.ensure_shape(tf.numpy_function(read, [rows], tf.uint8, stateful=False), (None, size, size, 3))
         images = augment.apply(images, draws) if augment else tf.cast(images, tf.float32)
-        images = _cropped(images, draws, crop, bool(augment)) if crop else images
+        images = cropped(images, draws, crop, bool(augment)) if crop else images
         return images if labels is None else (images, tf.gather(known, rows))
 
     known = None if labels is None else tf.constant(np.asarray(labels), tf.int32)
@@ -268,7 +268,7 @@ def variable_shape_batches(
         return to_shape(image, *shape_of_area(pixels, wanted))
 
     def make(row: "tf.Tensor", draws: "tf.Tensor") -> Any:
-        image = tf.ensure_shape(tf.numpy_function(read, [row], tf.uint8), (None, None, 3))
+        image = tf.ensure_shape(tf.numpy_function(read, [row], tf.uint8, stateful=False), (None, None, 3))
         image = augment.apply(image[None], draws[None])[0] if augment else tf.cast(image, tf.float32)
         return (image, tf.ones(tf.shape(image)[:2])), known[row]
 
@@ -322,8 +322,8 @@ def _pixels(images_or_paths: np.ndarray | Sequence[str | Path], row: int) -> np.
     return np.asarray(item) if isinstance(item, np.ndarray) else decode(item)
 
 
-def _cropped(images: "tf.Tensor", draws: "tf.Tensor", crop: int, at_random: bool) -> "tf.Tensor":
-    """Cut a square of `crop` pixels out of (B, S, S, 3): one place an image from draws 4 and 5, or the centre."""
+def cropped(images: "tf.Tensor", draws: "tf.Tensor", crop: int, at_random: bool) -> "tf.Tensor":
+    """Cut a square of `crop` pixels out of (B, S, S, 3): one place an image by its draws (B, DRAWS), or the centre."""
     import tensorflow as tf
 
     room = images.shape[1] - crop

@@ -60,6 +60,22 @@ class Features(Section):
     averages: bool = Field(True, description="in the same pass, averages of all layers (full-network embedding)")
 
 
+class Paper(Section):
+    """Chapter 02: the paper's seven architectures, with fixed (FS) and variable shape (VS)."""
+
+    stand_in: str = Field("lite0", description="a network that needs no download, run beside the seven")
+    download: bool = Field(False, description="fetch the weights of the seven where they are missing")
+    size: int = Field(256, ge=40, description="FS: side after resizing; VS: square root of the area in pixels")
+    crop: int = Field(224, ge=32, description="FS: side of the crop")
+    frozen: int = Field(0, ge=0, le=5, description="of the five blocks (the paper: none)")
+    epochs: int = Field(30, ge=1)
+    batch: int = Field(64, ge=1)
+    learning_rate: float = Field(1e-5, gt=0)
+    cap: int | None = Field(None, ge=1, description="train images a class, at most")
+    padding_images: int = Field(64, ge=2, description="images on which the effect of padding is measured")
+    seed: int = 0
+
+
 class Scratch(Section):
     """Chapter 01: the thirteen networks from scratch."""
 
@@ -109,6 +125,20 @@ class Similarity(Section):
     neighbours: int = Field(5, ge=1, description="of the leave-one-out neighbours")
     control: int = Field(50, ge=2, description="train images a class of the random-weights control, at most")
     columns: int = Field(20, ge=2, description="ImageNet classes in the heat map")
+    seed: int = 0
+
+
+class Projections(Section):
+    """Chapter 04."""
+
+    per_class: int = Field(100, ge=3, description="train images a class in the maps, at most (the original: about 100)")
+    tsne_networks: int = Field(1, ge=0, description="networks, from the first on, that get a t-SNE (the original: 1)")
+    umap_neighbours: int = Field(15, ge=2, description="UMAP's default: 15")
+    epochs: int | None = Field(None, ge=10, description="of the layouts of UMAP and t-SNE; None: their defaults")
+    neighbours: int = Field(10, ge=1, description="nearest images behind purity and neighbouring classes")
+    deals: int = Field(99, ge=4, description="random assignments of classes to groups in the permutation test")
+    duplicate: float = Field(0.95, gt=0, le=1, description="cosine from which on two images are near-duplicates")
+    big_lot: float = Field(0.3, gt=0, le=1, description="share of its class from which on a lot counts as big")
     seed: int = 0
 
 
@@ -163,10 +193,12 @@ class Settings(Section):
     networks: Networks = Networks()
     features: Features = Features()
     scratch: Scratch = Scratch()
+    paper: Paper = Paper()
     grad_cam: GradCam = GradCam()
     results: Results = Results()
     fine_tuning: FineTuning = FineTuning()
     similarity: Similarity = Similarity()
+    projections: Projections = Projections()
     classification: Classification = Classification()
 
     @property

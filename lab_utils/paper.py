@@ -1,0 +1,383 @@
+"""Chapter 02: fine-tuning as in the MAMe paper, with fixed (FS) and with variable shape (VS) at the same area.
+
+Protocol of Parés et al. 2022 (doi:10.1007/s10489-021-02951-w). FS: resize to a square, random crop, centre crop at
+test. VS: keep the aspect ratio at the same area, pad with zeros within the batch, pool over the image only.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lab_utils import backbones, pipeline, training
+from lab_utils.errors import LabError
+from lab_utils.quantities import Accuracy, Estimate, bootstrap_estimate
+
+if TYPE_CHECKING:
+    import keras
+
+    from lab_utils.lab import Lab
+
+FIXED, VARIABLE = "FS", "VS"
+ARCHITECTURES = {  # the paper's names, in its order
+    "VGG11": "vgg11",
+    "VGG16": "vgg16",
+    "ResNet18": "resnet18",
+    "ResNet50": "resnet50",
+    "DenseNet121": "densenet121",
+    "EfficientNet-B0": "efficientnetb0",
+    "EfficientNet-B3": "efficientnetb3",
+}
+STRIDE = 32  # pixels of the input a cell of the last feature map
+AUGMENT = pipeline.Augment(rotation=30, shift=0, flip=True, fill="constant")
+
+
+# ---- what can be run ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Shapes:
+    """Where the aspect ratios of VS come from.
+
+    Attributes:
+        applicable: whether the images have any but the square one.
+        words: for the protocol column.
+        aspect: width / height by which square copies are stretched back, (len(images),); None: the files' own.
+    """
+
+    applicable: bool
+    words: str
+    aspect: np.ndarray | None = None
+
+
+def shapes(lab: "Lab", looked_at: int = 64) -> Shapes:
+    """Find out from the first files whether they keep their aspect ratio, are square copies, or simply square."""
+    from PIL import Image
+
+    ratios = []
+    for path in lab.images["path"][:looked_at]:
+        with Image.open(path) as image:
+            ratios.append(image.width / image.height)
+    known = lab.images["aspect"].to_numpy(float)
+    if np.ptp(ratios) > 0.02:
+        return Shapes(True, "aspect ratio of the files")
+    if np.ptp(known) > 0.02:
+        return Shapes(True, "square copies stretched back by the table's aspect ratio", known)
+    return Shapes(False, "not applicable: all images are square")
+
+
+def architectures(lab: "Lab") -> pd.DataFrame:
+    """The paper's seven and our stand-in: architecture, network, and why it isn't run here (empty: it is)."""
+    options, weights = lab.settings.paper, lab.settings.networks.weights
+    names = ARCHITECTURES | {f"{lab.title(options.stand_in)} (stand-in)": options.stand_in}
+    reasons = [backbones.missing(name, weights, options.download) for name in names.values()]
+    return pd.DataFrame({"architecture": list(names), "network": list(names.values()), "not run because": reasons})
+
+
+# ---- the network ----------------------------------------------------------------------------------------------------
+def masked_mean(features: Any, mask: Any) -> Any:
+    """Average a feature map over the image, leaving the padding out.
+
+    Args:
+        features: tensor (B, h, w, C).
+        mask: tensor (B, H, W), 1 on the image and 0 on the padding; H = 32 h, W = 32 w.
+
+    Returns:
+        Tensor (B, C): cells weighted by the share of their 32 x 32 pixels that lies on the image.
+    """
+    import keras
+
+    share = keras.ops.average_pool(mask[..., None], STRIDE, STRIDE, padding="same")
+    weight = share / (keras.ops.sum(share, axis=(1, 2), keepdims=True) + 1e-9)
+    return keras.ops.sum(features * weight, axis=(1, 2))
+
+
+def network(lab: "Lab", name: str, shape: str) -> "keras.Model":
+    """A pretrained network with a new output layer that starts at zero.
+
+    Returns:
+        FS: from preprocessed images (B, crop, crop, 3), VS: from `(images (B, H, W, 3), mask (B, H, W))` with H and W
+        multiples of 32, to logits (B, classes).
+    """
+    import keras
+
+    options = lab.settings.paper
+    size = options.crop if shape == FIXED else (None, None)
+    frozen = min(options.frozen, 4)
+    base = backbones.frozen_base(name, frozen, weights=lab.settings.networks.weights, size=size, seed=options.seed)
+    if shape == FIXED:
+        inputs, pooled = base.input, keras.layers.GlobalAveragePooling2D()(base.output)
+    else:
+        mask = keras.Input((None, None), name="mask")
+        inputs, pooled = (base.input, mask), masked_mean(base.output, mask)
+    return keras.Model(inputs, keras.layers.Dense(len(lab.classes), kernel_initializer="zeros", name="logits")(pooled))
+
+
+# ---- the images -----------------------------------------------------------------------------------------------------
+def fixed_examples(lab: "Lab", name: str, split: str) -> training.Examples:
+    """Images resized to a square, then cropped: at random (turned and mirrored) in training, else in the centre."""
+    options = lab.settings.paper
+    rows = training.used_rows(lab, split, options.cap)
+
+    def transform(pixels: np.ndarray, places: np.ndarray, epoch: int | None) -> Any:
+        draws = AUGMENT.draw(len(rows), options.seed, epoch or 0)[places]
+        moved = pixels if epoch is None else AUGMENT.apply(pixels, draws)
+        return backbones.preprocess(name, pipeline.cropped(moved, draws, options.crop, epoch is not None))
+
+    images = training.Chosen(lab.pixels(options.size), rows)
+    return training.Examples(images, training.labels_for(lab, split, rows), transform)
+
+
+@dataclass
+class VariableExamples(training.Examples):
+    """Images (paths) of equal area in their own aspect ratio, padded to the largest of the batch and a multiple of 32.
+
+    Attributes:
+        network: name, for the preprocessing.
+        pixels: area of each image.
+        seed: of augmentation.
+        aspect: width / height, (N,), by which square copies are stretched back; None: the files' own.
+    """
+
+    network: str = ""
+    pixels: int = 65536
+    seed: int = 0
+    aspect: np.ndarray | None = None
+
+    def batches(self, order: np.ndarray, batch: int, epoch: int | None = None) -> Iterator[tuple[Any, np.ndarray]]:
+        """Batches `((images, mask), labels)` in the given order of rows; turned and mirrored where epoch is given."""
+        data = pipeline.variable_shape_batches(
+            [self.inputs[row] for row in order],
+            np.asarray(self.labels)[order],
+            pixels=self.pixels,
+            batch=batch,
+            seed=self.seed,
+            augment=None if epoch is None else AUGMENT,
+            aspect=None if self.aspect is None else self.aspect[order],
+            first_epoch=epoch or 0,
+        )
+        for (images, mask), labels in data:
+            yield padded(self.network, images, mask), labels
+
+
+def padded(name: str, images: Any, mask: Any) -> tuple[Any, Any]:
+    """Preprocess padded images (B, H, W, 3) of 0..255; padding becomes the network's zero, H and W multiples of 32."""
+    import tensorflow as tf
+
+    down, right = (-tf.shape(mask)[1] % STRIDE, -tf.shape(mask)[2] % STRIDE)
+    mask = tf.pad(mask, [[0, 0], [0, down], [0, right]])
+    images = backbones.preprocess(name, tf.pad(images, [[0, 0], [0, down], [0, right], [0, 0]]))
+    return tf.where(mask[..., None] > 0, images, backbones.neutral(name)), mask
+
+
+def variable_examples(lab: "Lab", name: str, split: str) -> VariableExamples:
+    """Images of a split at the profile's area; see `VariableExamples`."""
+    options = lab.settings.paper
+    rows, aspect = training.used_rows(lab, split, options.cap), shapes(lab).aspect
+    return VariableExamples(
+        lab.images["path"].to_numpy()[rows],
+        training.labels_for(lab, split, rows),
+        network=name,
+        pixels=options.size**2,
+        seed=options.seed,
+        aspect=None if aspect is None else aspect[rows],
+    )
+
+
+def examples(lab: "Lab", name: str, shape: str, split: str) -> training.Examples:
+    """What a network is fed for a split, in either shape."""
+    return (fixed_examples if shape == FIXED else variable_examples)(lab, name, split)
+
+
+# ---- the runs -------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Run:
+    """One architecture, fine-tuned in one shape.
+
+    Attributes:
+        architecture: its name in the table.
+        network: its name in the registry.
+        shape: `FS` or `VS`.
+        fitted: history and weights.
+        val: accuracy of the best epoch on val (on which that epoch was chosen).
+        logits: of the test images, (n, classes).
+    """
+
+    architecture: str
+    network: str
+    shape: str
+    fitted: training.Fitted
+    val: Accuracy
+    logits: np.ndarray
+
+    @property
+    def title(self) -> str:
+        """Architecture and shape."""
+        return f"{self.architecture}, {self.shape}"
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Predicted labels of the test images, shape (n,)."""
+        return self.logits.argmax(axis=1)
+
+
+def fit(lab: "Lab", architecture: str, name: str, shape: str, progress: Callable[[str], None] = print) -> Run:
+    """Load or train one architecture in one shape by the profile's budget."""
+    model, options = network(lab, name, shape), lab.settings.paper
+    frozen = [weight for layer in model.layers if not layer.trainable for weight in layer.weights]
+    trainer = training.Trainer(model, redraw=[model.get_layer("logits")], frozen=frozen, amsgrad=True)
+    feeds = {split: examples(lab, name, shape, split) for split in ("train", "val", "test")}
+    plan = training.Plan(options.learning_rate, options.batch, options.epochs, options.seed, amsgrad=True)
+    identity = {"paper": options, "network": name, "shape": shape, "data": lab.table.data_hash}
+    identity |= {"weights": backbones.weights_hash(model), "rows": [len(feed) for feed in feeds.values()]}
+    title = f"{architecture}, {shape}"
+    folder = training.cache_folder() / "models"
+    fitted = training.fit(
+        *(trainer, feeds["train"], feeds["val"], plan, identity),
+        **{"folder": folder, "title": title, "tolerance": 0.05, "progress": progress},
+    )
+    found = fitted.logits(feeds["val"]).argmax(axis=1)
+    val = Accuracy.from_labels(np.asarray(feeds["val"].labels), found, f"{title}, val")
+    return Run(architecture, name, shape, fitted, val, fitted.logits(feeds["test"]))
+
+
+def fit_all(lab: "Lab", todo: pd.DataFrame, progress: Callable[[str], None] = print) -> list[Run]:
+    """Fine-tune all architectures that can be run here, with fixed and (where it applies) variable shape.
+
+    Raises:
+        LabError: none can be run, or a class has no train image.
+    """
+    present = set(lab.images["label"].to_numpy()[lab.rows("train")])
+    without = [name for label, name in enumerate(lab.classes) if label not in present]
+    if without:
+        raise LabError(
+            f"Class {without[0]!r} has no train image, so nothing can learn it: add some or remove the class."
+        )
+    kinds = (FIXED, VARIABLE) if shapes(lab).applicable else (FIXED,)
+    chosen = todo[todo["not run because"] == ""]
+    if chosen.empty:
+        raise LabError("None of the architectures has its weights here: put one's file into data/weights/.")
+    pairs = zip(chosen["architecture"], chosen["network"], strict=True)
+    return [fit(lab, title, name, shape, progress) for title, name in pairs for shape in kinds]
+
+
+def protocol(lab: "Lab", shape: str) -> str:
+    """How our runs differ from the paper's, in words made from the settings."""
+    use, counts = lab.settings.paper, lab.images["label"].iloc[training.used_rows(lab, "train", lab.settings.paper.cap)]
+    words = [f"{lab.table.source} data", f"{len(counts):,} train images", f"{use.epochs} epochs", f"batch {use.batch}"]
+    words += [f"rate {use.learning_rate:g}", f"{use.frozen} of 5 blocks frozen" if use.frozen else "all layers trained"]
+    words += ["BatchNorm as pretrained", "each network's own normalisation", "best epoch on val"]
+    area = f"{use.size} px, crop {use.crop}" if shape == FIXED else f"{use.size**2:,} pixels, {shapes(lab).words}"
+    return "; ".join([area, *words])
+
+
+def results_table(
+    todo: pd.DataFrame, reported: pd.DataFrame, test: Mapping[str, Accuracy], variable: Shapes, differences: str
+) -> pd.DataFrame:
+    """The paper's table with our runs beside it.
+
+    Args:
+        todo: from `architectures`.
+        reported: columns architecture, fs, vs (shares).
+        test: `{"<architecture>, FS": accuracy}` of the runs.
+        variable: from `shapes`.
+        differences: our protocol, in words.
+    """
+    known = reported.set_index("architecture")
+    rows = []
+    for title, reason in zip(todo["architecture"], todo["not run because"], strict=True):
+        row = {"architecture": title}
+        row |= {
+            f"{s} (reported)": f"{100 * known.at[title, s.lower()]:.2f} %" if title in known.index else "–"
+            for s in (FIXED, VARIABLE)
+        }
+        row |= {f"{s} (here)": test.get(f"{title}, {s}", "not run") for s in (FIXED, VARIABLE)}
+        if not reason and not variable.applicable:
+            row[f"{VARIABLE} (here)"] = variable.words
+        rows.append(row | {"differences of protocol": reason or differences})
+    return pd.DataFrame(rows)
+
+
+def reported_ties(reported: pd.DataFrame, n: int) -> str:
+    """What the paper's own table says about FS and VS once its intervals are drawn (test images: n)."""
+    found: dict[str, list[str]] = {"a tie": [], "better": [], "worse": []}
+    for row in reported.itertuples():
+        first, second = (Accuracy(round(value * n), n) for value in (row.vs, row.fs))
+        difference = first.minus(second)
+        found["a tie" if difference.tie else "better" if difference.value > 0 else "worse"].append(row.architecture)
+    parts = [f"{word} for {', '.join(names)}" for word, names in found.items() if names]
+    return f"In the reported table (n = {n:,}, unpaired intervals) VS against FS is {'; '.join(parts)}."
+
+
+# ---- padding --------------------------------------------------------------------------------------------------------
+def padding_effect(
+    lab: "Lab", name: str, image: tuple[int, int] = (192, 320), canvas: tuple[int, int] = (320, 320)
+) -> dict[str, Estimate]:
+    """How far zero padding moves a network's pooled features, with masked and with plain pooling.
+
+    Args:
+        lab: of the run; the first train images are used (`paper.padding_images`).
+        name: of the network.
+        image: height and width to which images are brought.
+        canvas: height and width to which they are padded (multiples of 32, not smaller).
+
+    Returns:
+        `{"masked": ..., "unmasked": ...}`: mean of ||padded - alone|| / ||alone|| over the images, as percent.
+
+    Raises:
+        LabError: the canvas is smaller than the image, or no multiple of 32.
+    """
+    import tensorflow as tf
+
+    if any(c < i or c % STRIDE for i, c in zip(image, canvas, strict=True)):
+        raise LabError(f"A canvas of {canvas} can't hold {image}: take multiples of {STRIDE} that are not smaller.")
+    base = backbones.build(name, weights=lab.settings.networks.weights, size=(None, None), top=False)
+    paths = lab.images["path"].to_numpy()[lab.rows("train")][: lab.settings.paper.padding_images]
+    pixels = np.stack([pipeline.to_shape(pipeline.decode(path), *image) for path in paths])
+    x, mask = padded(name, tf.constant(pixels), tf.ones((len(paths), *image)))
+    alone = masked_mean(base(x), mask).numpy()
+    room = [[0, 0], [0, canvas[0] - image[0]], [0, canvas[1] - image[1]]]
+    x, mask = padded(name, tf.pad(pixels, [*room, [0, 0]]), tf.pad(tf.ones((len(paths), *image)), room))
+    maps = base(x)
+    pooled = {"masked": masked_mean(maps, mask).numpy(), "unmasked": tf.reduce_mean(maps, (1, 2)).numpy()}
+    size = np.linalg.norm(alone, axis=1)
+    change = {key: np.linalg.norm(values - alone, axis=1) / size for key, values in pooled.items()}
+    style = {"scale": 100, "unit": " %", "digits": 0}
+    return {key: bootstrap_estimate(values, f"{name}, {key} pooling", **style) for key, values in change.items()}
+
+
+def padding_words(effect: Mapping[str, Estimate]) -> str:
+    """What the measurement says of masking, in a sentence."""
+    masked, plain = effect["masked"], effect["unmasked"]
+    start = f"Padding moves the pooled features by {plain} of their length with plain pooling, by {masked} with masked"
+    if masked.high >= plain.low:
+        return f"{start}: masking is not shown to help."
+    rest = "what is left comes in through the receptive field, where a mask on the last map can't reach"
+    return f"{start}: masking removes part of it; {rest}." if masked.low > 0.005 else f"{start}: masking removes it."
+
+
+def padding_share(aspects: Sequence[float], pixels: int = 65536) -> float:
+    """Share of a batch, in [0, 1], that is padding when images of these aspect ratios (width / height) share it."""
+    sizes = np.array([pipeline.shape_of_area(pixels, aspect) for aspect in aspects])
+    height, width = -(-sizes.max(axis=0) // STRIDE) * STRIDE
+    return 1 - float(sizes.prod(axis=1).sum()) / (len(sizes) * height * width)
+
+
+# ---- what the networks see ------------------------------------------------------------------------------------------
+def inputs_shown(lab: "Lab", n: int = 4) -> tuple[list[np.ndarray], list[str]]:
+    """The first n val images as FS (centre crop) and as one VS batch (padding grey): pictures and titles."""
+    options, rows = lab.settings.paper, lab.rows("val")[:n]
+    squares = lab.pixels(options.size)[rows]
+    edge = (options.size - options.crop) // 2
+    pictures = [one[edge : edge + options.crop, edge : edge + options.crop] for one in squares]
+    titles = [f"{FIXED}: {name}" for name in lab.images["medium"].iloc[rows]]
+    variable = shapes(lab)
+    if variable.applicable:
+        paths, aspect = lab.images["path"].iloc[rows], None if variable.aspect is None else variable.aspect[rows]
+        batch = pipeline.variable_shape_batches(
+            list(paths), np.zeros(n, int), pixels=options.size**2, batch=n, aspect=aspect
+        )
+        (images, mask), _ = next(iter(batch))
+        pictures += list(np.where(mask.numpy()[..., None] > 0, images.numpy(), 160).astype(np.uint8))
+        titles += [title.replace(FIXED, VARIABLE, 1) for title in titles]
+    return pictures, titles
