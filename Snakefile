@@ -1,7 +1,7 @@
 # The graph of notebooks. The rules are made from the table in lab_utils/chapters.py; run_all.sh calls this with
 #   snakemake --snakefile Snakefile --directory data/runs/sample --config run=sample --cores 2
 # Inputs are small stamps, written only where a chapter's code, modules or settings changed, and the manifests of the
-# chapters it needs. Outputs are manifests. The executed notebook and the status are logs: they survive a failure.
+# chapters it needs. Outputs are manifests. The executed notebook is the log: it survives a failure.
 import os
 import sys
 
@@ -29,8 +29,7 @@ for step in state.steps:
         output:
             state.path("manifests", step.name),
         log:
-            state.path("status", step.name),
-            state.executed(step.name),
+            state.published(step.name),
         params:
             python=sys.executable,
             run=state.settings.name,

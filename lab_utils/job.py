@@ -47,7 +47,6 @@ def _run(state: RunState, step: Chapter) -> int:
 def _not_run(state: RunState, step: Chapter, culprits: list[str]) -> int:
     message = f"It builds on {', '.join(culprits)}, not run on this data."
     error = {"heading": "", "cell": None, "name": NotRunError.__name__, "message": message, "hint": ""}
-    state.executed(step.name).unlink(missing_ok=True)
     state.finish(step, "not run", 0, error, ran=False)
     tell(step, "done", state="not run", seconds=0, error=error)
     return 0

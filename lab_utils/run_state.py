@@ -9,7 +9,7 @@ from typing import Any
 from lab_utils import stamps
 from lab_utils.chapters import Chapter
 from lab_utils.profiles import Settings
-from lab_utils.records import content_hash, read_json, write_if_changed, write_json
+from lab_utils.records import content_hash, read_json, write_atomic, write_if_changed, write_json
 
 VOLATILE = ("seconds", "provenance")
 
@@ -18,8 +18,9 @@ class RunState:
     """Files of one run, under `data/runs/<run>/`.
 
     `stamps/<step>.json` what a step depends on (written only where it changed: Snakemake's input), `manifests/` a hash
-    of what it made (Snakemake's output), `status/` its state, error and what it was made from (Snakemake's log, which
-    survives a failure).
+    of what it made (Snakemake's output), `status/` its state, error and what it was made from, `executed/` the notebook
+    as it was executed. The report's copy of that is Snakemake's log, which survives a failure, but which Snakemake
+    removes before each job, also before one that finds nothing to do.
     """
 
     def __init__(self, settings: Settings):
@@ -32,7 +33,11 @@ class RunState:
         return self.settings.run_folder / kind / f"{name}.json"
 
     def executed(self, name: str) -> Path:
-        """The executed notebook of a chapter."""
+        """The executed notebook of a chapter, kept."""
+        return self.settings.run_folder / "executed" / f"{name}.ipynb"
+
+    def published(self, name: str) -> Path:
+        """The executed notebook of a chapter, as it goes with the report."""
         return self.settings.report_folder / "notebooks" / f"{name}.ipynb"
 
     def needs(self, step: Chapter) -> list[str]:
@@ -90,9 +95,14 @@ class RunState:
         for step in self.steps:
             waits = [need for need in self.needs(step) if need in todo]
             reasons = self.outdated(step) or ([f"perhaps, after {', '.join(waits)}"] if waits else [])
-            if reasons or not self.path("manifests", step.name).is_file():
-                todo[step.name] = reasons or ["was not run"]
+            if reasons or not self._is_published(step.name):
+                todo[step.name] = reasons or ["its files have to be put back"]
         return todo
+
+    def _is_published(self, name: str) -> bool:
+        """Whether the manifest, and the report's copy of the executed notebook, are there."""
+        there = self.path("manifests", name).is_file()
+        return there and self.executed(name).is_file() == self.published(name).is_file()
 
     def _manifest(self, name: str) -> dict[str, Any]:
         path = self.path("manifests", name)
@@ -116,12 +126,22 @@ class RunState:
             status |= {"made": self.made(step.name), "made_from": self.made_from(step)}
             status |= {"threads": os.environ.get("OMP_NUM_THREADS")}
         write_json(self.path("status", step.name), status)
+        if not ran:
+            self.executed(step.name).unlink(missing_ok=True)
+        self.publish(step.name)
         if state in ("ok", "not run"):
             self.restore(step)
 
+    def publish(self, name: str) -> None:
+        """Put the executed notebook, if there is one, beside the report."""
+        self.published(name).unlink(missing_ok=True)
+        if self.executed(name).is_file():
+            write_atomic(self.published(name), self.executed(name).read_bytes())
+
     def restore(self, step: Chapter) -> None:
-        """Write the manifest of a step that is up to date, from its status (Snakemake removes it before a job)."""
+        """Put back what Snakemake removes before a job, for a step that is up to date."""
         status = self.status(step.name)
+        self.publish(step.name)
         if status["state"] == "waiting":
             status |= status.pop("before")
             write_json(self.path("status", step.name), status)

@@ -71,9 +71,10 @@ def build(root: Path, gpu: bool) -> None:
     print("Set-up: installing the packages into .venv (once; one to three minutes).", file=sys.stderr, flush=True)
     venv.EnvBuilder(clear=True, symlinks=True, with_pip=not uv).create(folder)
     python = folder / "bin" / "python"
-    installer = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install", "--no-input"]
+    pip = [python, "-m", "pip", "install", "--no-input", "-qq"]
+    installer = [uv, "pip", "install", "--quiet", "--python", python] if uv else pip
     for lock in locks(root, gpu):
-        command = [*installer, "--quiet", "--require-hashes", *WHEELS_ONLY, "-r", lock]
+        command = [*installer, "--require-hashes", *WHEELS_ONLY, "-r", lock]
         if subprocess.run(command).returncode:
             raise SystemExit(f"Set-up stopped while installing {lock.name} (see above): run the same command again.")
     packages = next(folder.glob("lib/python*/site-packages"))
