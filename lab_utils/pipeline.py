@@ -275,7 +275,8 @@ def variable_shape_batches(
     known = tf.constant(np.asarray(labels), tf.int32)
     order = _Order(len(images_or_paths), batch, shuffle, seed, False, first_epoch)
     single = order.dataset().unbatch().map(make, num_parallel_calls=tf.data.AUTOTUNE)
-    return single.padded_batch(batch, padded_shapes=(([None, None, 3], [None, None]), [])).prefetch(2)
+    padded = single.padded_batch(batch, padded_shapes=(([None, None, 3], [None, None]), []))
+    return order.counted(padded).prefetch(2)
 
 
 def shape_of_area(pixels: int, aspect: float) -> tuple[int, int]:
@@ -314,7 +315,13 @@ class _Order:
 
         signature = (tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, DRAWS), tf.float32))
         made = tf.data.Dataset.from_generator(self, output_signature=signature)
-        return made if self.repeat else made.apply(tf.data.experimental.assert_cardinality(-(-self.n // self.batch)))
+        return made if self.repeat else self.counted(made)
+
+    def counted(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
+        """The same data set, which knows how many batches a pass has."""
+        import tensorflow as tf
+
+        return batches.apply(tf.data.experimental.assert_cardinality(-(-self.n // self.batch)))
 
 
 def _pixels(images_or_paths: np.ndarray | Sequence[str | Path], row: int) -> np.ndarray:

@@ -201,6 +201,7 @@ def test_crop_takes_the_centre_or_a_random_place(files):
 
 def test_variable_shapes_keep_aspect_and_area_and_mask_the_padding(files):
     dataset = pipeline.variable_shape_batches(files, np.arange(7), pixels=900, batch=4)
+    assert len(dataset) == 2
     seen = 0
     for (images, mask), labels in dataset:
         for image, inside, label in zip(images.numpy(), mask.numpy(), labels.numpy(), strict=True):
