@@ -19,6 +19,7 @@ NUMBERED = {"figure": "Figure", "table": "Table"}
 FRONT_TAG = "front-matter"
 _VERDICT = re.compile(r"\*\*(supported|contradicted|tie|not testable)\*\*", re.IGNORECASE)
 _NOTEBOOK_LINK = re.compile(r"(?:\./)?(\d\d)_\w+\.ipynb(?:#[^\s)\"']*)?")
+_UNITS = re.compile(r"(?<=\d) (?=%)|(?<=\bn) (?==)|(?<=\bn =) (?=\d)|(?<=\d) (?=points)")  # no line ends there
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -352,6 +353,8 @@ def parse_table(html: str) -> Grid:
     parser.feed(html.split("</table>")[0])
     grid = parser.grid
     grid.rows = [row for row in grid.rows if row]
+    for cell in (cell for row in grid.rows for cell in row):
+        cell.text = _UNITS.sub("\u00a0", cell.text)
     grid.heads = min(grid.heads, len(grid.rows))
     columns = max((len(row) for row in grid.rows), default=0)
     grid.rows = [row + [Cell() for _ in range(columns - len(row))] for row in grid.rows]

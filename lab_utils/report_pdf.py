@@ -27,6 +27,8 @@ TEMPLATE = Path(__file__).parent / "templates" / "report" / "report.typ"
 TEXT_WIDTH = {False: 170.0, True: 257.0}  # millimetres of a line on upright and turned A4
 TEXT_HEIGHT = 225.0  # millimetres: no figure is higher
 SIZES = (9.0, 8.0, 7.0, 6.2, 5.6)  # points, tried in this order for a table
+# whether the page is turned, how many lines a short cell may take (0: any number), smallest size: tried in this order
+_TRIALS = ((False, 1, 7.0), (False, 2, 6.2), (True, 2, 5.6), (False, 0, 5.6), (True, 0, 5.6))
 _EM = 0.5 * 0.3528  # average width of a letter, in millimetres a point of size
 _GUTTER = 3.0  # millimetres left and right of a cell's text, together
 _MARKDOWN = (
@@ -103,29 +105,33 @@ def breakable(text: str, longest: int = 14) -> str:
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
 def table_layout(grid: Grid) -> tuple[float, list[float], bool]:
-    """Choose text size, column widths and orientation so that a table is not cut.
+    """Choose text size, column widths and orientation so that a table is not cut and its cells take few lines.
 
     Args:
         grid: of the table.
 
     Returns:
-        Size in points, width of each column in millimetres, and whether the page is turned.
+        Size in points, width of each column's text in millimetres, and whether the page is turned.
     """
-    columns = list(zip(*grid.rows, strict=True))
-    longest = [max((len(word) for cell in column for word in _words(cell.text)), default=1) for column in columns]
-    natural = [max(max(len(cell.text) for cell in column), 2) for column in columns]
-    for turned in (False, True):
-        for size in SIZES:
-            room = TEXT_WIDTH[turned] - _GUTTER * len(columns)
-            least = [count * _EM * size + 1 for count in longest]
-            # a table of many columns is turned before its letters get too small to read
-            if sum(least) <= room and (turned or size > SIZES[-1] or len(columns) <= 12):
-                return size, _shares(least, [count * _EM * size + 1 for count in natural], room), turned
-    return SIZES[-1], _shares([1.0] * len(columns), [float(count) for count in longest], room), True
+    columns = [list(column) for column in zip(*grid.rows, strict=True)]
+    natural = [max((len(cell.text) for cell in column[grid.heads :]), default=1) for column in columns]
+    for turned, lines, smallest in _TRIALS:
+        least = [_letters(column, grid.heads, lines) for column in columns]
+        room = TEXT_WIDTH[turned] - _GUTTER * len(columns)
+        for size in (size for size in SIZES if size >= smallest):
+            widths = [count * _EM * size + 1 for count in least]
+            if sum(widths) <= room:
+                return size, _shares(widths, [count * _EM * size + 1 for count in natural], room), turned
+    return SIZES[-1], _shares([1.0] * len(columns), [float(count) for count in natural], room), True
 
 
-def _words(text: str) -> list[str]:
-    return re.split(r"[\s\u200b]+", breakable(text)) or [""]
+def _letters(column: list[Cell], heads: int, lines: int) -> float:
+    """Letters a column needs: for its longest word, short cells in so many lines, sentences in a readable width."""
+    word = max((len(part) for cell in column for part in re.split("[ \u200b\n]", breakable(cell.text))), default=1)
+    longest = max((len(cell.text) for cell in column[heads:]), default=1)
+    if not lines:
+        return word
+    return max(word, longest / lines + 2 * (lines > 1) if longest <= 40 else 24)
 
 
 def _shares(least: list[float], natural: list[float], room: float) -> list[float]:
