@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.errors import LabError
-from lab_utils.quantities import Z95, Accuracy, Difference, Estimate
+from lab_utils.quantities import Z95, Accuracy, Difference, Estimate, bootstrap_estimate
 
 AVERAGES = (
     *("accuracy", "balanced accuracy", "macro precision", "macro F1"),
@@ -267,6 +267,11 @@ def calibration_estimate(
 def log_loss(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Negative log likelihood of each image in nats, shape (n,); probabilities below 1e-12 count as that."""
     return -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-12, 1))
+
+
+def mean_log_loss(probabilities: np.ndarray, truth: np.ndarray, of: str = "", seed: int = 0) -> Estimate:
+    """Mean of `log_loss` with a bootstrap interval over images."""
+    return bootstrap_estimate(log_loss(probabilities, truth), of, seed=seed)
 
 
 def temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:

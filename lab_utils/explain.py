@@ -24,7 +24,8 @@ class View:
         model: images (B, H, W, 3) → [activations of the layer (B, h, w, K), logits (B, C)].
         layer: name of the layer.
         size: height and width of its input in pixels.
-        trunk: images → activations; None where connections pass the layer by.
+        trunk: images → activations, compiled (eager Keras keeps every layer's output until the end); None where
+            connections pass the layer by.
         head: activations → logits, likewise.
     """
 
@@ -39,10 +40,16 @@ class View:
         if self.head is None:
             with tape:
                 return self.model(images, training=False)
-        activations = self.trunk(images, training=False)
+        activations = self.trunk(images)
         with tape:
             tape.watch(activations)
             return activations, self.head(activations, training=False)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Class scores before any softmax, float32, shape (B, C)."""
+        if self.head is None:
+            return np.asarray(self.model(images, training=False)[1], np.float32)
+        return np.asarray(self.head(self.trunk(images), training=False), np.float32)
 
 
 def view(model: Any, layer: str | None = None, size: int | None = None) -> View:
@@ -79,11 +86,14 @@ def view(model: Any, layer: str | None = None, size: int | None = None) -> View:
 def _halves(image: Any, activations: Any, logits: Any) -> tuple[Any, Any]:
     """Models image → activations and activations → logits, or two times None where they can't be told apart."""
     import keras
+    import tensorflow as tf
 
     try:
-        return keras.Model(image, activations), keras.Model(activations, logits)
+        trunk, head = keras.Model(image, activations), keras.Model(activations, logits)
     except ValueError:
         return None, None
+    taken = tf.TensorSpec((None, *image.shape[1:]), tf.float32)
+    return tf.function(lambda images: trunk(images, training=False), input_signature=[taken]), head
 
 
 def _run(layer: Any, tensor: Any, seen: dict[str, tuple[Any, Any]]) -> Any:
@@ -142,7 +152,7 @@ def grad_cam(
     targets: np.ndarray | Sequence[int] | None = None,
     layer: str | None = None,
     method: str = "gradcam",
-    batch: int = 16,
+    batch: int = 8,
 ) -> np.ndarray:
     """Where in the image the evidence for a class lies.
 
@@ -174,7 +184,7 @@ def evidence(
     targets: np.ndarray | Sequence[int] | None = None,
     layer: str | None = None,
     method: str = "gradcam",
-    batch: int = 16,
+    batch: int = 8,
 ) -> np.ndarray:
     """The map of `grad_cam` as it is: signed and at the layer's own resolution, float32 (N, h, w)."""
     if method not in METHODS:
@@ -425,7 +435,13 @@ def _even(maps: np.ndarray) -> np.ndarray:
 
 # ---- does the map depend on the network at all? ----------------------------------------------------------------------
 def randomisation_check(
-    model: Any, images: np.ndarray, targets: np.ndarray, stages: int = 4, seed: int = 0, method: str = "gradcam"
+    model: Any,
+    images: np.ndarray,
+    targets: np.ndarray,
+    stages: int = 4,
+    seed: int = 0,
+    method: str = "gradcam",
+    opened: View | None = None,
 ) -> dict[str, np.ndarray]:
     """Rank correlation of maps before and after the network's weights are scrambled from the top down.
 
@@ -439,11 +455,12 @@ def randomisation_check(
         stages: steps from the head alone to all kernels.
         seed: of the permutations.
         method: of the maps.
+        opened: a view of the model, where there is one already.
 
     Returns:
         `{"2 of 50 kernels": rho}`, Spearman's rho of each image, shape (N,); NaN where a map is constant.
     """
-    opened, rng = view(model, size=images.shape[1]), np.random.default_rng(seed)
+    opened, rng = opened or view(model, size=images.shape[1]), np.random.default_rng(seed)
     kernels = [one for one in model.weights if len(one.shape) > 1][::-1]
     before, kept = evidence(opened, images, targets, method=method), [one.numpy() for one in kernels]
     done, found = 0, {}
@@ -517,7 +534,7 @@ def agreement_words(name: str, correlation: np.ndarray) -> str:
     """How far Grad-CAM and HiResCAM agree for one network, from their rank correlations (N,)."""
     known = correlation[np.isfinite(correlation)]
     if len(known) and known.min() > 0.999:
-        return f"{name}: the two methods give the same maps, as they must with pooling and one dense layer as head."
+        return f"{name}: the two methods give the same maps, as they must where the head begins with average pooling."
     return (
         f"{name}: the two methods differ (median rank correlation {np.median(known):.2f}); HiResCAM is the exact one."
     )

@@ -331,6 +331,13 @@ _FINE_TUNING = (
         "val accuracy against another freeze point, paired",
     ),
     Claim(
+        "rescaled-inputs-suffice",
+        26,
+        "06",
+        "Inputs divided by 255 serve the pretrained weights.",
+        "the same run with the preprocessing that the weights were trained with, paired difference on val",
+    ),
+    Claim(
         "lower-rate-improves",
         27,
         "07",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,16 +39,19 @@ class Subject:
         """Side of its input in pixels."""
         return self.model.input_shape[1]
 
+    @cached_property
+    def opened(self) -> explain.View:
+        """The network at its last convolution (opened once: it is compiled)."""
+        return explain.view(self.model)
+
     def inputs(self, lab: "Lab", rows: np.ndarray) -> np.ndarray:
         """Preprocessed images at some positions of `lab.images`, shape (n, size, size, 3)."""
         return np.asarray(self.prepare(np.asarray(lab.pixels(self.size)[rows])))
 
     def probabilities(self, lab: "Lab", rows: np.ndarray, batch: int = 32) -> np.ndarray:
         """Class probabilities at some positions of `lab.images`, shape (n, classes)."""
-        opened = explain.view(self.model)
         pieces = [rows[start : start + batch] for start in range(0, len(rows), batch)]
-        logits = [opened.model(self.inputs(lab, piece), training=False)[1] for piece in pieces]
-        values = np.concatenate([np.asarray(part, np.float32) for part in logits])
+        values = np.concatenate([self.opened.logits(self.inputs(lab, piece)) for piece in pieces])
         raised = np.exp(values - values.max(1, keepdims=True))
         return raised / raised.sum(1, keepdims=True)
 
@@ -55,7 +59,17 @@ class Subject:
         self, lab: "Lab", rows: np.ndarray, targets: np.ndarray | None = None, method: str = "gradcam"
     ) -> np.ndarray:
         """Class-activation maps (`explain.grad_cam`) at some positions of `lab.images`, shape (n, size, size)."""
-        return explain.grad_cam(self.model, self.inputs(lab, rows), targets, method=method)
+        return explain.grad_cam(self.opened, self.inputs(lab, rows), targets, method=method)
+
+    def agreement(self, lab: "Lab", rows: np.ndarray) -> np.ndarray:
+        """Rank correlation of Grad-CAM and HiResCAM at some positions of `lab.images`, shape (n,)."""
+        inputs = self.inputs(lab, rows)
+        return explain.rank_correlation(*(explain.evidence(self.opened, inputs, method=one) for one in explain.METHODS))
+
+    def scrambled(self, lab: "Lab", rows: np.ndarray, targets: np.ndarray, stages: int, seed: int) -> dict[str, Any]:
+        """Rank correlations of `explain.randomisation_check` at some positions of `lab.images`."""
+        inputs = self.inputs(lab, rows)
+        return explain.randomisation_check(self.model, inputs, targets, stages, seed, opened=self.opened)
 
     def focus(self, lab: "Lab", plan: explain.Mosaics, rows: np.ndarray) -> explain.Focus:
         """Focus scores on mosaics whose members are positions in `rows` (themselves positions in `lab.images`)."""
@@ -151,9 +165,8 @@ def table(networks: Mapping[str, Subject]) -> pd.DataFrame:
     """The networks with their input size, the layer they are opened at, and the size of its map."""
     rows = []
     for kind, one in networks.items():
-        opened = explain.view(one.model)
-        height, width = opened.model.output_shape[0][1:3]
-        rows.append((kind, one.title, f"{one.size} px", opened.layer, f"{height} × {width}"))
+        height, width = one.opened.model.output_shape[0][1:3]
+        rows.append((kind, one.title, f"{one.size} px", one.opened.layer, f"{height} × {width}"))
     return pd.DataFrame(rows, columns=["network", "title", "input", "layer", "map"])
 
 

@@ -1,0 +1,249 @@
+"""The ledger of claims, the errata, the logs and the conclusions, made from the records of all chapters."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from lab_utils import claims, figures
+from lab_utils.chapters import CHAPTERS, chapter
+from lab_utils.quantities import Accuracy, Estimate
+
+Entries = Mapping[str, list[dict[str, Any]]]
+
+# Known errors of the original: what it shows as evidence. The verdict comes from the ledger.
+ERRATA = {
+    "report-accuracy-follows": "last rows of the classification report",
+    "diagonal-agrees-with-accuracy": "confusion matrix beside the report",
+    "printed-vgg16-parameters": "table of extractors",
+    "slide-17-follows-figure": "table of best models",
+    "rows-are-single-networks": "row 5-6 of the baseline table",
+    "overfitting-labels-consistent": "labels in the baseline table",
+    "printed-accuracies-follow-curves": "accuracies beside the curves of the runs",
+    "printed-runs-differ": "one run each, read as steady progress",
+    "printed-features-beat-head": "77 % as the final result of the features' route",
+    "below-papers-vgg16": "never set beside the paper's own VGG16",
+    "printed-b0-worse": "test scores half a point apart, of single runs",
+    "extractors-differ": "four extractors; in the published script all four build one network",
+    "cv-scores-hold": "cross-validated scores after a reduction that saw all labels",
+    "unshuffled-folds-harmless": "five folds in the order of a table sorted by museum",
+    "difficult-to-separate": "accuracy after a supervised reduction to eight dimensions",
+    "linear-svm-underfits": "cross-validated .80, test .60",
+    "voting-best": "best model of each row chosen on test",
+    "external-features-ignored": "importances beside columns fitted to the labels",
+    "task-similarity-64": "test accuracy of classifiers, called overlap of tasks",
+    "features-not-classifier": "the same accuracies across classifiers after that reduction",
+    "too-much-regularisation": "one network with two changes at once",
+    "rescaled-inputs-suffice": "inputs divided by 255 for weights trained otherwise",
+    "clearer-separability": "a map of the train images that the network was fitted on",
+    "loss-rises-less-sure": "a rising loss beside a rising accuracy",
+    "low-precision-is-difficulty": "precision .24 of a class that is 95 of 15,657 images",
+    "smarter-focused": "five heat maps",
+}
+
+# What the conclusions speak of, in reading order.
+THEMES = {
+    "What pretrained features carry": (
+        *("imagenet-overlap", "task-similarity-64", "smarter-focused", "focuses-on-content", "difficult-to-separate"),
+        *("features-not-classifier", "external-features-ignored"),
+    ),
+    "What fine-tuning adds": (
+        *("lower-rate-improves", "steady-improvement", "run6-best", "loss-rises-less-sure", "clearer-separability"),
+        *("fine-tuned-features-help", "final-result-by-features"),
+    ),
+    "What the accuracy is of": (
+        *("val-predicts-test", "unseen-lots-as-good", "one-accuracy-for-all-museums", "low-precision-is-difficulty"),
+        "hard-pairs-recur",
+    ),
+    "What improves it further": (
+        *("improve-outliers", "improve-more-networks", "improve-ensembles", "improve-similar-pretraining"),
+    ),
+}
+
+
+# ---- collecting ------------------------------------------------------------------------------------------------------
+def collect(entries: Entries, own: Iterable[claims.Verdict] = ()) -> list[claims.Verdict]:
+    """One verdict for every claim, in the order of the slides.
+
+    Args:
+        entries: records of all chapters that were run (`lab.all_entries()`).
+        own: verdicts of this chapter, which are not in the records yet.
+
+    Returns:
+        Verdicts; a claim that no chapter decided is "not testable", with the reason.
+    """
+    found = {one.claim: one for one in own}
+    for records in entries.values():
+        for entry in records:
+            if entry["kind"] == "verdict":
+                found.setdefault(entry["value"]["claim"], claims.Verdict(**entry["value"]))
+    known = {**{id: one.slide for id, one in claims.CLAIMS.items()}, **{id: one.slide for id, one in found.items()}}
+    order = sorted(known, key=lambda id: known[id])
+    return [found.get(id) or claims.untestable(id, _why_open(id, entries)) for id in order]
+
+
+def _why_open(id: str, entries: Entries) -> str:
+    one = claims.find(id)
+    number = one.chapter
+    if chapter(number).name not in entries:
+        return f"chapter {number}, which tests it, was not run on this data."
+    if id == "improve-similar-pretraining":
+        return "no weights pretrained on art can be had from a package registry."
+    return f"chapter {number} ran, but this run's data or settings gave it nothing to decide it on."
+
+
+def missing_words(entries: Entries, own: str = "14_results") -> str:
+    """Which chapters have no records."""
+    absent = sorted(one.name[:2] for one in CHAPTERS if one.name not in entries and one.name != own)
+    if not absent:
+        return "All chapters have been run: the ledger below draws on every one of them."
+    return f"Not run so far: chapters {', '.join(absent)}. What they test is listed as not testable, with that reason."
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+def ledger_table(verdicts: Iterable[claims.Verdict]) -> pd.DataFrame:
+    """Slide, claim, test, verdict, evidence and chapter (a link) of every claim."""
+    rows = [
+        {
+            "slide": one.slide,
+            "claim (our words)": one.wording,
+            "test": one.test,
+            "verdict": one.verdict,
+            "evidence": one.sentence,
+            "chapter": figures.Link(one.chapter, chapter(one.chapter).name),
+        }
+        for one in verdicts
+    ]
+    return pd.DataFrame(rows)
+
+
+def errata_table(verdicts: Iterable[claims.Verdict]) -> pd.DataFrame:
+    """Known errors of the original whose test has a verdict other than "supported" or is open: claim to verdict."""
+    by_id = {one.claim: one for one in verdicts}
+    arithmetic = {one.id for one in claims.CLAIMS.values() if one.arithmetic}
+    rows = [
+        {
+            "slide": by_id[id].slide,
+            "claim": by_id[id].wording,
+            "their evidence": theirs,
+            "our test": by_id[id].test,
+            "verdict": by_id[id].verdict,
+            "holds": "on any data" if id in arithmetic else "on this run's data",
+            "chapter": figures.Link(by_id[id].chapter, chapter(by_id[id].chapter).name),
+        }
+        for id, theirs in ERRATA.items()
+        if id in by_id and by_id[id].verdict in ("contradicted", "tie")
+    ]
+    columns = ["slide", "claim", "their evidence", "our test", "verdict", "holds", "chapter"]
+    return pd.DataFrame(rows, columns=columns).sort_values("slide", kind="stable")
+
+
+def errata_words(verdicts: Iterable[claims.Verdict]) -> str:
+    """How many of the known errors show on this data, and which could not be tested."""
+    by_id = {one.claim: one.verdict for one in verdicts if one.claim in ERRATA}
+    shown = sum(verdict in ("contradicted", "tie") for verdict in by_id.values())
+    held = [id for id, verdict in by_id.items() if verdict == "supported"]
+    open_ = [id for id, verdict in by_id.items() if verdict == "not testable"]
+    words = (
+        f"{shown} of {len(by_id)} statements of the original that were doubted beforehand don't hold or are ties here."
+    )
+    words += f" {len(held)} hold on this data after all ({_short(held)})." if held else ""
+    return words + (f" {len(open_)} could not be tested ({_short(open_)})." if open_ else "")
+
+
+def _short(ids: list[str]) -> str:
+    return ", ".join(id.replace("-", " ") for id in ids)
+
+
+def test_reads(entries: Entries) -> pd.DataFrame:
+    """Log of all test reads: chapter, model, the choice before it, images."""
+    rows = [
+        (figures.Link(name[:2], name), entry["model"], entry["choice"], entry["value"])
+        for name, records in entries.items()
+        for entry in records
+        if entry["kind"] == "test read"
+    ]
+    return pd.DataFrame(rows, columns=["chapter", "model", "choice before it", "images"])
+
+
+def reads_words(reads: pd.DataFrame) -> str:
+    """Whether a model's test labels were read more than once, over all chapters."""
+    again = reads["model"][reads["model"].duplicated()].unique()
+    words = f"Test labels were read {len(reads)} times, each for one model after its choice was recorded."
+    if not len(again):
+        return f"{words} No model was read twice."
+    return f"{words} Read in more than one chapter, without a new choice: {', '.join(again)}."
+
+
+def decision_log(entries: Entries) -> pd.DataFrame:
+    """Every chapter's closing decision: what, on which evidence, what else was considered."""
+    rows = [
+        (figures.Link(name[:2], name), entry["value"], entry["because"], entry["instead_of"])
+        for name, records in entries.items()
+        for entry in records
+        if entry["kind"] == "decision"
+    ]
+    return pd.DataFrame(rows, columns=["chapter", "decision", "because", "considered instead"])
+
+
+# ---- sentences -------------------------------------------------------------------------------------------------------
+def tally(verdicts: Iterable[claims.Verdict]) -> dict[str, int]:
+    """Number of claims by verdict."""
+    words = [one.verdict for one in verdicts]
+    return {verdict: words.count(verdict) for verdict in claims.VERDICTS}
+
+
+def tally_words(verdicts: list[claims.Verdict]) -> str:
+    """The tally as a sentence."""
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in tally(verdicts).items())
+    return f"Of {len(verdicts)} claims of the original: {counts}."
+
+
+def conclusions(verdicts: Iterable[claims.Verdict]) -> list[str]:
+    """One Markdown paragraph a theme, made of the verdicts of its claims; what was not tested is said at the end."""
+    by_id = {one.claim: one for one in verdicts}
+    paragraphs = []
+    for theme, ids in THEMES.items():
+        told = [by_id[id] for id in ids if id in by_id and by_id[id].verdict != "not testable"]
+        open_ = [by_id[id] for id in ids if id in by_id and by_id[id].verdict == "not testable"]
+        lines = [f"- *{one.wording.rstrip('.')}*: **{one.verdict}**. {one.sentence}" for one in told]
+        if open_:
+            listed = "; ".join(one.wording.rstrip(".") for one in open_)
+            lines.append(f"- Not testable in this run: {listed}.")
+        paragraphs.append(f"**{theme}.**\n\n" + "\n".join(lines))
+    return paragraphs
+
+
+def abstract(
+    title: str,
+    accuracy: Accuracy,
+    balanced: Estimate,
+    groups: Mapping[str, Accuracy],
+    verdicts: list[claims.Verdict],
+    data: str,
+) -> str:
+    """The report in a paragraph, from its results.
+
+    Args:
+        title: of the headline classifier.
+        accuracy: on test.
+        balanced: balanced test accuracy.
+        groups: accuracy by lot seen or not (may be empty).
+        verdicts: the ledger.
+        data: the data in words.
+    """
+    lots = "; ".join(f"{name} {one}" for name, one in groups.items())
+    contradicted = [one for one in verdicts if one.verdict == "contradicted"]
+    return (
+        f"This lab rebuilds a course lab on transfer learning for recognising the medium of museum objects, on {data}. "
+        f"The original's final network ({title}) reaches {accuracy} on test, balanced {balanced}"
+        + (f" ({lots})" if lots else "")
+        + f". {tally_words(verdicts)} Among what is contradicted: "
+        + "; ".join(one.wording.rstrip(".") for one in _spread(contradicted, 3))
+        + "."
+    )
+
+
+def _spread(items: list[Any], most: int) -> list[Any]:
+    step = max(1, len(items) // most)
+    return items[::step][:most]

@@ -1,0 +1,247 @@
+"""The headline classifier of a run, and what chapter 14 counts about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lab_utils import evaluation, subjects
+from lab_utils.chapters import RUNS
+from lab_utils.quantities import Accuracy, Estimate
+
+if TYPE_CHECKING:
+    from lab_utils.lab import Lab
+
+PRINTED_PAIRS = 4  # confusions printed in the original
+
+
+@dataclass(frozen=True)
+class Headline:
+    """Probabilities of one classifier on val and test, and the truth there.
+
+    Attributes:
+        title: the classifier in words.
+        note: why it is this one.
+        classes: C names in label order.
+        val: class probabilities, shape (n_val, C).
+        val_truth: labels, shape (n_val,).
+        test: class probabilities, shape (n_test, C).
+        truth: labels of test, shape (n_test,).
+        size: side of the pictures that it sees, in pixels.
+    """
+
+    title: str
+    note: str
+    classes: list[str]
+    val: np.ndarray
+    val_truth: np.ndarray
+    test: np.ndarray
+    truth: np.ndarray
+    size: int
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Predicted labels of test, shape (n_test,)."""
+        return self.test.argmax(1)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Confusion matrix of test, shape (C, C)."""
+        return evaluation.confusion_matrix(self.truth, self.predicted, len(self.classes))
+
+    @property
+    def val_accuracy(self) -> Accuracy:
+        """On val."""
+        return Accuracy.from_labels(self.val_truth, self.val.argmax(1), f"{self.title}, val")
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """On test."""
+        return Accuracy.from_labels(self.truth, self.predicted, f"{self.title}, test")
+
+
+def open_headline(lab: "Lab") -> Headline:
+    """The original's final fine-tuning run; where chapter 11 was not run, the frozen network with a linear head.
+
+    Which run it is was fixed beforehand, its epoch was chosen on val; so test is read once here, and logged.
+    """
+    if RUNS[-1] in lab.all_entries():
+        run = lab.fine_tune(subjects.HEADLINE)
+        title = f"{lab.title(run.recipe.network)}, {subjects.HEADLINE}"
+        note = "the original's final run, fixed beforehand; its epoch was chosen on val"
+        answers, size = {split: run.probabilities(split) for split in ("val", "test")}, run.recipe.size
+    else:
+        one = subjects.pretrained(lab)
+        title, size = one.title, one.size
+        note = f"chapter {RUNS[-1][:2]} was not run: the frozen network with a linear head stands in"
+        answers = {split: one.probabilities(lab, lab.rows(split)) for split in ("val", "test")}
+    with lab.read_test(title, note):
+        truth = lab.labels("test")
+    return Headline(title, note, lab.classes, answers["val"], lab.labels("val"), answers["test"], truth, size)
+
+
+# ---- classification report beside the original's ---------------------------------------------------------------------
+def report_beside(report: pd.DataFrame, reported: pd.DataFrame) -> pd.DataFrame:
+    """The report's rows with the original's, where the class is one of the original's.
+
+    Args:
+        report: of `evaluation.classification_report`.
+        reported: the table `report` of `data/reported`.
+
+    Returns:
+        class, precision, recall, F1, support; reported P, R, F; F1 minus reported; all rounded to two digits.
+    """
+    rows = reported[reported["row"] == "class"].set_index("name").reindex(report["name"])
+    table = report.rename(columns={"name": "class", "f1": "F1"}).round(2)
+    for name, column in (("P", "precision"), ("R", "recall"), ("F", "f1")):
+        table[f"reported {name}"] = rows[column].to_numpy()
+    table["F1 − reported"] = (report["f1"].to_numpy() - rows["f1"].to_numpy()).round(2)
+    return table
+
+
+def averages_beside(averages: Mapping[str, Estimate], printed: pd.DataFrame, recomputed: pd.DataFrame) -> pd.DataFrame:
+    """Averages with intervals, beside the printed ones and those that follow from the printed rows."""
+    places = {
+        "accuracy": (("accuracy", "f1"), ("weighted", "recall")),
+        "balanced accuracy": (("macro", "recall"), ("macro", "recall")),
+        **{f"macro {name}": (("macro", column),) * 2 for name, column in (("precision", "precision"), ("F1", "f1"))},
+        **{f"weighted {name}": (("weighted", name.lower()),) * 2 for name in ("precision", "recall", "F1")},
+    }
+    rows = [
+        (name, averages[name], printed.loc[place], f"{recomputed.loc[other]:.3f}")
+        for name, (place, other) in places.items()
+    ]
+    return pd.DataFrame(rows, columns=["average", "here", "reported", "from the reported rows"])
+
+
+def comparable_words(lab: "Lab") -> str:
+    """Whether this run's figures can be set beside the original's."""
+    if lab.table.source == "mame":
+        return "Same data set and splits as the original: the columns can be compared."
+    return "Other images than the original's: the reported columns say what was printed there and nothing about here."
+
+
+# ---- groups of test images -------------------------------------------------------------------------------------------
+def group_accuracies(lab: "Lab", one: Headline) -> dict[str, dict[str, Accuracy]]:
+    """Test accuracy by museum, by lot seen in train or not, and by object seen in train or not.
+
+    Returns:
+        `{"museum": {name: Accuracy}, "lot": ..., "object": ...}`; unknown museums and lots are left out.
+    """
+    train, test = (lab.images.iloc[lab.rows(split)] for split in ("train", "test"))
+    lots = evaluation.seen_in_train(test["lot"], train["lot"])
+    objects = evaluation.seen_in_train(test["group"], train["group"], "sibling image")
+    objects[objects == ""] = "sibling image not seen"
+    groups = {"museum": test["museum"].to_numpy(), "lot": lots, "object": objects}
+    return {
+        name: evaluation.group_accuracies(one.truth, one.predicted, values, one.title)
+        for name, values in groups.items()
+    }
+
+
+def flat(groups: Mapping[str, Mapping[str, Accuracy]]) -> dict[str, Accuracy]:
+    """All groups in one table for the figure, the largest first within each kind."""
+    return {name: value for part in groups.values() for name, value in part.items()}
+
+
+# ---- evidence for claims ---------------------------------------------------------------------------------------------
+def pair_ranks(one: Headline, reported: pd.DataFrame) -> dict[str, int | None]:
+    """Ranks of the original's printed confusions among this run's, from 1; None where a class is missing here."""
+    off = np.where(
+        np.eye(len(one.classes), dtype=bool), 0.0, one.counts / np.maximum(one.counts.sum(1, keepdims=True), 1)
+    )
+    ranks = {}
+    for row in reported.dropna(subset="count").itertuples():
+        known = row.truth in one.classes and row.predicted in one.classes
+        share = off[one.classes.index(row.truth), one.classes.index(row.predicted)] if known else 0
+        ranks[f"{row.truth} → {row.predicted}"] = int((off > share).sum()) + 1 if known else None
+    return ranks
+
+
+def precision_evidence(one: Headline, reported: pd.DataFrame) -> dict[str, object] | None:
+    """Evidence on the class of lowest printed precision, if it is here and was predicted at all; else None."""
+    rows = reported[reported["row"] == "class"]
+    name = rows.loc[rows["precision"].idxmin(), "name"]
+    if name not in one.classes:
+        return None
+    place, claimed = one.classes.index(name), one.counts.sum(0)
+    equal = evaluation.precision_at_equal_priors(one.counts)
+    if not claimed[place]:
+        return None
+    plain = one.counts[place, place] / claimed[place]
+    rank = int((equal[np.isfinite(equal)] < equal[place]).sum()) + 1
+    return {"name": name, "plain": plain, "equal": equal[place], "rank": rank, "classes": len(one.classes)}
+
+
+def priors_table(one: Headline, reported: pd.DataFrame, rows: int = 8) -> pd.DataFrame:
+    """Precision as it is and at equal priors beside the printed one, for the classes with the largest change."""
+    plain = np.diag(one.counts) / np.where(one.counts.sum(0) > 0, one.counts.sum(0), np.nan)
+    equal = evaluation.precision_at_equal_priors(one.counts)
+    printed = reported[reported["row"] == "class"].set_index("name")["precision"].reindex(one.classes)
+    table = pd.DataFrame(
+        {
+            "class": one.classes,
+            "support": one.counts.sum(1),
+            "precision": plain.round(2),
+            "at equal priors": equal.round(2),
+            "change": (equal - plain).round(2),
+            "reported precision": printed.to_numpy(),
+        }
+    )
+    order = table["change"].abs().sort_values(ascending=False, kind="stable").index
+    return table.loc[order[:rows]]
+
+
+# ---- calibration -----------------------------------------------------------------------------------------------------
+def calibration_table(one: Headline, bins: int = 15, seed: int = 0) -> pd.DataFrame:
+    """Calibration error, negative log likelihood and accuracy on test, before and after a temperature fitted on val."""
+    warmth = evaluation.temperature(one.val, one.val_truth)
+    rows = []
+    for name, factor in (("as trained", 1.0), (f"temperature {warmth:.2f}", warmth)):
+        probabilities = evaluation.apply_temperature(one.test, factor)
+        error = evaluation.calibration_estimate(probabilities, one.truth, name, bins, seed)
+        loss = evaluation.mean_log_loss(probabilities, one.truth, name, seed)
+        rows.append((name, error, loss, Accuracy.from_labels(one.truth, probabilities.argmax(1), name)))
+    return pd.DataFrame(rows, columns=["probabilities", "calibration error", "negative log likelihood", "accuracy"])
+
+
+def calibration_words(table: pd.DataFrame, warmth: float) -> str:
+    """What one temperature changes."""
+    before, after = table["negative log likelihood"]
+    way = "too sure" if warmth > 1.05 else "not sure enough" if warmth < 0.95 else "about as sure as it should be"
+    change = "falls" if after.value < before.value else "doesn't fall"
+    return (
+        f"By the temperature fitted on val the network was {way}. On test the negative log likelihood {change} from "
+        f"{before} to {after}; the accuracy is the same, since the order of the classes stays."
+    )
+
+
+# ---- gallery ---------------------------------------------------------------------------------------------------------
+def gallery(lab: "Lab", one: Headline, pairs: int, pictures: int) -> tuple[list[np.ndarray], list[str]]:
+    """Test images confused within the most confused pairs, as the network sees them; first in the table's order.
+
+    Returns:
+        Images and titles for `figures.picture_sheet`.
+    """
+    rows, images, titles = lab.rows("test"), [], []
+    for first, second in evaluation.confused_pairs(one.counts, pairs):
+        swapped = ((one.truth == first) & (one.predicted == second)) | (
+            (one.truth == second) & (one.predicted == first)
+        )
+        for place in np.flatnonzero(swapped)[:pictures]:
+            images.append(lab.pixels(one.size)[rows[place]])
+            titles.append(f"{lab.classes[one.truth[place]]}, taken for {lab.classes[one.predicted[place]]}")
+    return images, titles
+
+
+def pairs_table(one: Headline, pairs: int) -> pd.DataFrame:
+    """The most confused pairs with the share of each class taken for the other."""
+    rows = []
+    for first, second in evaluation.confused_pairs(one.counts, pairs):
+        support = one.counts.sum(1)
+        there = Accuracy(int(one.counts[first, second]), int(support[first])) if support[first] else None
+        back = Accuracy(int(one.counts[second, first]), int(support[second])) if support[second] else None
+        rows.append((one.classes[first], one.classes[second], there, back))
+    return pd.DataFrame(rows, columns=["class", "other class", "taken for the other", "the other taken for it"])
