@@ -80,7 +80,7 @@ def test_cache_and_prefix_give_the_same_losses(lab, tuned, tmp_path, monkeypatch
 def test_training_on_the_cache_is_training_the_whole_network_in_keras(lab):
     import keras
 
-    one = replace(SMALL, dropout=0.0, epochs=1, name="whole")
+    one = replace(SMALL, dropout=0.0, epochs=1, batch=6, name="whole")
     ours = fine_tuning.fine_tune(lab, one, quiet)
     whole = fine_tuning.network(one, 3, weights="imagenet")
     tuner = ours.tuner
@@ -91,11 +91,10 @@ def test_training_on_the_cache_is_training_the_whole_network_in_keras(lab):
     order = np.random.default_rng([one.seed, 0]).permutation(12)
     images, labels = lab.pixels(32)[:12], lab.images["label"].to_numpy()[:12]
     losses = [
-        float(whole.train_on_batch(ours.preprocess(images[rows]), labels[rows])) for rows in (order[:8], order[8:])
+        float(whole.train_on_batch(ours.preprocess(images[rows]), labels[rows])) for rows in (order[:6], order[6:])
     ]
     row = ours.history.iloc[0]
-    # Keras reports the running mean over the batches' images in the second call
-    assert row["cross_entropy"] + row["penalty"] == pytest.approx(losses[-1], rel=2e-3)
+    assert row["cross_entropy"] + row["penalty"] == pytest.approx(np.mean(losses), rel=1e-4)
 
 
 def test_the_whole_model_gives_the_logits_of_the_cached_path(lab, tuned):
