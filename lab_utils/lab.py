@@ -275,19 +275,23 @@ class Lab:
         return pd.read_csv(path)
 
     # ---- display ----------------------------------------------------------------------------------------------------
-    def show(self, figure: Any, caption: str, alt: str, label: str = "") -> None:
+    def show(self, figure: Any, caption: str, alt: str, label: str = "", fold: bool = False) -> None:
         """Show a figure with its caption.
 
         Args:
             figure: a matplotlib figure, or a `figures.Interactive` (its static twin goes to the PDF).
             caption: one or two sentences: what is shown, of what (network, split, n), what to look at.
             alt: the content in words, for those who can't see it.
-            label: short unique name for references; default made from the caption.
+            label: short unique name; a link to `#label` becomes a link to the numbered figure in the report.
+            fold: whether it starts closed in the HTML report.
         """
         from lab_utils import figures
 
-        bundle = figures.bundle(figure)
-        self._display(bundle, kind="figure", caption=caption, alt=alt, label=label)
+        self._display(figures.bundle(figure), kind="figure", caption=caption, alt=alt, label=label, fold=fold)
+
+    def share(self, script: str) -> None:
+        """Show nothing: give the page what several interactive figures use; the report keeps one of each."""
+        self._display({"text/html": script}, kind="library")
 
     def tabulate(self, table: pd.DataFrame, caption: str, label: str = "", index: bool = False, fold: bool = False):
         """Show a data frame as a table with its caption; `fold` starts it closed in the HTML report."""
