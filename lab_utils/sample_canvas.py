@@ -129,6 +129,8 @@ def photographed(image: Array, rng: np.random.Generator, grey: bool) -> Array:
 def text_lines(pen: ImageDraw.ImageDraw, box: tuple, lines: int, rng: np.random.Generator, fill=255) -> None:
     """Rows of short strokes that look like small print, inside `box` (left, top, right, bottom)."""
     left, top, right, bottom = box
+    if bottom - top < 2 * lines:
+        return
     for row in range(lines):
         y = top + (row + 0.5) * (bottom - top) / lines
         height, x = (bottom - top) / lines * 0.28, left + rng.uniform(0, 0.1) * (right - left)
