@@ -751,3 +751,77 @@ def accuracy_by_size(lines: Mapping[str, tuple[np.ndarray, ...]], references: Ma
     axes.grid()
     axes.legend(loc="lower right")
     return figure
+
+
+# ---- chapter 04 -----------------------------------------------------------------------------------------------------
+@style()
+def explained_variance(cumulative: Mapping[str, np.ndarray], share: float = 0.9) -> "Figure":
+    """Cumulative explained variance by number of components, a line a network, marked where it reaches `share`.
+
+    Args:
+        cumulative: `{network: (components,)}`, shares in 0 to 1.
+        share: that is marked.
+    """
+    figure, axes = subplots(height=3.0)
+    for place, (name, values) in enumerate(cumulative.items()):
+        color, reached = SERIES[place % len(SERIES)], int(np.searchsorted(values, share - 1e-12))
+        axes.plot(np.arange(1, len(values) + 1), values, color=color, label=f"{name}: {reached + 1}")
+        axes.plot(reached + 1, values[reached], MARKERS[place % len(MARKERS)], color=color)
+    axes.axhline(share, color=REPORTED, ls=":", lw=1)
+    axes.set(xlabel="principal components", ylabel="variance explained", ylim=(0, 1.02), xlim=(0, None))
+    axes.legend(loc="lower right", title=f"components for {share}")
+    return figure
+
+
+@style()
+def maps_2d(layouts: Mapping[str, np.ndarray], labels: Sequence[str]) -> "Figure":
+    """Maps side by side, coloured and marked by class, with one legend below.
+
+    Args:
+        layouts: `{title: (N, 2)}`.
+        labels: N class names.
+    """
+    labels = np.asarray(labels).astype(str)
+    names = sorted(set(labels))
+    names = [names[place] for place in by_super_group(names)]
+    colors, markers = class_colors(names), class_markers(names)
+    rows = -(-len(names) // 5)
+    figure, grid = subplots(1, len(layouts), height=2.5 + 0.17 * rows, squeeze=False)
+    for axes, (title, points) in zip(grid.flat, layouts.items(), strict=True):
+        for name in names:
+            drawn = points[labels == name]
+            axes.scatter(*drawn.T, s=7, c=colors[name], marker=markers[name], linewidths=0, label=name)
+        axes.set_title(textwrap.fill(title, 100 // len(layouts) // 3 + 12), fontsize=8)
+        axes.set(xticks=[], yticks=[])
+    handles = grid.flat[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=5, fontsize=6.5, markerscale=1.8, handletextpad=0.1)
+    return figure
+
+
+# ---- chapters 11 and 14: calibration ---------------------------------------------------------------------------------
+@style()
+def reliability_diagram(tables: Mapping[str, pd.DataFrame]) -> "Figure":
+    """Accuracy against confidence with intervals, and the images by confidence.
+
+    Args:
+        tables: `{name: table of evaluation.reliability}`, two or three.
+    """
+    figure, (left, right) = subplots(1, 2, height=3.1)
+    left.plot([0, 100], [0, 100], color=INK, lw=0.9, ls=":", label="as sure as right")
+    for place, (name, table) in enumerate(tables.items()):
+        points = np.array([percent(one) for one in table["accuracy"]])
+        errors = np.abs(points[:, 1:] - points[:, :1]).T
+        color, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+        confidence = 100 * table["confidence"]
+        left.errorbar(confidence, points[:, 0], errors, color=color, marker=marker, ms=4, lw=1.2, elinewidth=0.8)
+        left.lines[-1].set_label(name)
+        bins = round(1 / (table["high"] - table["low"]).iloc[0])
+        counts = np.bincount((table["low"] * bins).round().astype(int), table["n"], minlength=bins)
+        edges = np.linspace(0, 100, bins + 1)
+        right.stairs(counts, edges, color=color, lw=1.5, ls=("-", "--", "-.")[place % 3], label=name)
+    left.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 101), ylim=(0, 101))
+    right.set(xlabel="confidence (%)", ylabel="images", xlim=(0, 101))
+    for axes in (left, right):
+        axes.grid()
+        axes.legend(loc="upper left")
+    return figure

@@ -61,6 +61,35 @@ THEMES = {
 }
 
 
+# Criteria of the lab: what is asked, the chapter, and the labels of the figure and the table that answer it.
+RUBRIC = (
+    ("The data: classes, splits, museums, sizes; what can be guessed without pixels", "00", "counts", "lots"),
+    ("Baselines from scratch, compared; overfitting judged", "01", "", ""),
+    ("The paper's fine-tuning baselines", "02", "", ""),
+    ("Task similarity: gallery with heat maps", "03", "", ""),
+    ("Task similarity: the measure and its controls", "03", "", ""),
+    ("Feature spaces of each network in two and three dimensions", "04", "", ""),
+    ("Groups, neighbours and outliers of the classes", "04", "", ""),
+    ("Classification on features, as in the original", "05", "", ""),
+    ("Classification done right, and shortcuts", "05", "", ""),
+    ("Fine-tuning run 1", "06", "", ""),
+    ("Fine-tuning run 2: learning rate", "07", "", ""),
+    ("Fine-tuning run 3: L2 and dropout", "08", "", ""),
+    ("Fine-tuning run 4: more epochs", "09", "", ""),
+    ("Fine-tuning run 5", "10", "", ""),
+    ("Fine-tuning run 6, all runs compared; confidence", "11", "", ""),
+    ("Features of the fine-tuned network", "12", "", ""),
+    ("What the networks look at (Grad-CAM)", "13", "cam-right", "cam-subjects"),
+    ("Attention counted: focus, frame, randomisation", "13", "cam-focus", "cam-subjects"),
+    ("Confusion matrix", "14", "results-confusion", "results-confusions"),
+    ("Classification report, averages with intervals", "14", "results-groups", "results-report"),
+    ("Calibration", "14", "results-reliability", "results-calibration"),
+    ("Claims tested, conclusions", "14", "results-gallery", "results-ledger"),
+    ("Choices on val, test read once a model", "14", "", "results-reads"),
+    ("Further improvements", "15", "", ""),
+)
+
+
 # ---- collecting ------------------------------------------------------------------------------------------------------
 def collect(entries: Entries, own: Iterable[claims.Verdict] = ()) -> list[claims.Verdict]:
     """One verdict for every claim, in the order of the slides.
@@ -184,6 +213,21 @@ def decision_log(entries: Entries) -> pd.DataFrame:
         if entry["kind"] == "decision"
     ]
     return pd.DataFrame(rows, columns=["chapter", "decision", "because", "considered instead"])
+
+
+def rubric_table(entries: Entries, own: str = "14_results") -> pd.DataFrame:
+    """Each criterion with its chapter, figure and table (links), and whether the chapter was run."""
+    rows = [
+        (
+            criterion,
+            figures.Link(number, chapter(number).name),
+            figures.Link("figure", f"#{figure}") if figure else None,
+            figures.Link("table", f"#{table}") if table else None,
+            "met" if chapter(number).name in entries or chapter(number).name == own else "chapter not run",
+        )
+        for criterion, number, figure, table in RUBRIC
+    ]
+    return pd.DataFrame(rows, columns=["criterion", "chapter", "figure", "table", "state"])
 
 
 # ---- sentences -------------------------------------------------------------------------------------------------------

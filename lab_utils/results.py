@@ -123,6 +123,16 @@ def comparable_words(lab: "Lab") -> str:
     return "Other images than the original's: the reported columns say what was printed there and nothing about here."
 
 
+def confusion_words(one: Headline) -> str:
+    """The matrix in words: share on the diagonal and the largest confusion."""
+    largest = evaluation.largest_confusions(one.counts, one.classes, 1)
+    words = f"{one.accuracy} on the diagonal"
+    if largest.empty:
+        return f"{words}; nothing beside it."
+    cell = largest.iloc[0]
+    return f"{words}; the largest confusion is {cell['truth']}, {cell['count']} times taken for {cell['predicted']}."
+
+
 # ---- groups of test images -------------------------------------------------------------------------------------------
 def group_accuracies(lab: "Lab", one: Headline) -> dict[str, dict[str, Accuracy]]:
     """Test accuracy by museum, by lot seen in train or not, and by object seen in train or not.
