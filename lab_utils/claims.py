@@ -14,11 +14,15 @@ the test, by `claims.untestable("b0-worse", "this folder has no museums")`.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lab_utils.errors import LabError
 from lab_utils.original_claims import ORIGINAL_CLAIMS, Claim
 from lab_utils.quantities import Accuracy, Difference, Estimate
+
+if TYPE_CHECKING:
+    from lab_utils.outliers import Cluster
+    from lab_utils.projections import Separability
 
 VERDICTS = ("supported", "contradicted", "tie", "not testable")
 Word = Literal["supported", "contradicted", "tie", "not testable"]
@@ -216,7 +220,42 @@ def decide_all(verdicts: list[str]) -> str:
 
 # ---- chapter 01: networks from scratch -------------------------------------------------------------------------------
 
+
 # ---- chapter 02: the paper's baselines -------------------------------------------------------------------------------
+@claim("b3-best-of-paper")
+def b3_best_of_paper(difference: Difference, first: str, second: str) -> Decision:
+    """The best of our runs against the second, paired on test; `first` and `second` are architectures."""
+    words = f"Of the architectures run here {first} comes first, {second} second: {difference}"
+    lead = "supported" if first == "EfficientNet-B3" else "contradicted"
+    return choose(
+        "tie" if difference.tie else lead,
+        supported=f"{words}.",
+        contradicted=f"{words}; EfficientNet-B3 is not the best under this protocol.",
+        tie=f"{words}; these test images name no winner.",
+    )
+
+
+@claim(
+    "variable-shape-no-better",
+    slide=4,
+    wording="At this area most architectures are no better with variable shape than with fixed shape.",
+    chapter="02",
+    test="paired difference of VS and FS on test, for each architecture run here",
+)
+def variable_shape_no_better(differences: dict[str, Difference]) -> Decision:
+    """VS minus FS on the same test images, by architecture; more than half of them decide."""
+    if not differences:
+        raise NotTestable("no architecture was run in both shapes.")
+    better = [name for name, one in differences.items() if not one.tie and one.value > 0]
+    worse = [name for name, one in differences.items() if not one.tie and one.value < 0]
+    words = "VS against FS: " + "; ".join(f"{name} {one}" for name, one in differences.items())
+    verdict = "contradicted" if 2 * len(better) > len(differences) else "supported" if worse else "tie"
+    return choose(
+        verdict,
+        supported=f"{words}. Keeping the shape does not pay at this area.",
+        contradicted=f"{words}. Keeping the shape pays.",
+        tie=f"{words}. These test images do not tell the shapes apart.",
+    )
 
 
 # ---- chapter 03: task similarity -------------------------------------------------------------------------------------
@@ -264,6 +303,151 @@ def imagenet_overlap(added: Difference) -> Decision:
 
 
 # ---- chapter 04: projections -----------------------------------------------------------------------------------------
+SEPARABLE, PURE, CHANCE = 0.95, 95.0, 0.05  # held-out accuracy, purity in percent, p: what the words are taken to mean
+
+
+@claim("three-groups-separable")
+def three_groups_separable(spaces: "dict[str, Separability]") -> Decision:
+    """Held-out accuracy of hyperplanes in each space, and whether random groups of the classes part as well."""
+    words = [_separable(one.held, one.p) for one in spaces.values()]
+    found = "; ".join(
+        f"in {name} hyperplanes put {one.held} of held-out images in the right group (random groups of classes: "
+        f"{100 * one.chance:.0f} %, p = {one.p:.2f})"
+        for name, one in spaces.items()
+    )
+    rule = f"Separable is taken to mean {100 * SEPARABLE:.0f} % held out, and p below {CHANCE}"
+    end = f"{found[:1].upper()}{found[1:]}. {rule}"
+    return choose(
+        decide_all(words),
+        supported=f"{end}: these groups are, in every space looked at.",
+        contradicted=f"{end}: these groups are not, at least in one space.",
+        tie=f"{end}: these images can't decide it.",
+    )
+
+
+def _separable(held: Accuracy, p: float) -> str:
+    return "tie" if p > CHANCE + 1e-9 else decide_against(held, SEPARABLE)
+
+
+@claim("albumen-perfectly-clustered")
+def albumen_perfectly_clustered(
+    purity: Estimate,
+    rank: int,
+    silhouette_rank: int,
+    classes: int,
+    lot: str,
+    lot_share: float,
+    without: list[Estimate],
+) -> Decision:
+    """Purity of the class's neighbours and its rank, repeated without its big lot where there is one."""
+    words = [decide_rank(rank, 1), *(_pure(one) for one in (purity, *without))]
+    found = (
+        f"{purity} of its nearest neighbours are of its class: rank {rank} of {classes} by purity, {silhouette_rank} "
+    )
+    found += "by silhouette"
+    if without:
+        found += f"; without its largest lot ({lot}, {100 * lot_share:.0f} % of its images) {without[0]}"
+    elif lot:
+        found += f"; its largest lot ({lot}) holds {100 * lot_share:.0f} % of it, too much to go without"
+    return choose(
+        decide_all(words),
+        supported=f"{found}. It keeps together, whatever the collection.",
+        contradicted=f"{found}. That is not perfect.",
+        tie=f"{found}. These images can't decide it.",
+    )
+
+
+def _pure(purity: Estimate) -> str:
+    """At least `PURE` percent is perfect; an interval that holds the bound decides nothing."""
+    if purity.low >= PURE:
+        return "supported"
+    return "contradicted" if purity.high < PURE else "tie"
+
+
+@claim("hand-colored-engraving-connects")
+def hand_colored_engraving_connects(ranks: dict[str, int], first: list[str]) -> Decision:
+    """Ranks of the two classes that it is said to lie between, among its foreign neighbours."""
+    words = [decide_rank(rank, 3) for rank in ranks.values()]
+    found = " and ".join(f"{name} is number {rank}" for name, rank in ranks.items())
+    found += f" among its neighbouring classes (the first: {', '.join(first) or 'none'})"
+    mixed = set(words) == {"supported", "contradicted"}
+    return choose(
+        "tie" if mixed else decide_all(words),
+        supported=f"{found}: it lies between them.",
+        contradicted=f"{found}: it does not lie between them.",
+        tie=f"{found}: near one of them only.",
+    )
+
+
+@claim("woven-fabric-divided")
+def woven_fabric_divided(share: Estimate, least: float = 25.0) -> Decision:
+    """Share of its foreign neighbours in the first of both groups; divided: at least a quarter on each side."""
+    inside = share.low >= least and share.high <= 100 - least
+    outside = share.high < least or share.low > 100 - least
+    found = f"Of its neighbours in either group, {share} are materials and the rest drawings"
+    return choose(
+        "supported" if inside else ("contradicted" if outside else "tie"),
+        supported=f"{found}: it is divided between both.",
+        contradicted=f"{found}: it leans to one side.",
+        tie=f"{found}: these images can't tell division from leaning (a quarter on each side).",
+    )
+
+
+@claim("woven-two-neighbourhoods")
+def woven_two_neighbourhoods(near: list[list[str]]) -> Decision:
+    """Nearest other classes of two clusters of the class, against the two neighbourhoods named in the original."""
+    porcelain, silk = {"Hand-colored engraving", "Porcelain"}, {"Silk and metal thread"}
+    both = any(porcelain & set(one) and silk & set(other) for one, other in (near, near[::-1]))
+    some = any((porcelain | silk) & set(one) for one in near)
+    lists = " and ".join(", ".join(one) or "no other class" for one in near)
+    found = f"Split in two by its features, its parts lie nearest to {lists}"
+    return choose(
+        "supported" if both else ("tie" if some else "contradicted"),
+        supported=f"{found}: two neighbourhoods, as said.",
+        contradicted=f"{found}: none of the neighbours named.",
+        tie=f"{found}: one of the two neighbourhoods is as said.",
+    )
+
+
+@claim("outliers-own-category")
+def outliers_own_category(clusters: "list[Cluster]", classes: list[str], most: float = 0.5) -> Decision:
+    """Far small clusters of one class: a kind of object if they come from several lots, else one lot."""
+    if not clusters:
+        raise NotTestable("no small cluster lies far from the others.")
+    known = [one for one in clusters if one.lot]
+    if not known:
+        raise NotTestable("the lots of the far clusters are unknown.")
+    kinds = [one for one in known if one.share >= 0.8 and one.lot_share < most]
+    lots = [one for one in known if one.lot_share >= most]
+    first = known[0]
+    found = (
+        f"Of {len(known)} far small clusters {len(kinds)} are of one class and several lots, {len(lots)} mostly of "
+        f"one lot; the most isolated has {len(first.members)} images, {100 * first.share:.0f} % "
+        f"{classes[first.label]}, {100 * first.lot_share:.0f} % of lot {first.lot}"
+    )
+    verdict = "supported" if len(kinds) > len(lots) else ("contradicted" if len(lots) > len(kinds) else "tie")
+    return choose(
+        verdict,
+        supported=f"{found}: kinds of object, which could be categories.",
+        contradicted=f"{found}: collections rather than categories.",
+        tie=f"{found}: neither prevails.",
+    )
+
+
+@claim("features-show-outliers")
+def features_show_outliers(share: Accuracy, difference: Difference) -> Decision:
+    """Are images that stand out oftener from a big lot, duplicated or mislabelled than the others?"""
+    more = f"{abs(100 * difference.value):.1f} points {'more' if difference.value > 0 else 'fewer'} than of the others"
+    found = (
+        f"{share} of the images that stand out most come from a big lot, have a near-duplicate or a doubtful label, "
+    )
+    found += f"{more} ({100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
+    return choose(
+        decide_difference(difference),
+        supported=f"{found}: looking at them teaches something about the data.",
+        contradicted=f"{found}: what stands out has other reasons.",
+        tie=f"{found}: no more than chance would find.",
+    )
 
 
 # ---- chapter 05: classification --------------------------------------------------------------------------------------

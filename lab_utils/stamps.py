@@ -73,7 +73,11 @@ def stamp(step: Chapter, settings: Settings) -> dict[str, Any]:
         cells = ["from lab_utils import dataset"]
     else:
         cells = [_without_magics(cell) for cell in code_cells(notebook_path(step.name))]
-    tables = [*(PROJECT / "data" / "reported").glob("*.csv"), *(PROJECT / "lab_utils").glob("*.csv")]
+    tables = [
+        *(PROJECT / "data" / "reported").glob("*.csv"),
+        *(PROJECT / "lab_utils").glob("*.csv"),
+        *(PROJECT / "lab_utils").glob("*.js"),
+    ]
     return {
         "code cells": content_hash(cells),
         "modules": modules_of(cells, PROJECT / "lab_utils"),

@@ -1,0 +1,435 @@
+"""Chapter 04's way from a run to its maps: the sample of images, features, and layouts that are made once and kept."""
+
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lab_utils import backbones, figures, interactive, outliers, pipeline, projections, records
+from lab_utils.lab import Lab
+from lab_utils.quantities import Accuracy, Difference
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FOLDER = records.PROJECT / "data" / "cache" / "projections"
+AXES = {"pca": "component {}", "t-sne": "t-SNE {}", "umap": "UMAP {}", "supervised umap": "supervised UMAP {}"}
+TESTED = 100  # principal components in which neighbours and clusters are looked for
+
+
+class Space:
+    """One network's features of the sampled images, with their components and layouts.
+
+    Attributes:
+        network: name in the registry.
+        features: float32 (n, D), rows as in `Maps.rows`.
+    """
+
+    def __init__(self, maps: "Maps", network: str):
+        self.maps, self.network = maps, network
+        self.features = np.asarray(maps.lab.features(network)[maps.rows])
+
+    @cached_property
+    def components(self) -> projections.Components:
+        """Principal components of the features."""
+        return projections.components(self.features, name=f"features of {self.network}")
+
+    @property
+    def points(self) -> np.ndarray:
+        """The first hundred components, in which neighbours are looked for."""
+        return self.components.points[:, :TESTED]
+
+    @cached_property
+    def cohesion(self) -> projections.Cohesion:
+        """Purity and silhouette of each image."""
+        return projections.cohesion(self.points, self.maps.labels, self.maps.settings.neighbours)
+
+    def layout(self, method: str, dims: int = 3, raw: bool = False) -> np.ndarray:
+        """Load a layout or make it; `raw` gives UMAP the features themselves instead of their components."""
+        use, lab = self.maps.settings, self.maps.lab
+        about = {"data": lab.table.data_hash, "method": method, "dims": dims, "raw": raw, "settings": use}
+        about |= {"network": self.network, "weights": backbones.weights_id(self.network, lab.settings.networks.weights)}
+        about |= {
+            "features": lab.settings.features,
+            "versions": records.versions("umap-learn", "openTSNE", "scikit-learn"),
+        }
+        path = FOLDER / f"{method.replace(' ', '-')}-{records.content_hash(about)}.npy"
+        if path.is_file():
+            return np.load(path)
+        points = self.features if raw else self.components.points
+        labels = self.maps.labels if method == "supervised umap" else None
+        made = projections.embed(
+            points, method, dims, labels=labels, seed=use.seed, neighbours=use.umap_neighbours, epochs=use.epochs
+        )
+        records.write_atomic(path, lambda temporary: np.save(temporary, made))
+        return made
+
+    def titled(self, methods: tuple[str, ...], dims: int) -> dict[str, np.ndarray]:
+        """Layouts by the title that figures give them, trustworthiness included."""
+        made = {method: self.layout(method, dims) for method in methods}
+        return {self.title(method, layout): layout for method, layout in made.items()}
+
+    def title(self, method: str, layout: np.ndarray) -> str:
+        """Name of a map and how far its neighbourhoods can be trusted."""
+        name = {"pca": "PCA", "t-sne": projections.tsne_title(), "umap": "UMAP", "supervised umap": "supervised UMAP"}
+        trust = projections.trustworthiness(self.features, layout)
+        return f"{name[method]}, trustworthiness {trust:.2f}"
+
+    def separability(self, dims: int | None = None) -> projections.Separability | None:
+        """Linear separability of the three groups in the first `dims` components; None: all that are kept."""
+        maps = self.maps
+        points = self.components.points[:, :dims]
+        return projections.separability(
+            points, maps.labels, maps.lab.classes, lots=maps.lots, deals=maps.settings.deals, seed=maps.settings.seed
+        )
+
+    def interactive(self, methods: tuple[str, ...], key: str) -> figures.Interactive:
+        """The 3-D figure with its switches, and a static twin of its first map but one."""
+        layouts = self.titled(methods, 3)
+        axes = {
+            title: [AXES[method].format(axis) for axis in (1, 2, 3)]
+            for title, method in zip(layouts, methods, strict=True)
+        }
+        shown = list(layouts)[min(1, len(layouts) - 1)]
+        twin = figures.scatter(layouts[shown], self.maps.names, shown, axes[shown])
+        return interactive.scatter_3d(key, range(len(self.maps.rows)), layouts, twin, axes)
+
+
+class Maps:
+    """The sampled train images of a run and the feature spaces of its networks.
+
+    Attributes:
+        rows: positions in `lab.images`, (n,).
+        labels: (n,).
+        names: class names, (n,).
+        lots: accession lots, "" for unknown, (n,).
+        images: their rows of the image table.
+    """
+
+    def __init__(self, lab: Lab):
+        lab.need_images()
+        self.lab, self.settings = lab, lab.settings.projections
+        train, labels = lab.rows("train"), lab.labels("train")
+        self.rows = projections.sample_rows(labels, train, self.settings.per_class, self.settings.seed)
+        self.images: pd.DataFrame = lab.images.iloc[self.rows].reset_index(drop=True)
+        self.labels = self.images["label"].to_numpy()
+        self.names = np.array(lab.classes)[self.labels]
+        self.lots = np.where(self.images["lot"] == "", "", self.images["museum"] + " " + self.images["lot"])
+        self._spaces: dict[str, Space] = {}
+
+    def __getitem__(self, network: str) -> Space:
+        if network not in self._spaces:
+            self._spaces[network] = Space(self, network)
+        return self._spaces[network]
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        """Images a class in the sample, index the classes."""
+        counts = pd.Series(self.names).value_counts().reindex(self.lab.classes, fill_value=0)
+        return counts.to_frame("images in the maps")
+
+    def methods(self, network: str) -> tuple[str, ...]:
+        """Maps of a network: t-SNE is made for the first ones only, as in the original."""
+        place = self.lab.networks.index(network)
+        slow = ("t-sne",) if place < self.settings.tsne_networks else ()
+        return ("pca", "umap", *slow, "supervised umap")
+
+    def table(self) -> str:
+        """Show what interactive figures share (plotly.js, thumbnails) and give the name of the table of images."""
+        pictures = pipeline.decoded(list(self.images["path"]), interactive.SIDE, progress=None)
+        key, script = interactive.image_table(
+            np.asarray(pictures), list(self.images["file"]), list(self.names), list(self.images["museum"])
+        )
+        self.lab.share(interactive.plotly_library())
+        self.lab.share(script)
+        return key
+
+    def member(self, name: str) -> int | None:
+        """Label of a class with at least two images in the sample, None where there is none."""
+        label = self.lab.classes.index(name) if name in self.lab.classes else -1
+        return label if (self.labels == label).sum() >= 2 else None
+
+    def sheet(self, positions: np.ndarray, titles: list[str], columns: int = 6) -> "Figure":
+        """Pictures of sampled images."""
+        shown = self.images.iloc[list(positions)]
+        return figures.picture_sheet(list(map(pipeline.thumbnail, shown["path"], shown["aspect"])), titles, columns)
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+def components_table(maps: Maps, reported: pd.DataFrame, share: float = 0.9) -> pd.DataFrame:
+    """Components that reach `share` of the variance: computed for the run's networks, reported for the original's."""
+    here = [
+        (
+            maps.lab.title(name),
+            maps[name].components.reaching(share),
+            maps[name].features.shape[1],
+            len(maps.rows),
+            "here",
+        )
+        for name in maps.lab.networks
+    ]
+    there = [(row.network, row.components, row.features, None, "reported") for row in reported.itertuples()]
+    columns = ["network", f"components for {share}", "features", "images", "source"]
+    table = pd.DataFrame(here + there, columns=columns)
+    return table.astype({"images": "Int64", columns[1]: "Int64", "features": "Int64"})
+
+
+def before_umap(space: Space) -> pd.DataFrame:
+    """UMAP of all features against UMAP of a hundred components: seconds when made now, and trustworthiness."""
+    lines = []
+    for name, raw in (("100 components first", False), ("on all features", True)):
+        start = time.perf_counter()
+        layout = space.layout("umap", 3, raw)
+        trust = projections.trustworthiness(space.features, layout)
+        lines.append((name, round(time.perf_counter() - start, 1), round(trust, 3)))
+    return pd.DataFrame(lines, columns=["UMAP", "seconds (loading, where it was made before)", "trustworthiness"])
+
+
+def separability_table(maps: Maps) -> pd.DataFrame:
+    """Held-out accuracy of separating the three groups, by network and space."""
+    lines = []
+    for name in maps.lab.networks:
+        for space, dims in (("feature space", None), ("3-D PCA", 3)):
+            found = maps[name].separability(dims)
+            if found:
+                lines.append(
+                    (maps.lab.title(name), space, found.held, found.fitted, f"{found.chance:.2f}", f"{found.p:.2f}")
+                )
+    columns = ["network", "space", "held-out images", "images fitted on", "mean of random groups", "p"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+# ---- outliers --------------------------------------------------------------------------------------------------------
+def outlier_table(maps: Maps, space: Space, most: int = 12) -> pd.DataFrame:
+    """The images that stand out most in a feature space."""
+    scores = outliers.outlier_scores(space.points)
+    order = np.argsort(-scores, kind="stable")[:most]
+    shown = maps.images.iloc[order][["file", "medium", "museum", "lot"]]
+    return shown.assign(score=scores[order].round(2), position=order).reset_index(drop=True)
+
+
+def clusters(maps: Maps, space: Space) -> list[outliers.Cluster]:
+    """Far small clusters of a network's UMAP."""
+    return outliers.far_clusters(space.points, space.layout("umap", 3), maps.labels, maps.lots)
+
+
+def cluster_table(maps: Maps, found: list[outliers.Cluster], most: int = 8) -> pd.DataFrame:
+    """The most isolated clusters in words."""
+    lines = [
+        (
+            *(len(one.members), maps.lab.classes[one.label], f"{100 * one.share:.0f} %", one.lot or "unknown"),
+            *(f"{100 * one.lot_share:.0f} %", one.lots, round(one.isolation, 2)),
+        )
+        for one in found[:most]
+    ]
+    columns = ["images", "commonest class", "of that class", "commonest lot", "of that lot", "lots", "isolation"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def cluster_sheet(maps: Maps, network: str, cluster: outliers.Cluster, most: int = 6) -> "Figure":
+    """First members of a cluster, each above its heat map for the ImageNet class that the network puts first."""
+    from lab_utils import explain
+
+    rows = maps.rows[cluster.members[:most]]
+    size = backbones.check_size(network, None)[0]
+    images = np.asarray(maps.lab.pixels(size)[rows])
+    model = backbones.build(network, weights=maps.lab.settings.networks.weights)
+    heat = explain.grad_cam(model, np.asarray(backbones.preprocess(network, images.astype(np.float32))))
+    shown = maps.images.iloc[cluster.members[:most]]
+    titles = [f"{row.medium}, {row.lot or 'lot unknown'}" for row in shown.itertuples()]
+    nothing = [None] * len(rows)
+    return figures.overlays([*images, *images], [*nothing, *heat], [*titles, *[""] * len(rows)], columns=len(rows))
+
+
+def suspects(maps: Maps, space: Space) -> pd.DataFrame:
+    """Suspected label errors among the sampled images, with names."""
+    found = outliers.suspected_labels(space.points, maps.labels, seed=maps.settings.seed)
+    named = {column: np.array(maps.lab.classes)[found[column]] for column in ("label", "suggested")}
+    return found.assign(file=maps.images["file"].to_numpy()[found["position"]], **named)
+
+
+def duplicates(maps: Maps, network: str) -> pd.DataFrame:
+    """Near-identical images of train and of val or test, by a network's features of all images."""
+    lab = maps.lab
+    features = np.asarray(lab.features(network))
+    pairs = outliers.near_duplicates(features, lab.rows("train"), lab.rows("val", "test"), maps.settings.duplicate)
+    for side in ("first", "second"):
+        part = lab.images.iloc[pairs[side]]
+        pairs[f"{side} file"], pairs[f"{side} medium"] = part["file"].to_numpy(), part["medium"].to_numpy()
+        pairs[f"{side} group"] = part["group"].to_numpy()
+    pairs["same object"] = (pairs["first group"] == pairs["second group"]) & (pairs["first group"] != "")
+    return pairs.drop(columns=["first group", "second group"])
+
+
+def duplicate_sheet(maps: Maps, pairs: pd.DataFrame, most: int = 6) -> "Figure":
+    """The most alike pairs, train above, val or test below."""
+    shown = pairs.head(most)
+    rows = maps.lab.images.iloc[[*shown["first"], *shown["second"]]]
+    titles = [f"{row.medium} ({row.subset})" for row in rows.itertuples()]
+    return figures.picture_sheet(list(map(pipeline.thumbnail, rows["path"], rows["aspect"])), titles, len(shown))
+
+
+def reasons(maps: Maps, space: Space, pairs: pd.DataFrame, doubted: pd.DataFrame, most: int = 50) -> dict[str, Any]:
+    """What the outlying images have to do with lots, duplicates and labels: evidence of `features-show-outliers`."""
+    scores = outliers.outlier_scores(space.points)
+    flagged = np.zeros(len(scores), bool)
+    flagged[np.argsort(-scores, kind="stable")[: min(most, len(scores) // 5)]] = True
+    reason = np.isin(maps.rows, pairs["first"]) | np.isin(np.arange(len(scores)), doubted["position"])
+    for label in np.unique(maps.labels):
+        lot, share = projections.big_lot(maps.lots, maps.labels == label)
+        reason |= (maps.labels == label) & (maps.lots == lot) & (share >= maps.settings.big_lot) & (lot != "")
+    difference: Difference = outliers.explained(flagged, reason)
+    share = Accuracy(int((flagged & reason).sum()), int(flagged.sum()), "flagged images with a reason")
+    return {"share": share, "difference": difference}
+
+
+# ---- evidence for the claims -----------------------------------------------------------------------------------------
+def albumen(maps: Maps, space: Space, name: str = "Albumen photograph") -> dict[str, Any]:
+    """Purity and ranks of a class, with and without its big lot."""
+    label = maps.member(name)
+    if label is None:
+        return {"purity": None}
+    table = space.cohesion.table(maps.lab.classes)
+    evidence: dict[str, Any] = {"purity": space.cohesion.of(label, name), "classes": len(table)}
+    evidence |= {
+        "rank": int(table.loc[name, "purity rank"]),
+        "silhouette_rank": int(table.loc[name, "silhouette rank"]),
+    }
+    lot, share = projections.big_lot(maps.lots, maps.labels == label)
+    kept = (maps.labels != label) | (maps.lots != lot)
+    evidence |= {"lot": lot, "lot_share": share, "without": []}
+    if lot and (maps.labels[kept] == label).sum() >= 5:
+        rest = projections.cohesion(space.points[kept], maps.labels[kept], maps.settings.neighbours)
+        evidence["without"] = [rest.of(label, f"{name} without {lot}")]
+    return evidence
+
+
+def connection(maps: Maps, space: Space, name: str, wanted: tuple[str, ...]) -> dict[str, Any]:
+    """Ranks of the wanted classes among the foreign neighbours of a class."""
+    label, labels = maps.member(name), [maps.member(one) for one in wanted]
+    if label is None or None in labels:
+        return {"ranks": None}
+    shares = space.cohesion.neighbour_shares(len(maps.lab.classes))[label]
+    order = [maps.lab.classes[place] for place in np.argsort(-shares, kind="stable")]
+    ranks = {
+        one: order.index(one) + 1 if shares[other] > 0 else len(order)
+        for one, other in zip(wanted, labels, strict=True)
+    }
+    return {"ranks": ranks, "first": [one for one in order[:3] if shares[maps.lab.classes.index(one)] > 0]}
+
+
+def woven_halves(maps: Maps, space: Space, name: str = "Woven fabric") -> dict[str, Any] | None:
+    """Two clusters of a class: positions of each and the nearest other classes of each; None where it is too small."""
+    label = maps.member(name)
+    members = np.flatnonzero(maps.labels == label) if label is not None else np.zeros(0, int)
+    if len(members) < 4:
+        return None
+    side = projections.halves(space.points, members, maps.settings.seed)
+    parts = [members[side == one] for one in (0, 1)]
+    near = [projections.nearest_classes(space.cohesion, part, maps.lab.classes) for part in parts]
+    return {"parts": parts, "near": near}
+
+
+def halves_sheet(maps: Maps, parts: list[np.ndarray], each: int = 6) -> "Figure":
+    """The first pictures of two groups, a row each."""
+    chosen = [part[:each] for part in parts]
+    titles = [f"group {place + 1}" for place, part in enumerate(chosen) for _ in part]
+    return maps.sheet(np.concatenate(chosen), titles, columns=each)
+
+
+# ---- in words --------------------------------------------------------------------------------------------------------
+def counts_words(maps: Maps) -> str:
+    """How many images the maps show of each class."""
+    counts = maps.counts.iloc[:, 0]
+    return f"{len(maps.rows):,} train images, {counts.min()} to {counts.max()} a class."
+
+
+def components_words(maps: Maps, share: float = 0.9) -> str:
+    """How many components reach a share of the variance, and how near that is to the most there can be."""
+    most = len(maps.rows) - 1
+    found = [
+        f"{space.components.reaching(share)} of at most {min(most, space.features.shape[1])} for {maps.lab.title(name)}"
+        for name, space in ((name, maps[name]) for name in maps.lab.networks)
+    ]
+    return (
+        f"Components that reach {share} of the variance: {'; '.join(found)}. The reported numbers are of other networks "
+        "and of about 2,900 images of MAMe, so they are beside, not against, these."
+    )
+
+
+def neighbour_words(maps: Maps, shares: np.ndarray) -> str:
+    """The strongest tie between two classes."""
+    row, column = np.unravel_index(int(shares.argmax()), shares.shape)
+    names = maps.lab.classes
+    strength = f"{100 * shares[row, column]:.0f} %"
+    return f"Strongest tie: {strength} of the foreign neighbours of {names[row]} are {names[column]}."
+
+
+def cluster_words(maps: Maps, cluster: outliers.Cluster) -> str:
+    """A cluster's members."""
+    return f"{len(cluster.members)} images, {100 * cluster.share:.0f} % {maps.lab.classes[cluster.label]}."
+
+
+def suspect_titles(doubted: pd.DataFrame, most: int = 6) -> list[str]:
+    """Label and suggestion of the most doubted images."""
+    return [f"{row.label}, or {row.suggested}?" for row in doubted.head(most).itertuples()]
+
+
+def suspects_words(maps: Maps, doubted: pd.DataFrame) -> str:
+    """How many labels are doubted, and which pair of classes most often."""
+    if not len(doubted):
+        return f"No label of the {len(maps.rows):,} images is doubted."
+    pair, times = doubted.groupby(["label", "suggested"]).size().pipe(lambda counts: (counts.idxmax(), counts.max()))
+    return (
+        f"{len(doubted)} of {len(maps.rows):,} labels are doubted, most often {pair[0]} that looks like {pair[1]} ({times}). "
+        "A doubted label is a picture to look at: confusable classes are doubted too, without being wrong."
+    )
+
+
+def duplicates_words(maps: Maps, pairs: pd.DataFrame) -> str:
+    """How many near-duplicates there are across splits, and how many are known parts of one object."""
+    bound = f"cosine of features of at least {maps.settings.duplicate}, each the other's nearest"
+    if not len(pairs):
+        return f"No val or test image has a near-duplicate in train ({bound})."
+    same = int(pairs["same object"].sum())
+    return (
+        f"{len(pairs)} val or test images have a near-duplicate in train ({bound}); {same} of them are known parts of "
+        "one object. Accuracy on these tells little about new objects."
+    )
+
+
+def decision(maps: Maps, space: Space) -> tuple[str, str, str]:
+    """What the chapter hands on: what, because, instead of what."""
+    table = space.cohesion.table(maps.lab.classes)
+    low = ", ".join(table.index[-3:])
+    trust = [projections.trustworthiness(space.features, space.layout(method, 3)) for method in ("pca", "umap")]
+    return (
+        "Chapter 05 classifies on all features; maps stay pictures.",
+        f"the 3-D maps keep neighbourhoods only in part (trustworthiness of PCA {trust[0]:.2f}, of UMAP {trust[1]:.2f}), "
+        f"and the classes with the most mixed neighbourhoods ({low}) need every dimension there is.",
+        "the original's way, which gives the classifiers eight dimensions of a UMAP; it is measured beside.",
+    )
+
+
+def more_trustworthy(space: Space) -> str:
+    """Which of two flat maps keeps neighbourhoods better: the answer of exercise 1."""
+    return max(("pca", "umap"), key=lambda method: projections.trustworthiness(space.features, space.layout(method, 2)))
+
+
+def purest(maps: Maps, space: Space, kept: int) -> str:
+    """The class that keeps together best in the first components: the answer of exercise 2."""
+    return str(projections.cohesion(space.components.points[:, :kept], maps.labels).table(maps.lab.classes).index[0])
+
+
+def all_or_none(parts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The parts of a claim's evidence, or None where one is missing, so that the claim is not testable."""
+    return None if any(part is None for part in parts.values()) else dict(parts)
+
+
+def division(maps: Maps, space: Space, name: str) -> Any:
+    """Share of a class's neighbours among materials against drawings; None where the class is not there."""
+    label = maps.member(name)
+    return None if label is None else projections.divided(space.cohesion, label, maps.lab.classes)
