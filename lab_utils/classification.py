@@ -4,6 +4,7 @@ Arrays in, plain results out. Labels that must not be seen are `UNSEEN` in the l
 fit on them: `labels` holds the classes of train (and val where a search needs it), predictions come back for all rows.
 """
 
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from lab_utils.classifiers import RBFSVM, Classifier, fit_predict, full_classifiers, original_classifiers, vote
+from lab_utils.classifiers import (
+    RBFSVM,
+    Classifier,
+    few_threads,
+    fit_predict,
+    full_classifiers,
+    original_classifiers,
+    vote,
+)
 from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate, bootstrap_means
 
@@ -94,9 +103,13 @@ class Reduction:
     epochs: int | None = None
     first: int = 0
 
+    @property
+    def words(self) -> str:
+        """The method as it is written."""
+        return {"none": "all", "pca": "PCA", "umap": "UMAP", "supervised umap": "supervised UMAP"}[self.method]
+
     def __str__(self) -> str:
-        words = {"none": "all", "pca": "PCA", "umap": "UMAP", "supervised umap": "supervised UMAP"}[self.method]
-        return f"{words}-{self.dimensions}" if self.method != "none" else words
+        return f"{self.words}-{self.dimensions}" if self.method != "none" else self.words
 
     def apply(self, features: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Standardise and reduce, both fitted on `rows`.
@@ -110,7 +123,10 @@ class Reduction:
             float32 table, shape (N, k).
         """
         check_features(features, rows)
-        table = standardise(features, rows)
+        with few_threads(features.size):
+            return self._reduced(standardise(features, rows), labels, rows)
+
+    def _reduced(self, table: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
         if self.method == "none":
             return table
         if self.method == "pca":
@@ -157,7 +173,8 @@ def full_views(features: np.ndarray, rows: np.ndarray, components: int = 256, se
     """Tables for `full_classifiers`, fitted on `rows`: all columns standardised, and their principal components."""
     check_features(features, rows)
     table = standardise(features, rows)
-    return {"all": table, "pca": pca(table, rows, components, seed)}
+    with few_threads(table.size):
+        return {"all": table, "pca": pca(table, rows, components, seed)}
 
 
 def original_table(
@@ -266,12 +283,14 @@ class Outcome:
         folds: classifier -> accuracy in each fold of train.
         held: classifier -> its cross-validated prediction for each train row, shape (N,), UNSEEN elsewhere.
         fitted: classifier -> the estimator fitted on train.
+        seconds: classifier -> seconds of the last fit and prediction (voting: of all voters).
     """
 
     predictions: dict[str, np.ndarray]
     folds: dict[str, list[Accuracy]]
     held: dict[str, np.ndarray]
     fitted: dict[str, Any] = field(repr=False, default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def cv(self, classifier: str) -> Accuracy:
         """Accuracy over all folds together."""
@@ -306,31 +325,34 @@ def compare(
     held = {name: np.full(len(labels), UNSEEN) for name in (*classifiers, VOTING)}
     scores: dict[str, list[Accuracy]] = {name: [] for name in held}
     for number, (fit, out) in enumerate(folds or (), 1):
-        predicted, _ = _fit_all(tables_of(fit), labels, fit, out, classifiers)
+        predicted, *_ = _fit_all(tables_of(fit), labels, fit, out, classifiers)
         for name, guess in predicted.items():
             held[name][out] = guess
             scores[name].append(Accuracy.from_labels(labels[out], guess, f"{name}, fold {number}"))
     others = np.setdiff1d(np.arange(len(labels)), rows)
-    predicted, fitted = _fit_all(tables_of(rows), labels, rows, others, classifiers)
+    predicted, fitted, seconds = _fit_all(tables_of(rows), labels, rows, others, classifiers)
     whole = {name: labels.copy() for name in predicted}
     for name, guess in predicted.items():
         whole[name][others] = guess
-    return Outcome(whole, {name: scores[name] for name in predicted}, held, fitted)
+    return Outcome(whole, {name: scores[name] for name in predicted}, held, fitted, seconds)
 
 
 def _fit_all(
     tables: Tables, labels: np.ndarray, fit: np.ndarray, out: np.ndarray, classifiers: dict[str, Classifier]
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, float]]:
     from sklearn.base import clone
 
-    predicted, fitted = {}, {}
+    predicted, fitted, seconds = {}, {}, {}
     for name, one in classifiers.items():
-        table, fitted[name] = tables[one.view], clone(one.estimator)
-        predicted[name] = fit_predict(fitted[name], table[fit], labels[fit], table[out])
-    voters = [predicted[name] for name, one in classifiers.items() if one.votes]
+        start, table, fitted[name] = time.perf_counter(), tables[one.view], clone(one.estimator)
+        with few_threads(table.size):
+            predicted[name] = fit_predict(fitted[name], table[fit], labels[fit], table[out])
+        seconds[name] = time.perf_counter() - start
+    voters = [name for name, one in classifiers.items() if one.votes]
     if len(voters) > 1:
-        predicted[VOTING] = vote(voters)
-    return predicted, fitted
+        predicted[VOTING] = vote([predicted[name] for name in voters])
+        seconds[VOTING] = sum(seconds[name] for name in voters)
+    return predicted, fitted, seconds
 
 
 def as_in_the_original(
@@ -450,7 +472,8 @@ def decompose(correct: np.ndarray, groups: np.ndarray | None = None, seed: int =
     names = ("features", "classifier", "interaction", "lead", "spread")
     low, high = np.quantile(drawn, [0.025, 0.975], axis=1)
     n = correct.shape[2]
-    return Decomposition(**{key: Estimate(seen[i, 0], low[i], high[i], n, key) for i, key in enumerate(names)})
+    style = {"scale": 100, "unit": " %", "digits": 0}
+    return Decomposition(**{key: Estimate(seen[i, 0], low[i], high[i], n, key, **style) for i, key in enumerate(names)})
 
 
 def _shares(tables: np.ndarray) -> np.ndarray:
@@ -560,9 +583,15 @@ def accuracy_by_dimension(
     found = {}
     for one in reductions:
         table = one.apply(features[seen], labels[seen], here)
-        guess = fit_predict(RBFSVM(), table[here], labels[fit], table[len(fit) :])
+        with few_threads(table.size):
+            guess = fit_predict(RBFSVM(), table[here], labels[fit], table[len(fit) :])
         found[one] = Accuracy.from_labels(labels[val], guess, str(one))
     return found
+
+
+def component_steps(most: int) -> list[int]:
+    """Powers of two below `most`, and `most`: the numbers of components worth trying."""
+    return [2**power for power in range(1, most.bit_length()) if 2**power < most] + [most]
 
 
 def stratified_part(labels: np.ndarray, rows: np.ndarray, most: int, seed: int = 0) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -130,6 +131,16 @@ class RBFSVM(ClassifierMixin, BaseEstimator):
             decision = sign * (scores[i][:, j - 1] + scores[j][:, i] + svc.intercept_[pair])
             votes[np.arange(len(X)), np.where(decision > 0, i, j)] += 1
         return votes
+
+
+def few_threads(size: int) -> AbstractContextManager:
+    """One thread for tables of fewer than twenty million values, all of them for larger ones.
+
+    On small tables the threads' waiting for each other costs more than the sums (on a busy machine 100 times more).
+    """
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1) if size < 20_000_000 else nullcontext()
 
 
 def squared_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.classification import check_features, standardise
-from lab_utils.classifiers import Ridge, fit_predict, squared_distances
+from lab_utils.classifiers import Ridge, few_threads, fit_predict, squared_distances
 from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 
@@ -72,7 +72,8 @@ def probe(features: np.ndarray, targets: np.ndarray, train: np.ndarray, held: np
         raise LabError(f"{of or 'The probe'}: no image with a known target to {'ask about' if len(fit) else 'fit on'}.")
     check_features(features, fit, f"features ({of})" if of else "features")
     table = standardise(features, fit)
-    predicted = fit_predict(Ridge(), table[fit], targets[fit].astype(str), table[asked].copy())
+    with few_threads(table.size):
+        predicted = fit_predict(Ridge(), table[fit], targets[fit].astype(str), table[asked])
     kinds, counts = np.unique(targets[fit].astype(str), return_counts=True)
     return Probe(of, predicted, targets[asked].astype(str), np.full(len(asked), kinds[counts.argmax()]))
 
@@ -202,10 +203,10 @@ def logme_estimate(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, resamples: int = 20, seed: int = 0
 ) -> Estimate:
     """LogME with its bootstrap interval: value ± 1.96 bootstrap deviations, few draws (each needs its own spectrum)."""
-    draws = _weights(len(labels), groups, seed, resamples)
-    drawn = [
-        logme(features[rows], labels[rows]) for rows in (np.repeat(np.arange(len(w)), w.astype(int)) for w in draws)
-    ]
+    draws = _weights(len(labels), groups, seed, resamples).astype(int)
+    parts = [np.repeat(np.arange(len(draw)), draw) for draw in draws]
+    with few_threads(features.size):
+        drawn = [logme(features[rows], labels[rows]) for rows in parts]
     return _normal(logme(features, labels), drawn, len(labels), "LogME (nats)")
 
 
