@@ -29,7 +29,7 @@ for step in state.steps:
         output:
             state.path("manifests", step.name),
         log:
-            state.published(step.name),
+            [state.published(step.name)] if step.needs else [],
         params:
             python=sys.executable,
             run=state.settings.name,

@@ -201,6 +201,8 @@ def settle(state: RunState, wanted: set[str]) -> list[str]:
     failed: list[str] = []
     held: dict[str, list[str]] = {}
     for step in state.steps:
+        if not state.executed(step.name).is_file():
+            state.publish(step.name)
         culprits = [one for need in state.needs(step) for one in held.get(need, [])]
         if step.name in wanted and state.status(step.name).get("state") == "failed":
             failed.append(step.name)

@@ -134,7 +134,7 @@ class RunState:
 
     def publish(self, name: str) -> None:
         """Put the executed notebook, if there is one, beside the report."""
-        self.published(name).unlink(missing_ok=True)
+        self.published(name).unlink(missing_ok=True)  # (Snakemake makes an empty one of a log that a job did not write)
         if self.executed(name).is_file():
             write_atomic(self.published(name), self.executed(name).read_bytes())
 
