@@ -71,7 +71,7 @@ def notebooks():
                     said("**Tie** (slide 17: one is worse). A tie in a_b_c.", "verdict"),
                 ],
             ),
-            new_markdown_cell("## Exercises\n\n1. Change `leaf`."),
+            new_markdown_cell("## Exercises\n\n1. Change `leaf`.\n\n| a | b |\n|---|---|\n| 1 | two words and more |"),
         ]
     )
     maps = new_notebook(
