@@ -278,13 +278,13 @@ def abstract(
     """
     lots = "; ".join(f"{name} {one}" for name, one in groups.items())
     contradicted = [one for one in verdicts if one.verdict == "contradicted"]
+    listed = "; ".join(one.wording.rstrip(".") for one in _spread(contradicted, 3))
     return (
         f"This lab rebuilds a course lab on transfer learning for recognising the medium of museum objects, on {data}. "
         f"The original's final network ({title}) reaches {accuracy} on test, balanced {balanced}"
         + (f" ({lots})" if lots else "")
-        + f". {tally_words(verdicts)} Among what is contradicted: "
-        + "; ".join(one.wording.rstrip(".") for one in _spread(contradicted, 3))
-        + "."
+        + f". {tally_words(verdicts)}"
+        + (f" Among what is contradicted: {listed}." if listed else "")
     )
 
 

@@ -1,0 +1,123 @@
+"""Ledger, errata, logs and conclusions on constructed records."""
+
+import nbformat
+import pandas as pd
+import pytest
+
+from lab_utils import claims, ledger, printed, records
+from lab_utils.original_claims import ORIGINAL_CLAIMS
+from lab_utils.quantities import Accuracy, Estimate
+
+
+def reported(name: str) -> pd.DataFrame:
+    return pd.read_csv(records.PROJECT / "data" / "reported" / f"{name}.csv")
+
+
+def verdict(id: str, word: str) -> claims.Verdict:
+    one = claims.find(id)
+    return claims.Verdict(id, word, f"Sentence of {id}.", {}, one.slide, one.wording, one.chapter, one.test)
+
+
+@pytest.fixture
+def entries() -> dict[str, list[dict]]:
+    """Chapters 05 and 13 were run; 05 decided one claim, and both read test for the same model."""
+    read = {"id": "test read: net", "kind": "test read", "model": "net", "choice": "on val", "value": 50}
+    decision = {"id": "decision", "kind": "decision", "value": "this", "because": "that", "instead_of": "those"}
+    decided = {"id": "claim: b0-worse", "kind": "verdict", "value": verdict("b0-worse", "tie").to_record()}
+    return {"05_classification": [decided, read, decision], "13_grad_cam": [dict(read)]}
+
+
+def test_every_claim_is_in_the_ledger_in_the_order_of_the_slides(entries) -> None:
+    found = ledger.collect(entries, printed.verdicts(reported))
+    assert {one.claim for one in found} >= {one.id for one in ORIGINAL_CLAIMS}
+    slides = [one.slide for one in found]
+    assert slides == sorted(slides)
+    assert len(found) == len({one.claim for one in found})
+
+
+def test_ledger_takes_recorded_verdicts_and_says_why_others_are_open(entries) -> None:
+    found = {one.claim: one for one in ledger.collect(entries)}
+    assert (found["b0-worse"].verdict, found["b0-worse"].sentence) == ("tie", "Sentence of b0-worse.")
+    assert "chapter 04, which tests it, was not run" in found["three-groups-separable"].sentence
+    assert "chapter 05 ran, but" in found["voting-best"].sentence
+    assert found["voting-best"].verdict == "not testable"
+
+
+def test_claims_that_a_chapter_added_itself_are_kept(entries) -> None:
+    extra = claims.Verdict("extra", "supported", "Yes.", {}, 20, "Something else.", "05", "a test")
+    entries["05_classification"].append({"id": "claim: extra", "kind": "verdict", "value": extra.to_record()})
+    assert "extra" in {one.claim for one in ledger.collect(entries)}
+
+
+def test_tables_have_a_row_for_each_claim_with_a_link_to_its_chapter(entries) -> None:
+    found = ledger.collect(entries, printed.verdicts(reported))
+    table = ledger.ledger_table(found)
+    assert len(table) == len(found)
+    assert table["chapter"].iloc[0].href.endswith(".ipynb")
+
+
+def test_errata_hold_what_is_contradicted_and_leave_out_what_is_not(entries) -> None:
+    found = ledger.collect(entries, [*printed.verdicts(reported), verdict("voting-best", "contradicted")])
+    table = ledger.errata_table(found)
+    assert (table["verdict"].isin(["contradicted", "tie"])).all()
+    assert {"on any data", "on this run's data"} == set(table["holds"])
+    assert claims.find("report-accuracy-follows").wording in set(table["claim"])
+    assert "don't hold or are ties" in ledger.errata_words(found) and "could not be tested" in ledger.errata_words(
+        found
+    )
+    cleared = [verdict("report-accuracy-follows", "supported")]
+    assert ledger.errata_table(cleared).empty and "1 hold on this data after all" in ledger.errata_words(cleared)
+
+
+def test_errata_and_themes_name_claims_that_exist() -> None:
+    named = set(ledger.ERRATA) | {id for ids in ledger.THEMES.values() for id in ids}
+    assert named <= set(claims.CLAIMS)
+
+
+def test_reads_are_logged_and_repeated_models_are_named(entries) -> None:
+    reads = ledger.test_reads(entries)
+    assert len(reads) == 2 and "without a new choice: net" in ledger.reads_words(reads)
+    assert "No model was read twice" in ledger.reads_words(reads.iloc[:1])
+
+
+def test_decisions_are_collected(entries) -> None:
+    assert ledger.decision_log(entries)["decision"].tolist() == ["this"]
+
+
+def test_missing_chapters_are_named(entries) -> None:
+    assert "chapters 00, 01, 02, 03, 04, 06" in ledger.missing_words(entries)
+    everything = {one.name: [] for one in ledger.CHAPTERS}
+    assert "All chapters" in ledger.missing_words(everything)
+
+
+def test_conclusions_follow_the_verdicts(entries) -> None:
+    words = [ledger.conclusions([verdict("smarter-focused", word)])[0] for word in ("supported", "contradicted")]
+    assert "**supported**" in words[0] and "**contradicted**" in words[1]
+    assert "Not testable in this run" in ledger.conclusions([claims.untestable("smarter-focused", "no.")])[0]
+
+
+def test_tally_counts_every_verdict() -> None:
+    found = [verdict("b0-worse", "tie"), verdict("voting-best", "tie"), verdict("smarter-focused", "supported")]
+    assert ledger.tally(found) == {"supported": 1, "contradicted": 0, "tie": 2, "not testable": 0}
+    assert (
+        ledger.tally_words(found) == "Of 3 claims of the original: 1 supported, 0 contradicted, 2 tie, 0 not testable."
+    )
+
+
+def test_abstract_names_classifier_accuracy_and_a_contradicted_claim() -> None:
+    found = [verdict("b0-worse", "contradicted"), verdict("voting-best", "tie")]
+    balanced = Estimate(0.5, 0.4, 0.6, 100, scale=100, unit=" %", digits=1)
+    text = ledger.abstract("Net", Accuracy(60, 100), balanced, {"lot not seen": Accuracy(5, 10)}, found, "ten drawings")
+    for part in ("Net", "60.0 %", "50.0 %", "lot not seen", "ten drawings", "EfficientNetB0 performs worse"):
+        assert part in text
+    assert "contradicted:" not in ledger.abstract("Net", Accuracy(6, 10), balanced, {}, found[1:], "x").split("tie")[-1]
+
+
+def test_rubric_points_to_figures_and_tables_that_notebooks_have() -> None:
+    sources = {
+        path.stem[:2]: "\n".join(cell.source for cell in nbformat.read(path, 4).cells)
+        for path in sorted((records.PROJECT / "notebooks").glob("[0-9]*.ipynb"))
+    }
+    for criterion, number, *labels in ledger.RUBRIC:
+        for label in filter(None, labels):
+            assert f'label="{label}"' in sources[number], (criterion, label)

@@ -1,0 +1,102 @@
+"""The headline's tables and evidence on constructed predictions."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab_utils import evaluation, printed, records, results
+
+CLASSES = ["Engraving", "Etching", "Silk and metal thread", "Mine"]
+
+
+def reported(name: str) -> pd.DataFrame:
+    return pd.read_csv(records.PROJECT / "data" / "reported" / f"{name}.csv")
+
+
+@pytest.fixture
+def one() -> results.Headline:
+    """100 test images: half of 40 engravings are called etchings, 4 etchings silk; all 4 of silk are right."""
+    truth = np.repeat([0, 1, 2, 3], [40, 40, 4, 16])
+    predicted = truth.copy()
+    predicted[:20] = 1
+    predicted[40:44] = 2
+    probabilities = np.full((100, 4), 0.1)
+    probabilities[np.arange(100), predicted] = 0.7
+    return results.Headline("net", "fixed", CLASSES, probabilities, truth, probabilities, truth, 8)
+
+
+def test_report_has_reported_columns_where_classes_coincide(one) -> None:
+    report = evaluation.classification_report(one.counts, CLASSES, [40, 40, 4, 16])
+    table = results.report_beside(report, reported("report")).set_index("class")
+    assert table.loc["Engraving", "reported P"] == 0.79 and np.isnan(table.loc["Mine", "reported P"])
+    assert table.loc["Engraving", "recall"] == 0.5
+    assert table.loc["Engraving", "F1 − reported"] == pytest.approx(2 / 3 - 0.73, abs=0.006)
+
+
+def test_averages_stand_beside_printed_and_recomputed_ones(one) -> None:
+    table = results.averages_beside(
+        evaluation.averages(one.counts, resamples=100),
+        printed.printed_averages(reported),
+        printed.recomputed_averages(printed.report_rows(reported)),
+    ).set_index("average")
+    assert list(table.index) == [
+        *("accuracy", "balanced accuracy", "macro precision", "macro F1"),
+        *("weighted precision", "weighted recall", "weighted F1"),
+    ]
+    assert table.loc["accuracy", ["reported", "from the reported rows"]].tolist() == [0.79, "0.778"]
+    assert table.loc["balanced accuracy", ["reported", "from the reported rows"]].tolist() == [0.79, "0.792"]
+
+
+def test_ranks_of_printed_pairs_count_larger_shares(one) -> None:
+    ranks = results.pair_ranks(one, reported("confusions"))
+    assert ranks["Engraving → Etching"] == 1
+    assert ranks["Oil on canvas → Polychromed wood"] is None
+
+
+def test_rare_class_is_judged_at_equal_priors(one) -> None:
+    evidence = results.precision_evidence(one, reported("report"))
+    assert evidence["name"] == "Silk and metal thread"
+    assert evidence["plain"] == pytest.approx(0.5)
+    assert evidence["equal"] == pytest.approx(1 / 1.1)
+    assert evidence["rank"] == 2
+    table = results.priors_table(one, reported("report"), rows=1)
+    assert table["class"].tolist() == ["Silk and metal thread"]
+
+
+def test_a_class_that_is_not_here_gives_no_evidence(one) -> None:
+    renamed = results.Headline(**{**vars(one), "classes": ["a", "b", "c", "d"]})
+    assert results.precision_evidence(renamed, reported("report")) is None
+
+
+def test_groups_are_museums_lots_and_objects(one) -> None:
+    images = pd.DataFrame(
+        {
+            "subset": ["train"] * 2 + ["test"] * 100,
+            "museum": ["A"] * 2 + ["A"] * 50 + ["B"] * 50,
+            "lot": ["1.1", "1.2"] + ["1.1"] * 60 + ["9.9"] * 30 + [""] * 10,
+            "group": ["o1", ""] + ["o1"] * 5 + [""] * 95,
+        }
+    )
+    rows = {"train": np.arange(2), "test": np.arange(2, 102)}
+    lab = SimpleNamespace(images=images, rows=lambda split: rows[split])
+    found = results.group_accuracies(lab, one)
+    assert {name: part.n for name, part in found["museum"].items()} == {"A": 50, "B": 50}
+    assert {name: part.n for name, part in found["lot"].items()} == {"lot seen in train": 60, "lot not seen": 30}
+    assert found["object"]["sibling image seen in train"].n == 5
+    assert found["object"]["sibling image not seen"].n == 95
+
+
+def test_calibration_words_follow_the_temperature(one) -> None:
+    table = results.calibration_table(one)
+    assert table["accuracy"].map(str).nunique() == 1
+    assert "too sure" in results.calibration_words(table, 2.0)
+    assert "not sure enough" in results.calibration_words(table, 0.5)
+
+
+def test_most_confused_pairs_come_with_both_directions(one) -> None:
+    table = results.pairs_table(one, 1)
+    assert table.iloc[0, :2].tolist() == ["Engraving", "Etching"]
+    assert (table.iloc[0, 2].successes, table.iloc[0, 2].n) == (20, 40)
+    assert "20 times taken for Etching" in results.confusion_words(one)
