@@ -114,7 +114,7 @@ def table_layout(grid: Grid) -> tuple[float, list[float], bool]:
         Size in points, width of each column's text in millimetres, and whether the page is turned.
     """
     columns = [list(column) for column in zip(*grid.rows, strict=True)]
-    natural = [max((len(cell.text) for cell in column[grid.heads :]), default=1) for column in columns]
+    natural = [max(len(cell.text) for cell in column) for column in columns]
     for turned, lines, smallest in _TRIALS:
         least = [_letters(column, grid.heads, lines) for column in columns]
         room = TEXT_WIDTH[turned] - _GUTTER * len(columns)
