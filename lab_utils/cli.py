@@ -10,8 +10,8 @@ from lab_utils import processes, profiles, stamps
 from lab_utils.chapters import CHAPTERS, chapter
 from lab_utils.errors import LabError
 from lab_utils.profiles import Settings
-from lab_utils.records import PROJECT
-from lab_utils.run_state import RunState
+from lab_utils.records import PROJECT, content_hash, write_if_changed
+from lab_utils.run_state import RunState, listing
 
 EXAMPLES = """examples:
   ./run_all.sh                                      the generated sample, about eight minutes
@@ -214,7 +214,28 @@ def settle(state: RunState, wanted: set[str]) -> list[str]:
 
 
 def report(settings: Settings) -> bool:
-    """Build the report where something in it changed; return whether it is there."""
+    """Build the report where something in it changed; return whether it is there.
+
+    `build` decides by content; to import it takes seconds, so that files as the last build left them are not shown to it.
+    """
+    seen, last = settings.run_folder / "report.txt", settings.report_folder / "report.html"
+    if last.is_file() and seen.is_file() and seen.read_text() == _report_files(settings):
+        print(f"Report: {last.relative_to(PROJECT)}, up to date as well.")
+        return True
+    built = _build(settings)
+    if built:
+        write_if_changed(seen, _report_files(settings))
+    return built
+
+
+def _report_files(settings: Settings) -> str:
+    """Hash of the report's own modules, and of sizes and times of the files that it is made from and consists of."""
+    modules = stamps.modules_of(["from lab_utils import report"], PROJECT / "lab_utils")
+    folders = (settings.report_folder, settings.run_folder / "status", PROJECT / "lab_utils" / "templates")
+    return content_hash([modules, *map(listing, folders), settings])
+
+
+def _build(settings: Settings) -> bool:
     try:
         from lab_utils.report import build
     except ModuleNotFoundError as error:
