@@ -216,7 +216,7 @@ def settle(state: RunState, wanted: set[str]) -> list[str]:
 def report(settings: Settings) -> bool:
     """Build the report where something in it changed; return whether it is there.
 
-    `build` decides by content; to import it takes seconds, so that files as the last build left them are not shown to it.
+    `build` decides by content, but takes seconds to import: it is not asked where files are as the last build left them.
     """
     seen, last = settings.run_folder / "report.txt", settings.report_folder / "report.html"
     if last.is_file() and seen.is_file() and seen.read_text() == _report_files(settings):
