@@ -219,6 +219,105 @@ def decide_all(verdicts: list[str]) -> str:
 
 
 # ---- chapter 01: networks from scratch -------------------------------------------------------------------------------
+@claim("scratch-overfits")
+def scratch_overfits(gaps: dict[str, Difference], high: float) -> Decision:
+    """Gaps of clean train and val accuracy of the first networks, against the gap that counts as high."""
+    found = "; ".join(f"#{number}: {_points(gap)}" for number, gap in gaps.items())
+    words = f"Gap of clean train and val accuracy in points: {found}. Strong is taken to mean above {100 * high:.0f}"
+    return choose(
+        decide_all([decide_against(gap, high) for gap in gaps.values()]),
+        supported=f"{words}: both overfit strongly.",
+        contradicted=f"{words}: not both of them do.",
+        tie=f"{words}: the intervals leave it open.",
+    )
+
+
+@claim("regularisation-lowers-gap")
+def regularisation_lowers_gap(change: Difference) -> Decision:
+    """Gap of #10 minus that of #6, on the same images."""
+    words = f"The gap of #10 differs from that of #6 by {_points(change)} points"
+    return choose(
+        decide_difference(change, "lower"),
+        supported=f"{words}: regularisation lowers it.",
+        contradicted=f"{words}: it does not lower it.",
+        tie=f"{words}: that is a tie.",
+    )
+
+
+@claim("augmentation-low-overfitting")
+def augmentation_low_overfitting(change: Difference, augmented: str, plain: str) -> Decision:
+    """Largest gap of the augmented networks minus the smallest of the others (`augmented` and `plain` name them)."""
+    words = (
+        f"The larger gap of the augmented networks (#{augmented}) differs from the smallest of the others (#{plain}) "
+    )
+    words += f"by {_points(change)} points"
+    return choose(
+        decide_difference(change, "lower"),
+        supported=f"{words}: they overfit least.",
+        contradicted=f"{words}: another network overfits less.",
+        tie=f"{words}: these images do not tell which overfits least.",
+    )
+
+
+@claim("too-much-regularisation")
+def too_much_regularisation(
+    total: Difference, dropout: Difference, penalties: Difference, between: Difference
+) -> Decision:
+    """#9 minus #8; #8 with #9's dropout, with #9's penalties, each minus #8; penalties only minus dropout only."""
+    words = (
+        f"On val, #9 minus #8: {_points(total)} points. #9's dropout before BatchNorm alone: {_points(dropout)}; its "
+        f"penalties alone: {_points(penalties)}; the second against the first: {_points(between)}"
+    )
+    if total.tie or total.value > 0:
+        return "tie", f"{words}. #9 is not shown to fail here, so there is nothing to explain."
+    return choose(
+        decide_difference(between, "lower"),
+        supported=f"{words}. The weight penalties are the cause more than the dropout.",
+        contradicted=f"{words}. The dropout before BatchNorm is the cause more than the penalties.",
+        tie=f"{words}. Which of the two is the cause stays open.",
+    )
+
+
+@claim("ensemble-best-scratch")
+def ensemble_best_scratch(difference: Difference, rival: str) -> Decision:
+    """#13 minus the best single network by val (`rival`), on the same test images."""
+    words = f"#13 against #{rival}, the best single network on val, on test: {difference}"
+    return choose(
+        decide_difference(difference),
+        supported=f"{words}. The average is the best from scratch.",
+        contradicted=f"{words}. The average is not the best.",
+        tie=f"{words}. The average is not shown to be better.",
+    )
+
+
+@claim("scratch-focus-on-background")
+def scratch_focus_on_background(share: Estimate, even: float) -> Decision:
+    """Mean share of relevance in the outer tenth of the image, against that of an even map."""
+    words = f"The outer tenth holds {share} of the relevance; an even map would put {100 * even:.1f} % there"
+    return choose(
+        decide_against(share, even),
+        supported=f"{words}: the network looks at the border more than it must.",
+        contradicted=f"{words}: the network does not prefer the border.",
+        tie=f"{words}: neither more nor less.",
+    )
+
+
+@claim("most-confused-classes")
+def most_confused_classes(ranks: dict[str, int | None], among: int) -> Decision:
+    """Rank of each pair among all confused pairs (None: its classes are not here); the first `among` count."""
+    known = {pair: rank for pair, rank in ranks.items() if rank is not None}
+    if not known:
+        raise NotTestable("none of the two pairs of classes is in this data.")
+    words = "Rank among the confused pairs: " + "; ".join(f"{pair} {rank}" for pair, rank in known.items())
+    return choose(
+        decide_all([decide_rank(rank, among) for rank in known.values()]),
+        supported=f"{words}: among the first {among}.",
+        contradicted=f"{words}: not all among the first {among}.",
+    )
+
+
+def _points(change: Difference) -> str:
+    return f"{100 * change.value:+.1f} ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
 
 
 # ---- chapter 02: the paper's baselines -------------------------------------------------------------------------------
@@ -303,7 +402,7 @@ def imagenet_overlap(added: Difference) -> Decision:
 
 
 # ---- chapter 04: projections -----------------------------------------------------------------------------------------
-SEPARABLE, PURE, CHANCE = 0.95, 95.0, 0.05  # held-out accuracy, purity in percent, p: what the words are taken to mean
+SEPARABLE, PURE, CHANCE = 0.95, 0.95, 0.05  # held-out accuracy, purity, p: what the words are taken to mean
 
 
 @claim("three-groups-separable")
@@ -358,7 +457,7 @@ def albumen_perfectly_clustered(
 
 
 def _pure(purity: Estimate) -> str:
-    """At least `PURE` percent is perfect; an interval that holds the bound decides nothing."""
+    """At least `PURE` is perfect; an interval that holds the bound decides nothing."""
     if purity.low >= PURE:
         return "supported"
     return "contradicted" if purity.high < PURE else "tie"
@@ -380,10 +479,10 @@ def hand_colored_engraving_connects(ranks: dict[str, int], first: list[str]) -> 
 
 
 @claim("woven-fabric-divided")
-def woven_fabric_divided(share: Estimate, least: float = 25.0) -> Decision:
+def woven_fabric_divided(share: Estimate, least: float = 0.25) -> Decision:
     """Share of its foreign neighbours in the first of both groups; divided: at least a quarter on each side."""
-    inside = share.low >= least and share.high <= 100 - least
-    outside = share.high < least or share.low > 100 - least
+    inside = share.low >= least and share.high <= 1 - least
+    outside = share.high < least or share.low > 1 - least
     found = f"Of its neighbours in either group, {share} are materials and the rest drawings"
     return choose(
         "supported" if inside else ("contradicted" if outside else "tie"),
@@ -619,9 +718,224 @@ def content_not_border(middle: Accuracy, border: Accuracy, difference: Differenc
     )
 
 
-# ---- chapters 06 to 11: fine-tuning ----------------------------------------------------------------------------------
+# ---- chapters 06 to 11: fine-tuning runs ------------------------------------------------------------------------------
+@claim("freeze-first-blocks")
+def freeze_first_blocks(difference: Difference, frozen: str, other: str) -> Decision:
+    """`difference`: val accuracy with the recipe's frozen blocks minus that with the other freeze point."""
+    where = f"{frozen} against {other}: {difference}"
+    return choose(
+        decide_difference(difference),
+        f"Keeping the first blocks and training the rest is better here than the other freeze point ({where}).",
+        f"The other freeze point is better here ({where}).",
+        f"The freeze point makes no difference beyond its interval here ({where}).",
+    )
+
+
+@claim("lower-rate-improves")
+def lower_rate_improves(difference: Difference) -> Decision:
+    """`difference`: val accuracy of run 2 minus run 1."""
+    return choose(
+        decide_difference(difference),
+        f"Run 2 is {difference} than run 1 on val; rate, head, batch and epochs changed together.",
+        f"Run 2 is {difference} than run 1 on val.",
+        f"Runs 1 and 2 are {difference} on val.",
+    )
+
+
+@claim("val-loss-not-decreasing")
+def val_loss_not_decreasing(slope: Estimate) -> Decision:
+    """`slope`: of val cross-entropy over the last epochs, nats an epoch."""
+    verdict = "contradicted" if slope.high < 0 else "supported"
+    return choose(
+        verdict,
+        f"Val cross-entropy changes by {slope} nats at the end: it is not decreasing.",
+        f"Val cross-entropy changes by {slope} nats at the end: it is still decreasing.",
+    )
+
+
+@claim("l2-helps-loss")
+def l2_helps_loss(loss: Estimate, accuracy: Difference) -> Decision:
+    """`loss`: val cross-entropy of run 3 minus run 2 (nats); `accuracy`: val accuracy of run 3 minus run 2."""
+    parts = [decide_against(loss, 0.0, "lower"), decide_difference(accuracy, "equal")]
+    words = f"cross-entropy of run 3 minus run 2: {loss}; accuracy: {accuracy}"
+    return choose(
+        decide_all(parts),
+        f"Val cross-entropy is lower while accuracy is a tie ({words}).",
+        f"Not both hold on val ({words}).",
+        f"The cross-entropies are a tie on val ({words}).",
+    )
+
+
+@claim("wider-head-worse")
+def wider_head_worse(difference: Difference, widths: str) -> Decision:
+    """`difference`: val accuracy with the wider head minus run 3."""
+    return choose(
+        decide_difference(difference, "lower"),
+        f"The wider head ({widths}) is {difference} than run 3 on val.",
+        f"The wider head ({widths}) is {difference} than run 3 on val.",
+        f"The wider head ({widths}) and run 3 are {difference} on val; one run each can't call it significantly worse.",
+    )
+
+
+@claim("run4-too-hard-training")
+def too_hard_training(counted: Difference, clean: Difference) -> Decision:
+    """Val minus train accuracy: as `counted` while training, and on train evaluated `clean`ly."""
+    words = f"val minus train as counted: {counted}; evaluated without dropout: {clean}"
+    if counted.low <= 0:
+        return choose(decide_difference(counted), "", f"Val is not above the counted train accuracy ({words}).")
+    return choose(
+        decide_difference(clean),
+        f"Val lies above train even where train is evaluated without dropout ({words}).",
+        f"The order is made by dropout: evaluated without it, train lies above val ({words}).",
+        f"The order is made by dropout: evaluated without it, train and val are level ({words}).",
+    )
+
+
+@claim("run5-loss-still-falling")
+def loss_still_falling(slope: Estimate) -> Decision:
+    """`slope`: of val cross-entropy over the last epochs, nats an epoch."""
+    return choose(
+        decide_against(slope, 0.0, "lower"),
+        f"Val cross-entropy still falls at the end ({slope} nats).",
+        f"Val cross-entropy rises at the end ({slope} nats).",
+        f"Val cross-entropy is level within its scatter at the end ({slope} nats).",
+    )
+
+
+@claim("run5-could-be-regularised")
+def could_be_regularised(gap: Difference) -> Decision:
+    """`gap`: clean train minus val accuracy at the end."""
+    return choose(
+        decide_difference(gap),
+        f"At the end clean train is {gap} than val: there is overfitting for a regulariser to lower.",
+        f"At the end clean train is {gap} than val: nothing is overfitted.",
+        f"At the end clean train and val are {gap}: there is no overfitting to regularise.",
+    )
+
+
+@claim("loss-rises-accuracy-rises")
+def loss_rises_accuracy_rises(loss: Estimate, accuracy: Estimate) -> Decision:
+    """Slopes of val cross-entropy (nats an epoch) and val accuracy at the end."""
+    words = f"cross-entropy {loss} nats, accuracy {accuracy}"
+    return choose(
+        decide_all([decide_against(loss, 0.0), decide_against(accuracy, 0.0)]),
+        f"Both rise at the end of run 6 here ({words}).",
+        f"They do not both rise at the end of run 6 here ({words}).",
+        f"At the end of run 6 here not both trends exceed their scatter ({words}).",
+    )
+
+
+@claim("loss-rises-less-sure")
+def loss_rises_less_sure(total: float, right: float, wrong: float, confidence_wrong: float) -> Decision:
+    """Rise of val cross-entropy since its minimum (nats), its parts by final answers, change of wrong confidence."""
+    if total <= 0:
+        raise NotTestable("val cross-entropy is lowest at the last epoch of this run, so it did not rise.")
+    verdict = "supported" if right > wrong else "contradicted"
+    words = f"{100 * wrong / total:.0f} % of the rise of {total:.3f} nats"
+    return choose(
+        verdict,
+        f"Right answers carry more of the rise; wrong ones carry {words}.",
+        f"Wrong answers carry {words}, and their mean confidence changed by {100 * confidence_wrong:+.1f} points: "
+        "the network is surer of its errors, not less sure of its right answers.",
+    )
+
+
+@claim("accuracy-against-confidence")
+def accuracy_against_confidence(before: Estimate, after: Estimate, temperature: float, changed: int) -> Decision:
+    """NLL of val halves before and after one temperature fitted on the other half; answers that it changed."""
+    gained = after.value < before.value
+    return choose(
+        "contradicted" if gained and not changed else "tie",
+        "",
+        f"No trade is needed: one temperature ({temperature:.2f}) lowers the NLL from {before} to {after} nats and "
+        "changes no answer, so the accuracy stays.",
+        f"One temperature ({temperature:.2f}) takes the NLL from {before} to {after} nats and changes {changed} answers: "
+        "there was no miscalibration to correct.",
+    )
+
+
+@claim("run6-best")
+def run6_best(difference: Difference, other: str) -> Decision:
+    """`difference`: val accuracy of run 6 minus the best of the other runs."""
+    return choose(
+        decide_difference(difference),
+        f"Run 6 is {difference} than {other}, the best of the others, on val.",
+        f"Run 6 is {difference} than {other} on val.",
+        f"Run 6 and {other}, the best of the others, are {difference} on val.",
+    )
+
+
+@claim("steady-improvement")
+def steady_improvement(overall: Difference, steps: list[Difference]) -> Decision:
+    """`overall`: run 6 minus run 1 on val; `steps`: each run minus the one before."""
+    clear = sum(not one.tie for one in steps)
+    words = f"run 6 against run 1: {overall}; {clear} of {len(steps)} steps between neighbours exceed their interval"
+    return choose(
+        decide_difference(overall),
+        f"Accuracy rises from run 1 to run 6 here ({words}).",
+        f"Accuracy falls from run 1 to run 6 here ({words}).",
+        f"From run 1 to run 6 here it is a tie ({words}).",
+    )
+
 
 # ---- chapter 12: fine-tuned features ---------------------------------------------------------------------------------
+@claim("clearer-separability")
+def clearer_separability(val: Difference, test: Difference, train: Difference) -> Decision:
+    """Neighbour purity of fine-tuned minus pretrained features, on images of each split."""
+    words = f"val: {val}; test: {test}; on the train images it was fitted on: {train}"
+    return choose(
+        decide_all([decide_difference(val), decide_difference(test)]),
+        f"Neighbours are of the same class more often on images that it never saw ({words}).",
+        f"On images that it never saw, neighbours are not of the same class more often ({words}).",
+        f"On images that it never saw the gain is within its interval ({words}).",
+    )
+
+
+@claim("silk-not-solved")
+def silk_not_solved(before: Accuracy, after: Accuracy, name: str) -> Decision:
+    """Recall of the class on test with pretrained and with fine-tuned features."""
+    gain = after.minus(before)
+    return choose(
+        {"supported": "contradicted", "contradicted": "supported", "tie": "supported"}[decide_difference(gain)],
+        f"Recall of {name} is {after} with fine-tuned features and {before} with pretrained ones: no clear gain.",
+        f"Recall of {name} rises from {before} to {after}.",
+    )
+
+
+@claim("linear-svm-hero")
+def linear_svm_hero(before: Difference, after: Difference) -> Decision:
+    """Linear SVM minus the best other classifier on val, on pretrained and on fine-tuned features."""
+    words = f"against the best other classifier: pretrained {before}, fine-tuned {after}"
+    zero = before.high < 0
+    hero = after.low > 0 or after.tie
+    verdict = "supported" if zero and hero else "contradicted"
+    return choose(
+        verdict,
+        f"The linear SVM goes from behind to the front ({words}).",
+        f"The linear SVM was no zero on full features, or is no hero now ({words}).",
+    )
+
+
+@claim("fine-tuned-features-help")
+def fine_tuned_features_help(difference: Difference, classifier: str) -> Decision:
+    """`difference`: test accuracy on fine-tuned minus pretrained features, same classifier."""
+    return choose(
+        decide_difference(difference),
+        f"With {classifier}, fine-tuned features are {difference} than the pretrained ones on test.",
+        f"With {classifier}, fine-tuned features are {difference} than the pretrained ones on test.",
+        f"With {classifier}, fine-tuned and pretrained features are {difference} on test.",
+    )
+
+
+@claim("final-result-by-features")
+def final_by_features(difference: Difference, route: Accuracy, head: Accuracy) -> Decision:
+    """`difference`: route through features minus the network's own head, test."""
+    return choose(
+        decide_difference(difference),
+        f"The features' route is {difference} than the network's own head on test ({route} against {head}).",
+        f"The features' route is {difference} than the network's own head on test ({route} against {head}).",
+        f"The features' route and the network's own head are {difference} on test ({route} against {head}).",
+    )
 
 
 # ---- chapter 13: Grad-CAM --------------------------------------------------------------------------------------------

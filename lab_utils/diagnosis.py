@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab_utils.errors import LabError
-from lab_utils.quantities import Estimate
+from lab_utils.quantities import Difference, Estimate
 
 SMALLEST = 1e-7  # probabilities are clipped here before their logarithm, as Keras does
 
@@ -48,6 +48,22 @@ def direction(slope: Estimate) -> str:
     if not slope.excludes(0.0):
         return "level"
     return "rising" if slope.value > 0 else "falling"
+
+
+def overfitting(gap: Difference, low: float = 0.05, high: float = 0.2) -> str:
+    """Judge a gap of clean train and val accuracy by a stated rule on its 95 % interval.
+
+    `none`: the interval includes zero or less. Else by the gap itself: `low` below 5 points, `high` from 20 points on,
+    `medium` between. The bounds are those that the original's labels come closest to.
+
+    Args:
+        gap: train minus val, in [-1, 1].
+        low: gaps below are low.
+        high: gaps from here on are high.
+    """
+    if gap.low <= 0:
+        return "none"
+    return "low" if gap.value < low else "high" if gap.value >= high else "medium"
 
 
 @dataclass(frozen=True)

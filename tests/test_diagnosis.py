@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from lab_utils.diagnosis import confidence, direction, rise_since_best, trend
+from lab_utils.diagnosis import confidence, direction, overfitting, rise_since_best, trend
 from lab_utils.errors import LabError
+from lab_utils.quantities import Accuracy
 
 
 def test_trend_of_a_noisy_line_covers_its_slope():
@@ -77,3 +78,15 @@ def test_a_loss_that_is_lowest_at_the_end_has_not_risen():
     rise = rise_since_best(history([0.5, 0.5], [0.9, 0.9]), np.array([1, 1]))
     assert rise.start == rise.end
     assert rise.total == 0
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "judged"), [(97, 31, "high"), (75, 63, "medium"), (66, 62, "low"), (59, 63, "none")]
+)
+def test_overfitting_is_judged_by_the_gap_where_its_interval_excludes_zero(train, val, judged):
+    gap = Accuracy(100 * train, 10_000).minus(Accuracy(100 * val, 10_000))
+    assert overfitting(gap) == judged
+
+
+def test_a_gap_within_its_interval_is_no_overfitting():
+    assert overfitting(Accuracy(80, 100).minus(Accuracy(72, 100))) == "none"
