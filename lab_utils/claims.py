@@ -182,6 +182,16 @@ def decide_difference(difference: Difference, expect: str = "higher", floor: flo
     return "supported" if (difference.value > 0) == (expect == "higher") else "contradicted"
 
 
+def decide_equal(difference: Difference, margin: float = 0.05) -> str:
+    """Decide "both are the same": supported only where the whole interval lies within the margin (shares).
+
+    An interval that holds zero but is wider shows no difference and no equality either: a tie.
+    """
+    if not difference.tie:
+        return "contradicted"
+    return "supported" if -margin <= difference.low and difference.high <= margin else "tie"
+
+
 def bounds(value: Accuracy | Bounded) -> tuple[float, float]:
     """Lower and upper end of a quantity's 95 % interval."""
     return value.interval if isinstance(value, Accuracy) else (value.low, value.high)
@@ -718,7 +728,7 @@ def content_not_border(middle: Accuracy, border: Accuracy, difference: Differenc
     )
 
 
-# ---- chapters 06 to 11: fine-tuning runs ------------------------------------------------------------------------------
+# ---- chapters 06 to 11: fine-tuning runs -----------------------------------------------------------------------------
 @claim("freeze-first-blocks")
 def freeze_first_blocks(difference: Difference, frozen: str, other: str) -> Decision:
     """`difference`: val accuracy with the recipe's frozen blocks minus that with the other freeze point."""
@@ -849,8 +859,8 @@ def accuracy_against_confidence(before: Estimate, after: Estimate, temperature: 
         "",
         f"No trade is needed: one temperature ({temperature:.2f}) lowers the NLL from {before} to {after} nats and "
         "changes no answer, so the accuracy stays.",
-        f"One temperature ({temperature:.2f}) takes the NLL from {before} to {after} nats and changes {changed} answers: "
-        "there was no miscalibration to correct.",
+        f"One temperature ({temperature:.2f}) takes the NLL from {before} to {after} nats and changes {changed} "
+        "answers: there was no miscalibration to correct.",
     )
 
 
@@ -1155,9 +1165,10 @@ def _carried(val: Accuracy | Estimate, balanced: Estimate) -> Decision:
     difference = independent_difference(val, balanced)
     numbers = f"val {val}, balanced test {balanced}"
     return choose(
-        decide_difference(difference, expect="equal"),
-        supported=f"Val and balanced test accuracy agree within the interval: {numbers}.",
+        decide_equal(difference),
+        supported=f"Val and balanced test accuracy agree to within five points: {numbers}.",
         contradicted=f"Val is {difference} than balanced test accuracy: {numbers}.",
+        tie=f"Val and balanced test accuracy don't differ beyond the interval, which is wide: {numbers}.",
     )
 
 
@@ -1207,8 +1218,9 @@ def unseen_lots_as_good(seen: Accuracy, unseen: Accuracy) -> Decision:
     difference = seen.minus(unseen)
     numbers = f"{seen} where the lot is in train, {unseen} where it isn't"
     return choose(
-        decide_difference(difference, expect="equal"),
-        supported=f"Images of unseen lots are recognised as well, within the interval: {numbers}.",
+        decide_equal(difference),
+        supported=f"Images of unseen lots are recognised as well, to within five points: {numbers}.",
+        tie=f"Too few images to tell seen and unseen lots apart, or to call them equal: {numbers}.",
         contradicted=f"Images of seen lots are recognised {difference}: {numbers}; not all of it is of mediums.",
     )
 
@@ -1223,8 +1235,9 @@ def one_accuracy_for_all_museums(accuracies: dict[str, Accuracy]) -> Decision:
     best, worst, difference = largest_difference(accuracies)
     numbers = f"{best} {accuracies[best]}, {worst} {accuracies[worst]}"
     return choose(
-        decide_difference(difference, expect="equal"),
-        supported=f"The museums can't be told apart: {numbers}.",
+        decide_equal(difference),
+        supported=f"The museums agree to within five points: {numbers}.",
+        tie=f"Too few images to tell the museums apart, or to call them equal: {numbers}.",
         contradicted=f"The museums differ: {best} is {difference} than {worst} ({numbers}).",
     )
 

@@ -821,7 +821,8 @@ def reliability_diagram(tables: Mapping[str, pd.DataFrame]) -> "Figure":
         right.stairs(counts, edges, color=color, lw=1.5, ls=("-", "--", "-.")[place % 3], label=name)
     left.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 101), ylim=(0, 101))
     right.set(xlabel="confidence (%)", ylabel="images", xlim=(0, 101))
-    for axes in (left, right):
-        axes.grid()
-        axes.legend(loc="upper left")
+    left.grid()
+    right.grid()
+    handles = [*right.get_legend_handles_labels()[0], left.lines[0]]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
     return figure

@@ -239,8 +239,12 @@ def tally(verdicts: Iterable[claims.Verdict]) -> dict[str, int]:
 
 def tally_words(verdicts: list[claims.Verdict]) -> str:
     """The tally as a sentence."""
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in tally(verdicts).items())
-    return f"Of {len(verdicts)} claims of the original: {counts}."
+    counts = tally(verdicts)
+    ties = f"{counts['tie']} {'tie' if counts['tie'] == 1 else 'ties'}"
+    return (
+        f"Of {len(verdicts)} claims of the original {counts['supported']} are supported, {counts['contradicted']} "
+        f"contradicted, {ties}, and {counts['not testable']} not testable on this data."
+    )
 
 
 def conclusions(verdicts: Iterable[claims.Verdict]) -> list[str]:
@@ -281,7 +285,7 @@ def abstract(
     listed = "; ".join(one.wording.rstrip(".") for one in _spread(contradicted, 3))
     return (
         f"This lab rebuilds a course lab on transfer learning for recognising the medium of museum objects, on {data}. "
-        f"The original's final network ({title}) reaches {accuracy} on test, balanced {balanced}"
+        f"Its headline classifier ({title}) reaches {accuracy} on test, balanced {balanced}"
         + (f" ({lots})" if lots else "")
         + f". {tally_words(verdicts)}"
         + (f" Among what is contradicted: {listed}." if listed else "")

@@ -85,6 +85,12 @@ def test_difference_is_decided_as_claimed(value: float, half: float, expect: str
     assert claims.decide_difference(gap(value, half), expect, floor) == verdict
 
 
+def test_equality_needs_an_interval_within_the_margin() -> None:
+    assert claims.decide_equal(gap(0.01, 0.03)) == "supported"
+    assert claims.decide_equal(gap(0.01, 0.3)) == "tie"
+    assert claims.decide_equal(gap(0.2, 0.1)) == "contradicted"
+
+
 def test_values_are_compared_with_a_reference_by_their_interval() -> None:
     ninety = Accuracy(90, 100)
     assert claims.decide_against(ninety, 0.5) == "supported"

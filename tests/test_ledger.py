@@ -99,9 +99,7 @@ def test_conclusions_follow_the_verdicts(entries) -> None:
 def test_tally_counts_every_verdict() -> None:
     found = [verdict("b0-worse", "tie"), verdict("voting-best", "tie"), verdict("smarter-focused", "supported")]
     assert ledger.tally(found) == {"supported": 1, "contradicted": 0, "tie": 2, "not testable": 0}
-    assert (
-        ledger.tally_words(found) == "Of 3 claims of the original: 1 supported, 0 contradicted, 2 tie, 0 not testable."
-    )
+    assert ledger.tally_words(found).startswith("Of 3 claims of the original 1 are supported, 0 contradicted, 2 ties")
 
 
 def test_abstract_names_classifier_accuracy_and_a_contradicted_claim() -> None:
@@ -110,7 +108,7 @@ def test_abstract_names_classifier_accuracy_and_a_contradicted_claim() -> None:
     text = ledger.abstract("Net", Accuracy(60, 100), balanced, {"lot not seen": Accuracy(5, 10)}, found, "ten drawings")
     for part in ("Net", "60.0 %", "50.0 %", "lot not seen", "ten drawings", "EfficientNetB0 performs worse"):
         assert part in text
-    assert "contradicted:" not in ledger.abstract("Net", Accuracy(6, 10), balanced, {}, found[1:], "x").split("tie")[-1]
+    assert "contradicted:" not in ledger.abstract("Net", Accuracy(6, 10), balanced, {}, found[1:], "x")
 
 
 def test_rubric_points_to_figures_and_tables_that_notebooks_have() -> None:
