@@ -729,6 +729,32 @@ def _quantile_rows(axes: "Axes", values: pd.Series, names: pd.Series, classes: S
         axes.plot([median, median], [place - 0.31, place + 0.31], color=INK, lw=1.6)
 
 
+# ---- chapter 01 -----------------------------------------------------------------------------------------------------
+@style()
+def training_grid(histories: Mapping[str, pd.DataFrame], columns: int = 4) -> "Figure":
+    """Accuracy by epoch of several networks, one small panel each, with one legend.
+
+    Args:
+        histories: `{title: history}` with columns epoch, accuracy (training-time), clean_accuracy, val_accuracy.
+        columns: panels in a row.
+    """
+    rows = -(-len(histories) // columns)
+    figure, grid = subplots(rows, columns, height=1.45 * rows + 0.5, sharey=True, squeeze=False)
+    lines = {"train, while training": "accuracy", "train, clean": "clean_accuracy", "val": "val_accuracy"}
+    for axes, (title, history) in zip(grid.flat, histories.items(), strict=False):
+        for place, (label, column) in enumerate(lines.items()):
+            _curve(axes, label, (history["epoch"].to_numpy(), history[column].to_numpy()), place)
+        axes.set_title(title, fontsize=8)
+        axes.set(ylim=(0, 1.02))
+        axes.grid()
+    for axes in list(grid.flat)[len(histories) :]:
+        axes.axis("off")
+    figure.supxlabel("epoch", fontsize=8.5)
+    figure.supylabel("accuracy", fontsize=8.5)
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure
+
+
 # ---- chapter 05 -----------------------------------------------------------------------------------------------------
 @style()
 def accuracy_by_size(lines: Mapping[str, tuple[np.ndarray, ...]], references: Mapping[str, float]) -> "Figure":
