@@ -175,11 +175,11 @@ def forced(args: argparse.Namespace, targets: list[str]) -> list[str]:
 
 def bring_up_to_date(state: RunState, targets: list[str], jobs: int) -> int:
     """Run the targets that are out of date and what they need, then the report; return the exit code."""
-    from lab_utils import schedule
-
     wanted = with_needs(state, targets)
     todo = {name: why for name, why in state.plan().items() if name in wanted}
     if todo:
+        from lab_utils import schedule
+
         state.write_stamps()
         for name, why in todo.items():
             if not why[0].startswith("perhaps"):
@@ -216,7 +216,7 @@ def settle(state: RunState, wanted: set[str]) -> list[str]:
 def report(settings: Settings) -> bool:
     """Build the report where something in it changed; return whether it is there.
 
-    `build` decides by content, but takes seconds to import: it is not asked where files are as the last build left them.
+    `build` decides by content, but takes seconds to import: it is not asked where all is as the last build left it.
     """
     seen, last = settings.run_folder / "report.txt", settings.report_folder / "report.html"
     if last.is_file() and seen.is_file() and seen.read_text() == _report_files(settings):

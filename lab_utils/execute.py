@@ -7,15 +7,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import nbformat
+from typing import TYPE_CHECKING, Any
 
 from lab_utils import records
 from lab_utils.chapters import Chapter, chapter
 from lab_utils.errors import NotRunError
 from lab_utils.records import PROJECT
 from lab_utils.stamps import notebook_path
+
+if TYPE_CHECKING:
+    import nbformat
 
 PROGRESS = re.compile(r"^  (epoch|download|step)\b")  # printed lines that a notebook passes on to the run's progress
 ERROR_CELL = "papermill-error-cell-tag"
@@ -67,6 +68,7 @@ def execute(step: Chapter, run: str, target: Path, progress: Callable[[str], Non
         target: where the executed notebook goes, whole, however it ended.
         progress: gets the lines that tell of progress.
     """
+    import nbformat
     from jupyter_client.manager import AsyncKernelManager
 
     source, kernel = notebook_path(step.name), AsyncKernelManager(kernel_name="python3")
@@ -104,14 +106,16 @@ def _exit_code(kernel: Any) -> int | None:
     return process.poll() if process else None
 
 
-def _tidy(path: Path) -> nbformat.NotebookNode:
+def _tidy(path: Path) -> "nbformat.NotebookNode":
     """The executed notebook without the cells that papermill adds to point at an error (the report has its own)."""
+    import nbformat
+
     notebook = nbformat.read(path, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if ERROR_CELL not in cell.metadata.get("tags", ())]
     return notebook
 
 
-def _outcome(step: Chapter, notebook: nbformat.NotebookNode, error: Exception | None, code: int | None) -> Outcome:
+def _outcome(step: Chapter, notebook: "nbformat.NotebookNode", error: Exception | None, code: int | None) -> Outcome:
     if error is None:
         return Outcome()
     heading, cell = where(notebook)
@@ -124,7 +128,7 @@ def _outcome(step: Chapter, notebook: nbformat.NotebookNode, error: Exception | 
     return Outcome("failed", {"heading": heading, "cell": cell, "name": name, "message": message, "hint": hint})
 
 
-def where(notebook: nbformat.NotebookNode) -> tuple[str, int]:
+def where(notebook: "nbformat.NotebookNode") -> tuple[str, int]:
     """Nearest heading above the cell that was executed last, and the number of that cell among the code cells."""
     started = [i for i, cell in enumerate(notebook.cells) if (cell.metadata.get("papermill") or {}).get("start_time")]
     before = notebook.cells[: started[-1] + 1] if started else []
