@@ -24,6 +24,7 @@ from lab_utils.classifiers import (
 )
 from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate, bootstrap_means
+from lab_utils.quiet import stderr_hidden
 
 UNSEEN = -1
 VOTING = "Voting"
@@ -137,7 +138,8 @@ class Reduction:
         neighbours = min(15, len(rows) - 1)
         if neighbours < 2:
             raise LabError(f"UMAP needs at least 3 images to fit on, there are {len(rows)}: give more train images.")
-        import umap
+        with stderr_hidden():
+            import umap
 
         mapper = umap.UMAP(
             n_components=self.dimensions,

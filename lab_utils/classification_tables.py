@@ -109,7 +109,7 @@ def boxes(accuracies: Mapping[tuple[str, ...], Accuracy], place: int) -> dict[st
 def seed_boxes(table: pd.DataFrame) -> dict[str, list[float]]:
     """The runs of `noise_floor` in percent by source and classifier."""
     groups = table.groupby(["classifier", "source"], sort=False)["accuracy"]
-    return {f"{name}, {source}": list(100 * values) for (name, source), values in groups}
+    return {f"{name}, {source.split()[0]}": list(100 * values) for (name, source), values in groups}
 
 
 def correctness(outcomes: Sequence[Outcome], names: Sequence[str], truth: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -227,9 +227,9 @@ def best_floor(alone: Mapping[str, Accuracy]) -> str:
 
 def seen_words(by_lot: Mapping[str, Accuracy]) -> str:
     """Compare images of lots that train has with those of lots it has not, in a sentence."""
-    if not {"lot seen in train", "lot not seen in train"} <= set(by_lot):
+    if not {"lot seen in train", "lot not seen"} <= set(by_lot):
         return "Lots are not known on both sides here, so images of seen and unseen lots can't be compared."
-    seen, new = by_lot["lot seen in train"], by_lot["lot not seen in train"]
+    seen, new = by_lot["lot seen in train"], by_lot["lot not seen"]
     return f"Images whose lot train has: {seen}; of new lots: {new}. Seen lots are {seen.minus(new)}."
 
 

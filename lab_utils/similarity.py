@@ -5,6 +5,7 @@ Arrays in, plain results out; every number carries a bootstrap interval.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,87 @@ from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 
 ENOUGH_NETWORKS = 5
+
+
+# ---- what a network sees ---------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Look:
+    """What a network makes of images.
+
+    Attributes:
+        labels: its first answer for each image, n words.
+        probabilities: of that answer, shape (n,).
+        maps: class activation of that answer, float32 (n, H, W) in [0, 1].
+    """
+
+    labels: list[str]
+    probabilities: np.ndarray
+    maps: np.ndarray
+
+    def titles(self, name: str) -> list[str]:
+        """A title for each image: the network's name, its answer and the probability."""
+        return [f"{name}: {word}" for word in self.answers()]
+
+    def answers(self) -> list[str]:
+        """The answer with its probability, as the original prints it."""
+        return [f"{word} ({chance:.2f})" for word, chance in zip(self.labels, self.probabilities, strict=True)]
+
+
+def look(model: Any, images: np.ndarray, names: Sequence[str]) -> Look:
+    """First answer, its probability and its class-activation map (Grad-CAM) for each image.
+
+    Args:
+        model: keras model that ends in logits or probabilities.
+        images: as the model takes them, shape (n, H, W, 3).
+        names: of its classes.
+    """
+    from lab_utils import explain
+
+    chances = probabilities(np.asarray(model.predict(images, verbose=0)))
+    first = chances.argmax(1)
+    maps = explain.grad_cam(model, images, first)
+    return Look([str(names[one]).replace("_", " ") for one in first], chances.max(1), maps)
+
+
+def first_of_each(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Position of the first of `rows` of each class that occurs, in label order; labels has shape (N,)."""
+    _, first = np.unique(labels[rows], return_index=True)
+    return rows[first]
+
+
+def gallery(pixels: np.ndarray, mediums: Sequence[str], looks: Mapping[str, Look]) -> dict[str, list]:
+    """Pictures, maps and titles of a sheet with a row for each image: the image, then what each network sees in it.
+
+    Args:
+        pixels: uint8 (n, H, W, 3).
+        mediums: true class of each image.
+        looks: network -> look at the same images.
+
+    Returns:
+        Arguments of `figures.overlays`.
+    """
+    sheet: dict[str, list] = {"images": [], "maps": [], "titles": []}
+    titles = {name: one.titles(name) for name, one in looks.items()}
+    for place, medium in enumerate(mediums):
+        sheet["images"] += [pixels[place]] * (1 + len(looks))
+        sheet["maps"] += [None, *(one.maps[place] for one in looks.values())]
+        sheet["titles"] += [medium, *(titles[name][place] for name in looks)]
+    return sheet
+
+
+def answers_table(mediums: Sequence[str], looks: Mapping[str, Look], reported: pd.DataFrame) -> pd.DataFrame:
+    """First answers of our networks beside the labels printed in the original, one row a medium.
+
+    Args:
+        mediums: true class of each image.
+        looks: network -> look.
+        reported: `data/reported/task_similarity.csv`.
+    """
+    table = pd.DataFrame({"medium": list(mediums), **{name: one.answers() for name, one in looks.items()}})
+    for network, rows in reported.groupby("network", sort=False):
+        printed = {row.medium: f"{row.label.replace('_', ' ')} ({row.probability:.2f})" for row in rows.itertuples()}
+        table[f"{network} (reported)"] = table["medium"].map(printed).fillna("")
+    return table
 
 
 # ---- the probe and its controls --------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Transferability measures against brute force, other libraries, and cases worked by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
@@ -219,3 +220,40 @@ def test_columns_of_the_conditional_table_sum_to_one_hundred_heaviest_first():
     np.testing.assert_allclose(table.sum(), 100)
     order = source.sum(0)
     assert list(table) == [f"z{i}" for i in np.argsort(-order)[:4]]
+
+
+# ---- what a network sees --------------------------------------------------------------------------------------------
+def test_the_first_image_of_each_class_in_table_order():
+    assert s.first_of_each(np.array([9, 1, 0, 1, 0, 2]), np.array([1, 2, 3, 4])).tolist() == [2, 1]
+
+
+def test_a_gallery_has_the_image_and_every_network_for_each_row_and_the_table_the_printed_labels():
+    looks = {
+        name: s.Look(["cat", "mail_bag"], np.array([0.5, 0.25]), np.zeros((2, 4, 4), np.float32)) for name in ("A", "B")
+    }
+    sheet = s.gallery(np.zeros((2, 4, 4, 3), np.uint8), ["Clay", "Gold"], looks)
+    assert sheet["titles"] == [
+        "Clay",
+        "A: cat (0.50)",
+        "B: cat (0.50)",
+        "Gold",
+        "A: mail_bag (0.25)",
+        "B: mail_bag (0.25)",
+    ]
+    assert [one is None for one in sheet["maps"]] == [True, False, False] * 2 and len(sheet["images"]) == 6
+    reported = pd.DataFrame({"network": ["VGG16"], "medium": ["Clay"], "label": ["a_pot"], "probability": [0.4]})
+    table = s.answers_table(["Clay", "Gold"], looks, reported)
+    assert table["VGG16 (reported)"].tolist() == ["a pot (0.40)", ""] and table["A"][0] == "cat (0.50)"
+
+
+def test_a_look_answers_with_the_likeliest_class_and_a_map_of_the_images_size():
+    import keras
+
+    layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([*layers, keras.layers.Dense(3)])
+    images = np.random.default_rng(0).random((2, 8, 8, 3)).astype(np.float32)
+    found = s.look(model, images, ["a", "b_c", "d"])
+    logits = np.asarray(model(images))
+    assert found.labels == [["a", "b c", "d"][one] for one in logits.argmax(1)]
+    np.testing.assert_allclose(found.probabilities, s.probabilities(logits).max(1), atol=1e-6)
+    assert found.maps.shape == (2, 8, 8)
