@@ -73,13 +73,14 @@ def execute(step: Chapter, run: str, target: Path, progress: Callable[[str], Non
 
     source, kernel = notebook_path(step.name), AsyncKernelManager(kernel_name="python3")
     with records.atomic_path(target) as temporary:
-        error = _papermill(source, temporary, run, kernel, Lines(progress))
+        error, code = _papermill(source, temporary, run, kernel, Lines(progress))
         notebook = _tidy(temporary)
         temporary.write_text(nbformat.writes(notebook), encoding="utf-8")
-    return _outcome(step, notebook, error, _exit_code(kernel))
+    return _outcome(step, notebook, error, code)
 
 
-def _papermill(source: Path, target: Path, run: str, kernel: Any, lines: Lines) -> Exception | None:
+def _papermill(source: Path, target: Path, run: str, kernel: Any, lines: Lines) -> tuple[Exception | None, int | None]:
+    """Execute; return the error, if any, and the exit code of a kernel that had ended by itself."""
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
@@ -91,17 +92,14 @@ def _papermill(source: Path, target: Path, run: str, kernel: Any, lines: Lines) 
     try:
         papermill.execute_notebook(str(source), str(target), parameters={"RUN": run}, **options)
     except (PapermillExecutionError, DeadKernelError) as error:
-        return error
+        return error, _exit_code(kernel)
     finally:
-        kernel.lab_exit_code = _exit_code(kernel)
         kill_children()
-    return None
+    return None, None
 
 
 def _exit_code(kernel: Any) -> int | None:
     """The kernel's exit code, None while it lives; negative: the signal that ended it."""
-    if hasattr(kernel, "lab_exit_code"):
-        return kernel.lab_exit_code
     process = getattr(kernel.provisioner, "process", None)
     return process.poll() if process else None
 

@@ -163,13 +163,13 @@ class RunState:
 
 
 def listing(root: Path) -> list[tuple[str, int, int]]:
-    """Path, size and time of every file under a folder, sorted."""
+    """Path within a folder, size and time of every file in it, sorted."""
     found = []
     for folder, _, names in os.walk(root):
         for path in (os.path.join(folder, name) for name in names):  # noqa: PTH118 (ten times quicker than Path)
             with contextlib.suppress(FileNotFoundError):
                 about = os.stat(path)  # noqa: PTH116
-                found.append((path, about.st_size, about.st_mtime_ns))
+                found.append((path.removeprefix(str(root)), about.st_size, about.st_mtime_ns))
     return sorted(found)
 
 

@@ -1,0 +1,154 @@
+"""One notebook executed, what is said when it fails, progress, the lock, and processes that die with their run."""
+
+import io
+import os
+import subprocess
+import sys
+import time
+
+import nbformat
+import psutil
+import pytest
+from miniature import write_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from lab_utils import execute, processes, records, schedule
+from lab_utils.chapters import chapter
+from lab_utils.errors import LabError
+
+
+def test_the_place_of_a_failure_is_counted_as_in_the_source_notebook():
+    seen = {"papermill": {"start_time": "2026-01-01"}}
+    cells = [
+        new_markdown_cell("# 1 Title", metadata=seen),
+        new_code_cell('RUN = "sample"', metadata={**seen, "tags": ["parameters"]}),
+        new_code_cell('RUN = "tiny"', metadata={**seen, "tags": ["injected-parameters"]}),
+        new_markdown_cell("text\n\n## The nearest\n\nmore", metadata=seen),
+        new_code_cell("1 / 0", metadata=seen),
+        new_markdown_cell("## Below"),
+        new_code_cell("never"),
+    ]
+    assert execute.where(new_notebook(cells=cells)) == ("The nearest", 2)
+
+
+def test_a_notebook_is_executed_with_its_run_and_its_failure_kept(tmp_path, monkeypatch):
+    path = write_notebook(tmp_path, "01_baseline", 'print("  epoch 1 of 2: 0.5")\nprint("other")', "1 / 0", "x = 1")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].source = 'assert RUN == "tiny"'
+    nbformat.write(notebook, path)
+    monkeypatch.setattr(execute, "notebook_path", lambda name: tmp_path / "notebooks" / f"{name}.ipynb")
+    lines, target = [], tmp_path / "out" / "01.ipynb"
+    outcome = execute.execute(chapter("01"), "tiny", target, lines.append)
+    assert outcome.state == "failed" and lines == ["  epoch 1 of 2: 0.5"]
+    assert outcome.error["name"] == "ZeroDivisionError" and outcome.error["cell"] == 4
+    assert outcome.error["heading"] == "The experiment"
+    cells = nbformat.read(target, as_version=4).cells
+    assert len(cells) == len(notebook.cells) + 1, "papermill's parameters, and nothing else, are added"
+    assert not any(map(processes.is_alive, psutil.Process().children())), "the kernel lives on"
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "words"),
+    [(-9, "MemoryError", "memory ran out"), (None, "MemoryError", "memory ran out"), (-11, "KernelDied", "crashed")],
+)
+def test_a_dead_kernel_is_told_by_how_it_ended(code, name, words):
+    found, message, hint = execute.dead_kernel(chapter("01"), code, "Open it by: x")
+    assert found == name and words in message and hint.endswith("Open it by: x")
+    assert ("scratch.batch" in hint) == (name == "MemoryError")
+
+
+def test_a_message_is_cut_to_its_first_line_without_colours():
+    assert execute.readable("\x1b[31m\n  no such file\x1b[0m\nmore") == "no such file"
+
+
+def test_lines_of_progress_arrive_whole_however_they_are_cut():
+    lines = []
+    file = execute.Lines(lines.append)
+    for piece in ("  epo", "ch 1\n  epoch 2\nsome", "thing\n  download 5 MB\r  download 9 MB\n"):
+        file.write(piece)
+    assert lines == ["  epoch 1", "  epoch 2", "  download 5 MB", "  download 9 MB"]
+
+
+def test_progress_for_people():
+    out = io.StringIO()
+    progress = schedule.Progress(["data", "05_classification"], out)
+    progress.take({"step": "data", "event": "done", "state": "up to date", "seconds": 0})
+    progress.take({"step": "05_classification", "event": "started"})
+    progress.take({"step": "05_classification", "event": "line", "text": "  epoch 3"})
+    progress.take({"step": "05_classification", "event": "done", "state": "ok", "seconds": 42.3})
+    assert out.getvalue().splitlines() == [
+        "[1 of 2] data … up to date",
+        "[2 of 2] 05_classification …",
+        "    05_classification: epoch 3",
+        "[2 of 2] 05_classification … 0:42",
+    ]
+
+
+def test_the_clock():
+    assert [schedule.clock(seconds) for seconds in (0, 42.9, 725, 3723)] == ["0:00", "0:42", "12:05", "1:02:03"]
+
+
+def test_all_kernels_together_use_the_cores_once(monkeypatch):
+    monkeypatch.setattr(processes, "cores", lambda: 8)
+    assert schedule.environment(jobs=2)["OMP_NUM_THREADS"] == "4"
+    assert schedule.environment(jobs=16)["TF_NUM_INTRAOP_THREADS"] == "1"
+    assert schedule.environment(jobs=2)["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+
+def test_the_card_is_held_by_one_only_where_there_is_one(monkeypatch):
+    from lab_utils.profiles import resolve
+    from lab_utils.run_state import RunState
+
+    state = RunState(resolve("tiny"))
+    for there, gpus in ((True, "gpu=1"), (False, "gpu=5")):
+        monkeypatch.setattr(processes, "has_gpu", lambda there=there: there)
+        assert gpus in schedule.command(state, ["data"], jobs=4)
+
+
+def test_the_lock_is_refused_while_it_is_held_and_free_when_its_holder_was_killed(tmp_path):
+    code = "import sys, time\nfrom lab_utils.processes import run_lock\nfrom pathlib import Path\n"
+    code += "with run_lock(Path(sys.argv[1]), 'mine'):\n    print('held', flush=True)\n    time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code, tmp_path / "lock"], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(LabError, match=f"'mine' is at work already .process {holder.pid}."), _lock(tmp_path):
+        pass
+    holder.kill()
+    holder.wait()
+    with _lock(tmp_path):
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def _lock(folder):
+    return processes.run_lock(folder / "lock", "mine")
+
+
+def test_a_process_dies_with_the_one_it_watches_and_takes_its_children_along(tmp_path):
+    watched = subprocess.Popen(["sleep", "60"])
+    code = "import subprocess, time\nfrom lab_utils.processes import die_with_run\ndie_with_run(every=0.05)\n"
+    code += "print(subprocess.Popen(['sleep', '60'], start_new_session=True).pid, flush=True)\ntime.sleep(60)"
+    environment = {**os.environ, processes.WATCHED: str(watched.pid)}
+    child = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+    grandchild = psutil.Process(int(child.stdout.readline()))
+    assert child.poll() is None
+    watched.kill()  # not waited for: a zombie counts as gone
+    assert child.wait(timeout=20) == 1
+    assert not processes.is_alive(grandchild)
+    watched.wait()
+
+
+def test_temporary_files_of_dead_writers_are_swept_and_those_of_living_ones_kept(tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    name = records.writer()
+    mine, dead = tmp_path / f".a~{name}~x.npy", tmp_path / f".a~{name.split('~')[0]}~{gone.pid}~x.npy"
+    other, result = tmp_path / f".a~another-machine~{gone.pid}~x.npy", tmp_path / "a.npy"
+    for path in (mine, dead, other, result):
+        path.touch()
+    assert processes.sweep(tmp_path) == 1
+    assert not dead.exists() and mine.exists() and other.exists() and result.exists()
+
+
+def test_the_atomic_writer_names_its_process(tmp_path):
+    with records.atomic_path(tmp_path / "a.npy") as temporary:
+        assert processes.TEMPORARY.match(temporary.name)["pid"] == str(os.getpid())
+    assert time.time() - (tmp_path / "a.npy").stat().st_mtime < 60
