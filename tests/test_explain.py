@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lab_utils import explain
+from lab_utils import backbones, explain
 from lab_utils.errors import LabError
 from lab_utils.quantities import Estimate
 
@@ -237,3 +237,13 @@ def test_gain_uses_mosaics_where_both_networks_have_evidence() -> None:
     assert gain.value == pytest.approx(0.3) and gain.n == 2
     with pytest.raises(LabError, match="no positive evidence"):
         explain.mean_focus(np.array([np.nan]))
+
+
+# ---- the networks of the registry ------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", [name for name, entry in backbones.REGISTRY.items() if entry.source != "hub"])
+def test_layer_found_is_the_registrys_last_convolution(keras, name: str) -> None:
+    base = backbones.build(name, weights="random", size=64, top=False)
+    pooled = keras.layers.GlobalAveragePooling2D()(base.output)
+    opened = explain.view(keras.Model(base.input, keras.layers.Dense(3, "softmax")(pooled)))
+    assert opened.layer == backbones.backbone(name).last_conv
+    assert opened.head is not None
