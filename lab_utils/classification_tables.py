@@ -1,7 +1,6 @@
 """Tables and sentences of chapters 05 and 12 out of the outcomes of `classification`; nothing is fitted here."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,12 +132,6 @@ def recommended(outcomes: Mapping[str, Outcome], truth: np.ndarray, val: np.ndar
     """Network and classifier with the highest val accuracy, the first in a tie."""
     pairs = [(network, best(outcome, truth, val)) for network, outcome in outcomes.items()]
     return max(pairs, key=lambda pair: outcomes[pair[0]].accuracy(pair[1], truth, val).value)
-
-
-def in_words(bars: Mapping[str, Any]) -> str:
-    """Quantities by row, or by row and series, in words: the text beside a bar chart."""
-    rows = {name: row if isinstance(row, Mapping) else {"": row} for name, row in bars.items()}
-    return "; ".join(f"{name}: {', '.join(f'{k} {v}'.strip() for k, v in row.items())}" for name, row in rows.items())
 
 
 def named(rows: Sequence[tuple], *columns: str) -> pd.DataFrame:

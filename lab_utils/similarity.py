@@ -434,3 +434,43 @@ def _weights(n: int, groups: np.ndarray | None, seed: int, resamples: int) -> np
 def _normal(value: float, drawn: Sequence[float], n: int, of: str) -> Estimate:
     half = 1.96 * float(np.std(drawn, ddof=1)) if len(drawn) > 1 else np.nan
     return Estimate(value, value - half, value + half, n, of, digits=2)
+
+
+# ---- tables and words -----------------------------------------------------------------------------------------------
+def in_words(bars: Mapping[str, Any]) -> str:
+    """Quantities by row, or by row and series, in words: the text beside a bar chart."""
+    rows = {name: row if isinstance(row, Mapping) else {"": row} for name, row in bars.items()}
+    return "; ".join(f"{name}: {', '.join(f'{k} {v}'.strip() for k, v in row.items())}" for name, row in rows.items())
+
+
+def measures_table(
+    measures: Mapping[str, Mapping[str, Estimate]], probes: Mapping[str, Mapping[str, Probe]], titles: Mapping[str, str]
+) -> pd.DataFrame:
+    """One row a network: its measures on train and its two probes on val."""
+    shown = ("ImageNet outputs", "penultimate features")
+    return pd.DataFrame(
+        {"network": titles[network], **row, **{f"probe, {name}": probes[network][name].accuracy for name in shown}}
+        for network, row in measures.items()
+    )
+
+
+def agreement_words(measures: Mapping[str, Mapping[str, Estimate]], probed: Mapping[str, Accuracy]) -> str:
+    """Rank agreement of every measure with the probe, in a sentence; for five networks or more."""
+    names = list(next(iter(measures.values())))
+    found = {name: rank_agreement({n: row[name] for n, row in measures.items()}, probed) for name in names}
+    return (
+        "Kendall's rank agreement with the probe on features: " + "; ".join(f"{k} {v}" for k, v in found.items()) + "."
+    )
+
+
+def decision(probes: Mapping[str, Probe], title: str) -> tuple[str, str, str]:
+    """Which layer the next chapters use, the reason, and what else was considered (for `lab.decide`)."""
+    ceiling, output = probes["penultimate features"], probes["ImageNet outputs"]
+    gap = ceiling.minus(output)
+    layer = "penultimate features" if gap.value >= 0 else "ImageNet outputs"
+    return (
+        f"Chapters 04 and 05 work on the {layer} first.",
+        f"on {title} the probe reads {ceiling.accuracy} from the penultimate features and {output.accuracy} from the "
+        f"outputs (features against outputs: {gap}).",
+        "the 1,000 outputs, which chapter 05 keeps beside them as the original did.",
+    )
