@@ -267,8 +267,14 @@ def link_to_anchor(text: str) -> str:
 
 
 def references(chapters: list[Chapter]) -> dict[str, Part]:
-    """Figures and tables by their labels."""
-    return {part.label: part for chapter in chapters for part in chapter.parts if part.label and part.number}
+    """Figures and tables by their labels, and by chapter and label (`06-curves`), since labels may recur."""
+    return {
+        label: part
+        for chapter in chapters
+        for part in chapter.parts
+        if part.label and part.number
+        for label in (part.label, f"{chapter.name[:2]}-{part.label}")
+    }
 
 
 # ---- pictures --------------------------------------------------------------------------------------------------------
