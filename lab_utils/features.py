@@ -70,12 +70,12 @@ def extract(
         images = images() if callable(images) else images
         if len(images) == 0:
             raise LabError(f"There are no images to extract {name}'s features from.")
-        batches = _Batches(name, images, shape[0], weights, resize, batch, missing)
-        _write(store, missing, batches, len(images), key, progress or (lambda line: None))
+        batches = Extractor(name, images, shape[0], weights, resize, batch, missing)
+        write_store(store, missing, batches, len(images), key, progress or (lambda line: None))
     return {layer: np.load(store / f"{layer}.npy", mmap_mode="r") for layer in layers}
 
 
-class _Batches:
+class Extractor:
     """The network's outputs for any range of rows; the network is built when the first range is asked for."""
 
     def __init__(self, name: str, images: Any, size: int, weights: str, resize: str, batch: int, layers: list[str]):
@@ -149,8 +149,8 @@ def _output(model: "keras.Model", name: str, layer: str) -> Any:
 
 
 # ---- the store ------------------------------------------------------------------------------------------------------
-def _write(
-    store: Path, layers: list[str], batches: _Batches, n: int, key: dict[str, Any], progress: Callable[[str], Any]
+def write_store(
+    store: Path, layers: list[str], batches: Extractor, n: int, key: dict[str, Any], progress: Callable[[str], Any]
 ) -> None:
     """Stream all parts into one file a layer; parts are kept until the whole is there, so that a stop costs little."""
     parts = store / f"parts-{content_hash([layers, n])}"
@@ -174,7 +174,7 @@ def _write(
     shutil.rmtree(parts, ignore_errors=True)
 
 
-def _part(path: Path, layers: Iterable[str], batches: _Batches, start: int, stop: int) -> dict[str, np.ndarray]:
+def _part(path: Path, layers: Iterable[str], batches: Extractor, start: int, stop: int) -> dict[str, np.ndarray]:
     """Read one part; make it where it is missing or damaged."""
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(path) as part:
         values = {layer: part[layer] for layer in layers}

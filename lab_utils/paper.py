@@ -13,7 +13,7 @@ import pandas as pd
 
 from lab_utils import backbones, pipeline, training
 from lab_utils.errors import LabError
-from lab_utils.quantities import Accuracy, Estimate, bootstrap_estimate
+from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 
 if TYPE_CHECKING:
     import keras
@@ -132,16 +132,20 @@ def fixed_examples(lab: "Lab", name: str, split: str) -> training.Examples:
 class VariableExamples(training.Examples):
     """Images (paths) of equal area in their own aspect ratio, padded to the largest of the batch and a multiple of 32.
 
+    A batch of wide and high images is mostly padding, so batches are no larger in evaluation than in training.
+
     Attributes:
         network: name, for the preprocessing.
         pixels: area of each image.
         seed: of augmentation.
+        largest: images a batch, at most.
         aspect: width / height, (N,), by which square copies are stretched back; None: the files' own.
     """
 
     network: str = ""
     pixels: int = 65536
     seed: int = 0
+    largest: int = 32
     aspect: np.ndarray | None = None
 
     def batches(self, order: np.ndarray, batch: int, epoch: int | None = None) -> Iterator[tuple[Any, np.ndarray]]:
@@ -150,7 +154,7 @@ class VariableExamples(training.Examples):
             [self.inputs[row] for row in order],
             np.asarray(self.labels)[order],
             pixels=self.pixels,
-            batch=batch,
+            batch=min(batch, self.largest),
             seed=self.seed,
             augment=None if epoch is None else AUGMENT,
             aspect=None if self.aspect is None else self.aspect[order],
@@ -180,6 +184,7 @@ def variable_examples(lab: "Lab", name: str, split: str) -> VariableExamples:
         network=name,
         pixels=options.size**2,
         seed=options.seed,
+        largest=options.batch,
         aspect=None if aspect is None else aspect[rows],
     )
 
@@ -261,14 +266,15 @@ def fit_all(lab: "Lab", todo: pd.DataFrame, progress: Callable[[str], None] = pr
     return [fit(lab, title, name, shape, progress) for title, name in pairs for shape in kinds]
 
 
-def protocol(lab: "Lab", shape: str) -> str:
+def protocol(lab: "Lab") -> str:
     """How our runs differ from the paper's, in words made from the settings."""
-    use, counts = lab.settings.paper, lab.images["label"].iloc[training.used_rows(lab, "train", lab.settings.paper.cap)]
-    words = [f"{lab.table.source} data", f"{len(counts):,} train images", f"{use.epochs} epochs", f"batch {use.batch}"]
-    words += [f"rate {use.learning_rate:g}", f"{use.frozen} of 5 blocks frozen" if use.frozen else "all layers trained"]
-    words += ["BatchNorm as pretrained", "each network's own normalisation", "best epoch on val"]
-    area = f"{use.size} px, crop {use.crop}" if shape == FIXED else f"{use.size**2:,} pixels, {shapes(lab).words}"
-    return "; ".join([area, *words])
+    use = lab.settings.paper
+    images = len(training.used_rows(lab, "train", use.cap))
+    words = [f"FS: {use.size} px, crop {use.crop}", f"VS: {use.size**2:,} pixels, {shapes(lab).words}"]
+    words += [f"both: {lab.table.source} data, {images:,} train images, {use.epochs} epoch{'s' * (use.epochs > 1)}"]
+    frozen = f"{use.frozen} of 5 blocks frozen" if use.frozen else "all layers trained"
+    words[-1] += f", batch {use.batch}, rate {use.learning_rate:g}, {frozen}"
+    return "; ".join([*words, "BatchNorm as pretrained, each network's own normalisation, best epoch on val"])
 
 
 def results_table(
@@ -294,7 +300,7 @@ def results_table(
         row |= {f"{s} (here)": test.get(f"{title}, {s}", "not run") for s in (FIXED, VARIABLE)}
         if not reason and not variable.applicable:
             row[f"{VARIABLE} (here)"] = variable.words
-        rows.append(row | {"differences of protocol": reason or differences})
+        rows.append(row | {"differences of protocol": "–" if reason else differences})
     return pd.DataFrame(rows)
 
 
@@ -307,6 +313,42 @@ def reported_ties(reported: pd.DataFrame, n: int) -> str:
         found["a tie" if difference.tie else "better" if difference.value > 0 else "worse"].append(row.architecture)
     parts = [f"{word} for {', '.join(names)}" for word, names in found.items() if names]
     return f"In the reported table (n = {n:,}, unpaired intervals) VS against FS is {'; '.join(parts)}."
+
+
+def support(lab: "Lab", truth: np.ndarray) -> dict[str, int]:
+    """Test images a class, checked against the table's counts."""
+    from lab_utils import evaluation
+
+    found = np.bincount(truth, minlength=len(lab.classes))
+    medium = lab.images["medium"][lab.images["subset"] == "test"]
+    evaluation.check_support(found, lab.classes, [int((medium == name).sum()) for name in lab.classes])
+    return dict(zip(lab.classes, found.tolist(), strict=True))
+
+
+def shape_differences(truth: np.ndarray, runs: Sequence[Run]) -> dict[str, Difference]:
+    """Accuracy with VS minus accuracy with FS on the same test images, for each architecture that was run in both."""
+    fixed = {run.architecture: run.predicted for run in runs if run.shape == FIXED}
+    return {
+        run.architecture: paired_difference(truth, run.predicted, fixed[run.architecture], "VS minus FS")
+        for run in runs
+        if run.shape == VARIABLE and run.architecture in fixed
+    }
+
+
+def decision(
+    differences: Mapping[str, Difference], effect: Mapping[str, Estimate], variable: Shapes
+) -> tuple[str, str, str]:
+    """Which shape the later chapters use, why, and what else was considered."""
+    better = [name for name, one in differences.items() if not one.tie and one.value > 0]
+    words = "; ".join(f"{name} {one}" for name, one in differences.items()) or variable.words
+    if better:
+        what = "Later chapters still use squares, and say so: on these images variable shape would be better."
+    else:
+        what = "Later chapters use squares."
+    because = (
+        f"VS against FS: {words}; squares need no padding, which moves features by {effect['masked']} even masked."
+    )
+    return what, because, "variable shape with masked pooling; batches sorted by aspect ratio."
 
 
 # ---- padding --------------------------------------------------------------------------------------------------------
