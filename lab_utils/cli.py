@@ -203,6 +203,7 @@ def settle(state: RunState, wanted: set[str]) -> list[str]:
     for step in state.steps:
         if not state.executed(step.name).is_file():
             state.publish(step.name)
+        state.refresh_text(step)
         culprits = [one for need in state.needs(step) for one in held.get(need, [])]
         if step.name in wanted and state.status(step.name).get("state") == "failed":
             failed.append(step.name)

@@ -138,6 +138,16 @@ class RunState:
         if self.executed(name).is_file():
             write_atomic(self.published(name), self.executed(name).read_bytes())
 
+    def refresh_text(self, step: Chapter) -> None:
+        """Give the executed notebook of a chapter that is up to date the text of its source, where that is newer."""
+        source, kept = stamps.notebook_path(step.name), self.executed(step.name)
+        if self.status(step.name).get("state") != "ok" or not source.is_file() or not kept.is_file():
+            return
+        if source.stat().st_mtime_ns > kept.stat().st_mtime_ns:
+            notebook = stamps.with_text_of(read_json(source), read_json(kept))
+            write_atomic(kept, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+            self.publish(step.name)
+
     def restore(self, step: Chapter) -> None:
         """Put back what Snakemake removes before a job, for a step that is up to date."""
         status = self.status(step.name)

@@ -30,6 +30,17 @@ def code_cells(notebook: Path) -> list[str]:
     return ["".join(cell["source"]) for cell in code if "parameters" not in cell["metadata"].get("tags", ())]
 
 
+def with_text_of(source: dict[str, Any], executed: dict[str, Any]) -> dict[str, Any]:
+    """An executed notebook with the text cells of its source, which may have been edited since: text runs nothing."""
+    code = {cell.get("id"): cell for cell in executed["cells"] if cell["cell_type"] == "code"}
+    injected = [cell for cell in code.values() if "injected-parameters" in cell["metadata"].get("tags", ())]
+    cells = []
+    for cell in source["cells"]:
+        cells.append(code.get(cell.get("id"), cell) if cell["cell_type"] == "code" else cell)
+        cells += injected if "parameters" in cell["metadata"].get("tags", ()) else []
+    return {**executed, "cells": cells}
+
+
 def imported(source: str) -> set[str]:
     """Names of the `lab_utils` modules that a piece of Python imports, at any depth (in functions too)."""
     found: set[str] = set()

@@ -159,3 +159,14 @@ def test_failed_and_interrupted_steps_run_again(finished):
     finished.start(first)
     finished.finish(second, "failed", 1.0, {"message": "x"}, ran=True)
     assert finished.outdated(first) == ["was interrupted"] and finished.outdated(second) == ["failed before"]
+
+
+def test_edited_text_reaches_the_executed_notebook_and_outputs_stay(finished, project):
+    source, kept = project / "notebooks" / "01_baseline.ipynb", finished.executed("01_baseline")
+    nbformat.write(nbformat.read(source, as_version=4), kept)
+    change(kept, run_all_cells)
+    change(source, lambda notebook: notebook.cells[0].update(source="# A better title"))
+    finished.refresh_text(finished.steps[-1])
+    cells = nbformat.read(finished.published("01_baseline"), as_version=4).cells
+    assert cells[0].source == "# A better title" and cells[1].outputs[0].text == "seen"
+    assert not finished.plan()
