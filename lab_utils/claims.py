@@ -424,7 +424,7 @@ def three_groups_separable(spaces: "dict[str, Separability]") -> Decision:
         f"{100 * one.chance:.0f} %, p = {one.p:.2f})"
         for name, one in spaces.items()
     )
-    rule = f"Separable is taken to mean {100 * SEPARABLE:.0f} % held out, and p below {CHANCE}"
+    rule = f"Separable is taken to mean {100 * SEPARABLE:.0f} % held out, and p at most {CHANCE}"
     end = f"{found[:1].upper()}{found[1:]}. {rule}"
     return choose(
         decide_all(words),
@@ -506,15 +506,15 @@ def woven_fabric_divided(share: Estimate, least: float = 0.25) -> Decision:
 def woven_two_neighbourhoods(near: list[list[str]]) -> Decision:
     """Nearest other classes of two clusters of the class, against the two neighbourhoods named in the original."""
     porcelain, silk = {"Hand-colored engraving", "Porcelain"}, {"Silk and metal thread"}
-    both = any(porcelain & set(one) and silk & set(other) for one, other in (near, near[::-1]))
-    some = any((porcelain | silk) & set(one) for one in near)
+    sides = [[name in silk for name in one if name in porcelain | silk][:1] for one in near]
+    both, some = sorted(sides) == [[False], [True]], any(sides)
     lists = " and ".join(", ".join(one) or "no other class" for one in near)
-    found = f"Split in two by its features, its parts lie nearest to {lists}"
+    found = f"Split in two by its features, its parts lie nearest to {lists} (nearest first)"
     return choose(
         "supported" if both else ("tie" if some else "contradicted"),
         supported=f"{found}: two neighbourhoods, as said.",
         contradicted=f"{found}: none of the neighbours named.",
-        tie=f"{found}: one of the two neighbourhoods is as said.",
+        tie=f"{found}: one of the two neighbourhoods is as said, the other is not.",
     )
 
 

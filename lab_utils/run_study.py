@@ -6,12 +6,13 @@ trained run (`fine_tuning.FineTuned`) and val labels. Nothing here reads test.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from lab_utils import diagnosis, recipes
+from lab_utils import diagnosis, evaluation, recipes
 from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 
 if TYPE_CHECKING:
@@ -196,14 +197,29 @@ def order_words(one: Study) -> str:
     truly = "above train" if clean.low > 0 else "below train" if clean.high < 0 else "level with train"
     return (
         f"**Val against train.** Against the accuracy counted while training, val lies {seen} ({counted}); against "
-        f"train evaluated cleanly it lies {truly} ({clean}). Dropout and the weights' movement within the epoch cost the "
-        f"counted accuracy {cost:.1f} points."
+        f"train evaluated cleanly it lies {truly} ({clean}). Dropout and the weights' movement within the epoch cost "
+        f"the counted accuracy {cost:.1f} points."
     )
+
+
+def val_loss_slope(one: Study) -> Estimate:
+    """Slope of val cross-entropy over the last half of the epochs, nats an epoch."""
+    return diagnosis.trend(one.history["val_cross_entropy"].to_numpy(), of=f"{one.name}, val cross-entropy")
+
+
+def val_accuracy_slope(one: Study) -> Estimate:
+    """Slope of val accuracy over the last half of the epochs, share an epoch."""
+    return diagnosis.trend(one.history["val_accuracy"].to_numpy(), of=f"{one.name}, val accuracy")
+
+
+def rise_of(one: Study) -> diagnosis.Rise:
+    """Change of val cross-entropy since its lowest epoch, split by final answers."""
+    return diagnosis.rise_since_best(one.probabilities(), one.labels)
 
 
 def trend_words(one: Study) -> str:
     """Where val cross-entropy is heading at the end."""
-    slope = diagnosis.trend(one.history["val_cross_entropy"].to_numpy(), of="val cross-entropy")
+    slope = val_loss_slope(one)
     what = {
         "falling": "still falling: longer training should lower it further",
         "rising": "rising: the best epoch is behind",
@@ -214,7 +230,7 @@ def trend_words(one: Study) -> str:
 
 def rise_words(one: Study) -> str:
     """Who carries the rise of val cross-entropy since its lowest epoch."""
-    rise = diagnosis.rise_since_best(one.probabilities(), one.labels)
+    rise = rise_of(one)
     if rise.start == rise.end or rise.total <= 0:
         return "**Loss and accuracy.** Val cross-entropy is lowest at the last epoch: there is no rise to explain."
     share = 100 * rise.wrong / rise.total
@@ -257,6 +273,11 @@ def compare_loss(one: Study, other: Study) -> Estimate:
 def _losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     true_class = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return -np.log(np.clip(true_class, diagnosis.SMALLEST, 1.0))
+
+
+def steps(studies: Sequence[Study]) -> list[Difference]:
+    """Each run minus the one before it, on val."""
+    return [compare(later, earlier) for earlier, later in pairwise(studies)]
 
 
 def runs_table(studies: Sequence[Study], reported: pd.DataFrame) -> pd.DataFrame:
@@ -316,3 +337,88 @@ def confidence_panels(one: Study) -> dict[str, dict[str, np.ndarray]]:
         "mean confidence": {"right": split.confidence_right, "wrong": split.confidence_wrong},
         "mean cross-entropy (nats)": {"right": split.loss_right, "wrong": split.loss_wrong, "all": split.loss},
     }
+
+
+# ---- confidence ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Calibration:
+    """Confidence of a run on val, before and after one temperature that was fitted on the other half of val.
+
+    Attributes:
+        temperature: fitted on all of val; above 1 the network is too sure.
+        before: NLL in nats as it is.
+        after: NLL with the other half's temperature.
+        before_ece: expected calibration error as it is.
+        after_ece: with the other half's temperature.
+        changed: answers that the temperature changed (none, by construction).
+        reliability: `{"before": table, "after": table}` of `evaluation.reliability`.
+    """
+
+    temperature: float
+    before: Estimate
+    after: Estimate
+    before_ece: Estimate
+    after_ece: Estimate
+    changed: int
+    reliability: dict[str, pd.DataFrame]
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What the claim on accuracy and confidence is decided on."""
+        return {name: getattr(self, name) for name in ("before", "after", "temperature", "changed")}
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """NLL and calibration error, before and after."""
+        rows = [("as it is", self.before, self.before_ece), ("with the temperature", self.after, self.after_ece)]
+        return pd.DataFrame(rows, columns=["probabilities", "NLL (nats)", "expected calibration error"])
+
+
+def calibration(one: Study, seed: int = 0) -> Calibration:
+    """Calibration of the best epoch on val (Guo et al., arXiv 1706.04599), each half with the other half's temperature.
+
+    Args:
+        one: the run.
+        seed: of the halves.
+    """
+    plain = one.probabilities()[one.run.best_epoch - 1].astype(np.float64)
+    half = np.random.default_rng(seed).permutation(len(plain)) % 2 == 0
+    softened = plain.copy()
+    for fitted, applied in ((half, ~half), (~half, half)):
+        value = evaluation.temperature(plain[fitted], one.labels[fitted])
+        softened[applied] = evaluation.apply_temperature(plain[applied], value)
+    both = {"before": plain, "after": softened}
+    losses = [
+        bootstrap_estimate(evaluation.log_loss(values, one.labels), f"NLL, {when}", one.groups, digits=3)
+        for when, values in both.items()
+    ]
+    errors = [evaluation.calibration_estimate(values, one.labels, f"ECE, {when}") for when, values in both.items()]
+    changed = int((plain.argmax(1) != softened.argmax(1)).sum())
+    tables = {when: evaluation.reliability(values, one.labels) for when, values in both.items()}
+    return Calibration(evaluation.temperature(plain, one.labels), *losses, *errors, changed, tables)
+
+
+# ---- beside the original and the paper -------------------------------------------------------------------------------
+def diamonds(lab: "Lab", reported: pd.DataFrame) -> dict[str, float] | None:
+    """The original's printed val accuracies in percent, for the bars; only where the data are the original's."""
+    if lab.settings.data.source != "mame":
+        return None
+    printed = reported[reported["run"].str.isdigit() & reported["val_printed"].notna()]
+    return {f"run {row.run}": 100 * row.val_printed for row in printed.itertuples()}
+
+
+def paper_words(lab: "Lab", one: Study) -> str:
+    """The paper's VGG16 beside the original's last run and ours, with what keeps them from being alike."""
+    paper = lab.reported("paper_r65k").set_index("architecture").loc["VGG16"]
+    printed = lab.reported("fine_tuning").set_index("run").loc[str(HEADLINE), "val_printed"]
+    ours = f"{lab.title(one.run.recipe.network)} at {one.run.recipe.size} pixels on val of this run: {one.val}"
+    alike = "" if lab.settings.data.source == "mame" else " Ours are other images, so it can't be set against either."
+    return (
+        f"Reported for VGG16 on MAMe: by the paper {_percent(paper['fs'])} on test with fixed shape and "
+        f"{_percent(paper['vs'])} with variable shape (whole network tuned, augmentation, hundreds of epochs); by the "
+        f"original's last run {_percent(printed)} on val. {ours}.{alike}"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share if share <= 1 else share:.1f} %"
