@@ -355,8 +355,8 @@ def components_words(maps: Maps, share: float = 0.9) -> str:
         for name, space in ((name, maps[name]) for name in maps.lab.networks)
     ]
     return (
-        f"Components that reach {share} of the variance: {'; '.join(found)}. The reported numbers are of other networks "
-        "and of about 2,900 images of MAMe, so they are beside, not against, these."
+        f"Components that reach {share} of the variance: {'; '.join(found)}. The reported numbers are of other "
+        "networks and of about 2,900 images of MAMe, so they are beside, not against, these."
     )
 
 
@@ -384,8 +384,8 @@ def suspects_words(maps: Maps, doubted: pd.DataFrame) -> str:
         return f"No label of the {len(maps.rows):,} images is doubted."
     pair, times = doubted.groupby(["label", "suggested"]).size().pipe(lambda counts: (counts.idxmax(), counts.max()))
     return (
-        f"{len(doubted)} of {len(maps.rows):,} labels are doubted, most often {pair[0]} that looks like {pair[1]} ({times}). "
-        "A doubted label is a picture to look at: confusable classes are doubted too, without being wrong."
+        f"{len(doubted)} of {len(maps.rows):,} labels are doubted, most often {pair[0]} that looks like {pair[1]} "
+        f"({times}). A doubted label is a picture to look at: confusable classes are doubted too, without being wrong."
     )
 
 
@@ -408,8 +408,8 @@ def decision(maps: Maps, space: Space) -> tuple[str, str, str]:
     trust = [projections.trustworthiness(space.features, space.layout(method, 3)) for method in ("pca", "umap")]
     return (
         "Chapter 05 classifies on all features; maps stay pictures.",
-        f"the 3-D maps keep neighbourhoods only in part (trustworthiness of PCA {trust[0]:.2f}, of UMAP {trust[1]:.2f}), "
-        f"and the classes with the most mixed neighbourhoods ({low}) need every dimension there is.",
+        f"the 3-D maps keep neighbourhoods only in part (trustworthiness of PCA {trust[0]:.2f}, of UMAP "
+        f"{trust[1]:.2f}), and the classes with the most mixed neighbourhoods ({low}) need every dimension there is.",
         "the original's way, which gives the classifiers eight dimensions of a UMAP; it is measured beside.",
     )
 

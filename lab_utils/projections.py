@@ -14,6 +14,7 @@ from lab_utils.classification import check_features
 from lab_utils.errors import LabError
 from lab_utils.figures import SUPER_GROUPS
 from lab_utils.quantities import Accuracy, Estimate, bootstrap_estimate
+from lab_utils.quiet import stderr_hidden
 
 FEWEST = 10  # images that a map needs at least
 METHODS = ("pca", "t-sne", "umap", "supervised umap")
@@ -153,7 +154,8 @@ def _umap(
 ) -> np.ndarray:
     import warnings
 
-    from umap import UMAP
+    with stderr_hidden():
+        from umap import UMAP
 
     near = min(neighbours, len(points) - 1)
     with warnings.catch_warnings():

@@ -410,12 +410,12 @@ def test_a_run_without_anything_still_gets_its_report(settings):
 class Browser:
     """A headless Chromium driven by its DevTools protocol."""
 
-    def __init__(self, folder, width):
+    def __init__(self, folder, width, *more):
         import websocket
 
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--remote-allow-origins=*"]
         self.process = subprocess.Popen(
-            [CHROMIUM, *flags, f"--user-data-dir={folder}", "about:blank"], stderr=subprocess.DEVNULL
+            [CHROMIUM, *flags, *more, f"--user-data-dir={folder}", "about:blank"], stderr=subprocess.DEVNULL
         )
         port = self._port(folder / "DevToolsActivePort")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:

@@ -1,0 +1,74 @@
+"""Outliers, far clusters, doubtful labels and near-duplicates that were planted are found."""
+
+import numpy as np
+import pytest
+
+from lab_utils import outliers
+from lab_utils.errors import LabError
+
+
+@pytest.fixture
+def space() -> tuple[np.ndarray, np.ndarray]:
+    """120 points of four classes in eight dimensions."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 30)
+    return (np.eye(8)[labels] * 6 + rng.normal(0, 1, (120, 8))).astype(np.float32), labels
+
+
+def test_a_point_far_from_all_has_the_highest_score(space):
+    points, _ = space
+    points[17] = 25
+    scores = outliers.outlier_scores(points)
+    assert scores.argmax() == 17 and np.median(scores) < 1.2
+
+
+def test_a_small_far_clump_is_found_with_its_class_and_lot(space):
+    points, labels = space
+    rng = np.random.default_rng(1)
+    points[:6] = 20 + rng.normal(0, 0.1, (6, 8))
+    lots = np.array(["x"] * 4 + [""] * 116)
+    found = outliers.far_clusters(points, points, labels, lots)
+    assert sorted(found[0].members) == list(range(6))
+    assert (found[0].label, found[0].share, found[0].lot, found[0].lots) == (0, 1.0, "x", 3)
+    assert found[0].lot_share == pytest.approx(4 / 6) and found[0].isolation > 10
+
+
+def test_no_clusters_among_few_images():
+    assert outliers.far_clusters(np.eye(6), np.eye(6), np.zeros(6, int), [""] * 6) == []
+
+
+def test_labels_that_were_changed_are_doubted_first(space):
+    points, labels = space
+    changed = labels.copy()
+    changed[[3, 40, 77]] = [2, 0, 3]
+    found = outliers.suspected_labels(points, changed)
+    assert set(found["position"]) <= {3, 40, 77} and len(found) >= 2
+    assert (found["suggested"] == labels[found["position"]]).all()
+    assert (found["other"] >= found["own"]).all()
+
+
+def test_a_class_with_a_single_image_is_left_out(space):
+    points, labels = space
+    labels = labels.copy()
+    labels[0] = 4
+    assert 0 not in set(outliers.suspected_labels(points, labels)["position"])
+    with pytest.raises(LabError, match="at least two classes"):
+        outliers.suspected_labels(points[:3], np.array([0, 1, 2]))
+
+
+def test_near_duplicates_are_mutual_and_agree_with_all_pairs(space):
+    points, _ = space
+    points[100], points[119] = points[5] + 0.01, points[60] * 1.001
+    first, second = np.arange(90), np.arange(90, 120)
+    found = outliers.near_duplicates(points, first, second, 0.99, block=7)
+    assert set(zip(found["first"], found["second"], strict=True)) == {(5, 100), (60, 119)}
+    centred = points - points[:90].mean(0)
+    cosine = centred[5] @ centred[100] / np.linalg.norm(centred[5]) / np.linalg.norm(centred[100])
+    assert found.set_index("first")["cosine"][5] == pytest.approx(cosine, abs=1e-5)
+    assert len(outliers.near_duplicates(points, first, second[:0])) == 0
+
+
+def test_a_reason_commoner_among_the_flagged_is_told_from_chance():
+    flagged, reason = np.arange(100) < 20, np.arange(100) < 18
+    assert outliers.explained(flagged, reason).low > 0.5
+    assert outliers.explained(flagged, np.arange(100) % 2 == 0).tie

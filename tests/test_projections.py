@@ -1,0 +1,167 @@
+"""Maps and what is tested in the space: against hand calculations, brute force and data made to a known answer."""
+
+import numpy as np
+import pytest
+
+from lab_utils import projections
+from lab_utils.errors import LabError
+
+CLASSES = ["Bronze", "Gold", "Glass", "Porcelain", "Engraving", "Etching"]
+
+
+def blobs(centres: np.ndarray, each: int = 15, spread: float = 0.3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Points around centres (C, D) and their labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(centres)), each)
+    return (centres[labels] + rng.normal(0, spread, (len(labels), centres.shape[1]))).astype(np.float32), labels
+
+
+def test_the_sample_takes_at_most_so_many_of_each_class_in_table_order():
+    rows, labels = np.arange(100, 160), np.repeat([0, 1, 2], [5, 20, 35])
+    chosen = projections.sample_rows(labels, rows, 10, seed=1)
+    assert np.bincount(labels[chosen - 100]).tolist() == [5, 10, 10]
+    assert (np.diff(chosen) > 0).all()
+    assert (chosen == projections.sample_rows(labels, rows, 10, seed=1)).all()
+    assert (chosen != projections.sample_rows(labels, rows, 10, seed=2)).any()
+
+
+def test_components_agree_with_the_singular_values():
+    features = np.random.default_rng(0).normal(size=(30, 8)) * np.arange(1, 9)
+    values = np.linalg.svd(features - features.mean(0), compute_uv=False) ** 2
+    found = projections.components(features)
+    assert np.allclose(found.cumulative, np.cumsum(values) / values.sum())
+    assert found.reaching(0.9) == next(k for k in range(1, 9) if values[:k].sum() >= 0.9 * values.sum())
+
+
+def test_components_keep_distances_where_features_outnumber_images():
+    features = np.random.default_rng(0).normal(size=(20, 50))
+    points = projections.components(features).points
+    assert points.shape == (20, 19)
+    assert np.allclose(np.linalg.norm(points[0] - points[7]), np.linalg.norm(features[0] - features[7]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", projections.METHODS)
+def test_the_same_seed_gives_the_same_bits(method):
+    points, labels = blobs(np.eye(6) * 4, each=8)
+    one, two = (projections.embed(points, method, 3, labels=labels, seed=3, epochs=20) for _ in range(2))
+    assert one.dtype == np.float32 and one.shape == (48, 3)
+    assert one.tobytes() == two.tobytes()
+
+
+def test_a_map_is_made_where_there_are_fewer_images_than_neighbours():
+    points, _ = blobs(np.eye(6) * 4, each=2)
+    for method in ("t-sne", "umap"):
+        assert np.isfinite(projections.embed(points, method, 3, neighbours=50, epochs=20)).all()
+
+
+def test_supervised_umap_parts_labels_that_the_features_do_not_know():
+    points = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    labels = np.arange(60) % 3
+    told, blind = (projections.embed(points, name, 2, labels=labels) for name in ("supervised umap", "umap"))
+    assert (
+        projections.cohesion(told, labels, 5).purity.mean() > projections.cohesion(blind, labels, 5).purity.mean() + 0.2
+    )
+
+
+@pytest.mark.parametrize(
+    ("points", "method", "words"),
+    [
+        (np.ones((20, 4)), "pca", "the same in all"),
+        (np.where(np.arange(80).reshape(20, 4) == 5, np.nan, 1.0), "umap", "not finite in 1 of 20"),
+        (np.random.default_rng(0).normal(size=(6, 4)), "umap", "too few for a map"),
+        (np.random.default_rng(0).normal(size=(20, 2)), "pca", "too few for a map in 3-D"),
+        (np.random.default_rng(0).normal(size=(20, 4)), "isomap", "no map 'isomap'"),
+        (np.random.default_rng(0).normal(size=(20, 4)), "supervised umap", "needs labels"),
+    ],
+)
+def test_bad_points_are_refused_in_one_sentence(points, method, words):
+    with pytest.raises(LabError, match=words):
+        projections.embed(points, method, 3)
+
+
+def test_trustworthiness_is_one_for_the_space_itself_and_lower_for_noise():
+    points, _ = blobs(np.eye(6) * 4, each=8)
+    noise = np.random.default_rng(1).normal(size=(48, 2))
+    assert projections.trustworthiness(points, points) == 1
+    assert projections.trustworthiness(points, noise) < 0.75
+
+
+def test_purity_and_neighbour_shares_agree_with_counting():
+    points, labels = blobs(np.array([[0.0, 0], [3, 0], [0, 9]]), each=6, spread=1.0)
+    found = projections.cohesion(points, labels, 4)
+    for place in range(len(points)):
+        distance = np.linalg.norm(points - points[place], axis=1)
+        distance[place] = np.inf
+        nearest = labels[np.argsort(distance)[:4]]
+        assert found.purity[place] == np.mean(nearest == labels[place])
+    shares = found.neighbour_shares(3)
+    assert shares[0, 1] > shares[0, 2] and shares[0, 0] == 0
+
+
+def test_the_tightest_class_has_rank_one():
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.normal(0, 0.05, (12, 3)), rng.normal(1, 1.5, (12, 3)), rng.normal(1, 1.5, (12, 3))])
+    table = projections.cohesion(points, np.repeat([0, 1, 2], 12), 5).table(["tight", "loose", "other"])
+    assert table.index[0] == "tight" and table.loc["tight", ["purity rank", "silhouette rank"]].tolist() == [1, 1]
+
+
+def test_cohesion_needs_two_classes():
+    with pytest.raises(LabError, match="two classes"):
+        projections.cohesion(np.random.default_rng(0).normal(size=(10, 3)), np.zeros(10, int))
+
+
+def test_groups_far_apart_are_separable_and_better_than_random_groups():
+    centres = np.array([[0, 0, 0], [0, 1.2, 0], [8, 0, 0], [8, 1.2, 0], [0, 0, 8], [0, 1.2, 8]], float)
+    points, labels = blobs(centres)
+    found = projections.separability(points, labels, CLASSES, deals=19)
+    assert found.held.value == found.fitted.value == 1
+    assert found.chance < 0.95 and found.p <= 0.25  # 6 of the 90 deals give the same groups
+
+
+def test_noise_is_not_separable():
+    points, labels = blobs(np.zeros((6, 3)), each=20)
+    found = projections.separability(points, labels, CLASSES, deals=9)
+    assert found.held.interval[1] < 0.6 and found.p > 0.05
+
+
+def test_lots_that_give_the_group_away_stay_in_one_fold():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(6), 20)
+    lots = np.array([f"{label}.{k // 5}" for label in range(6) for k in range(20)])
+    mark = {lot: rng.normal(size=12) * 5 for lot in np.unique(lots)}
+    points = np.array([mark[lot] for lot in lots]) + rng.normal(0, 0.1, (120, 12))
+    with_lots, without = (
+        projections.separability(points, labels, CLASSES, lots=given, deals=4) for given in (lots, None)
+    )
+    assert with_lots.held.value < without.held.value - 0.2
+
+
+def test_one_group_alone_is_not_tested():
+    points, labels = blobs(np.eye(2) * 4)
+    assert projections.separability(points, labels, ["Bronze", "Gold"]) is None
+    assert projections.separability(points, labels, ["cat", "dog"]) is None
+
+
+def test_the_big_lot_is_the_commonest_known_one():
+    lots = ["a", "a", "", "", "", "b"]
+    assert projections.big_lot(lots, np.array([1, 1, 1, 1, 0, 1], bool)) == ("a", 0.4)
+    assert projections.big_lot(["", ""], np.ones(2, bool)) == ("", 0.0)
+
+
+def test_a_class_between_two_groups_is_divided():
+    names = ["Woven fabric", "Bronze", "Engraving"]
+    points, labels = blobs(np.array([[0.0, 0], [-1, 0], [1, 0]]), each=20, spread=0.5)
+    share = projections.divided(projections.cohesion(points, labels), 0, names)
+    assert 25 < 100 * share.value < 75
+    leaning, labels = blobs(np.array([[-1.0, 0], [-1, 0.5], [30, 0]]), each=20, spread=0.5)
+    assert projections.divided(projections.cohesion(leaning, labels), 0, names).value == 1
+    assert projections.divided(projections.cohesion(points, labels), 0, ["x", "y", "z"]) is None
+
+
+def test_halves_find_two_clumps_and_their_neighbours():
+    points, labels = blobs(np.array([[0.0, 0], [10, 0], [0, 1.0], [10, 1.0]]), each=8)
+    labels = np.array([0, 0, 1, 2])[labels]
+    side = projections.halves(points, np.flatnonzero(labels == 0))
+    assert len(set(side[:8])) == len(set(side[8:])) == 1 and side[0] != side[-1]
+    found = projections.cohesion(points, labels, 12)
+    assert projections.nearest_classes(found, np.arange(8), ["w", "first", "second"], 1) == ["first"]
