@@ -284,11 +284,16 @@ def _evidence(spectrum: np.ndarray, z: np.ndarray, total: float, n: int, width: 
 def logme_estimate(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, resamples: int = 20, seed: int = 0
 ) -> Estimate:
-    """LogME with its bootstrap interval: value ± 1.96 bootstrap deviations, few draws (each needs its own spectrum)."""
-    draws = _weights(len(labels), groups, seed, resamples).astype(int)
-    parts = [np.repeat(np.arange(len(draw)), draw) for draw in draws]
+    """LogME with its interval: value ± 1.96 deviations over random halves of the images (or lots).
+
+    Repeats in a bootstrap would feign evidence (a repeated image is explained by itself); halves drawn without them
+    vary as much as whole samples do (Politis and Romano 1994). Few draws, since each needs its own spectrum.
+    """
+    member = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    rng, kinds = np.random.default_rng(seed), int(member.max()) + 1
+    halves = [np.isin(member, rng.permutation(kinds)[: max(1, kinds // 2)]) for _ in range(resamples)]
     with few_threads(features.size):
-        drawn = [logme(features[rows], labels[rows]) for rows in parts]
+        drawn = [logme(features[half], labels[half]) for half in halves]
     return _normal(logme(features, labels), drawn, len(labels), "LogME (nats)")
 
 
@@ -467,10 +472,11 @@ def decision(probes: Mapping[str, Probe], title: str) -> tuple[str, str, str]:
     """Which layer the next chapters use, the reason, and what else was considered (for `lab.decide`)."""
     ceiling, output = probes["penultimate features"], probes["ImageNet outputs"]
     gap = ceiling.minus(output)
-    layer = "penultimate features" if gap.value >= 0 else "ImageNet outputs"
+    names = ["penultimate features", "1,000 ImageNet outputs"]
+    layer, other = names if gap.tie or gap.value > 0 else names[::-1]
     return (
         f"Chapters 04 and 05 work on the {layer} first.",
         f"on {title} the probe reads {ceiling.accuracy} from the penultimate features and {output.accuracy} from the "
         f"outputs (features against outputs: {gap}).",
-        "the 1,000 outputs, which chapter 05 keeps beside them as the original did.",
+        f"the {other}; chapter 05 keeps both side by side, as the original did.",
     )

@@ -310,3 +310,23 @@ def test_confusion_between_and_within_super_groups_by_hand():
 
 def test_labels_that_were_not_placed_are_unseen():
     assert c.placed(4, np.array([1, 2]), np.array([7, 8])).tolist() == [-1, 7, 8, -1]
+
+
+# ---- real photographs -----------------------------------------------------------------------------------------------
+@pytest.mark.skipif(not os.environ.get("LAB_PHOTOS"), reason="LAB_PHOTOS is not set: real photographs needed")
+def test_on_real_photos_the_plain_probe_lies_clearly_above_both_umaps_in_the_same_folds(tmp_path):
+    from lab_utils import features
+    from lab_utils.quantities import paired_difference
+
+    paths = sorted(path for path in Path(os.environ["LAB_PHOTOS"]).glob("*/*") if path.is_file())
+    _, y = np.unique([path.parent.name for path in paths], return_inverse=True)
+    found = features.extract("lite0", paths, data_hash="photos of the test", layers=["penultimate"], folder=tmp_path)
+    X, rows = np.array(found["penultimate"]), np.arange(len(y))
+    folds = c.grouped_folds(y, np.full(len(y), ""), rows)
+    probe = c.done_right(X, y, rows, folds, classifiers={"Ridge": k.Classifier(k.Ridge())})
+    assert len(folds) == 5 and 0.27 < probe.cv("Ridge").value < 0.45
+    for method in ("umap", "supervised umap"):
+        svm = {"RBF SVM": k.Classifier(SVC())}
+        reduced = c.done_right(X, y, rows, folds, reduction=c.Reduction(method, 8), classifiers=svm)
+        gap = paired_difference(y, probe.held["Ridge"], reduced.held["RBF SVM"])
+        assert gap.low > 0.05, f"{method}: {gap}"
