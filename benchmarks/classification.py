@@ -1,0 +1,139 @@
+"""Chapter 05 at MAMe's full size on class-structured random features: seconds, memory, and what speed costs.
+
+    python benchmarks/classification.py                      # 20,300 train, 17,107 val and test rows, 4,096 columns
+    python benchmarks/classification.py --rows 2000 --width 1280 --plain 500,1000
+
+Three questions: how long do both sets of classifiers (the original's four on its reduced table, the fast ones on full
+features) and one in-fold UMAP-8 take for one network; how much faster are the fast ones than the plain script (the same
+four, default settings, hard voting) on full features; and at what difference in accuracy. The plain script is run on
+fewer rows and each classifier extrapolated by the power law through its last two sizes (exponent at least 1).
+"""
+
+import argparse
+import resource
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+
+from lab_utils import classification as c
+from lab_utils.classifiers import original_classifiers
+from lab_utils.quantities import Accuracy
+
+CLASSES = 29
+VAL_AND_TEST = 17_107 / 20_300  # rows beside each train row
+
+
+def random_features(rows: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Features with the structure of a network's: class means in few directions, noise of decaying spectrum, ReLU."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, rows)
+    directions = rng.normal(size=(60, width)).astype(np.float32)
+    means = rng.normal(size=(CLASSES, 60)).astype(np.float32)
+    own = rng.normal(size=(rows, 60)).astype(np.float32) * 1.6
+    features = (means[labels] + own) @ directions / np.sqrt(60)
+    features += rng.standard_normal((rows, width), dtype=np.float32) * 1.2
+    return np.maximum(features, 0, out=features), labels
+
+
+def image_table(rows: int, labels: np.ndarray, seed: int = 0) -> pd.DataFrame:
+    """Sizes and museums that tell a little of the class."""
+    rng = np.random.default_rng(seed)
+    width, height = rng.integers(500, 4000, (2, rows)) + 20 * labels
+    museum = np.array(["A", "B", "C"])[(labels + rng.integers(0, 3, rows)) % 3]
+    return pd.DataFrame(
+        {"width": width, "height": height, "product": width * height, "aspect": width / height, "museum": museum}
+    )
+
+
+def timed(words: str, function, *args, **more):
+    """Run, print seconds and peak memory, return the result and the seconds."""
+    start = time.perf_counter()
+    result = function(*args, **more)
+    seconds = time.perf_counter() - start
+    scale = 2**20 if sys.platform != "darwin" else 2**30
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+    print(f"{words:58s} {seconds:8.1f} s   peak {peak:4.1f} GB", flush=True)
+    return result, seconds
+
+
+def plain_script(features: np.ndarray, labels: np.ndarray, rows: np.ndarray, held: np.ndarray) -> tuple[dict, dict]:
+    """The plain script on full features: seconds of each of the four, and accuracy of each and of the vote."""
+    seconds, guesses, table = {}, {}, c.standardise(features, rows)
+    for name, one in original_classifiers().items():
+        model = one.estimator.set_params(n_jobs=None) if name == "Random forest" else one.estimator
+        words = f"  plain {name}, {len(rows):,} rows"
+        guess, seconds[name] = timed(
+            words, lambda model=model: model.fit(table[rows], labels[rows]).predict(table[held])
+        )
+        guesses[name] = guess
+    guesses[c.VOTING] = c.vote(list(guesses.values()))
+    return seconds, {name: Accuracy.from_labels(labels[held], guess) for name, guess in guesses.items()}
+
+
+def extrapolated(sizes: list[int], seconds: list[float], rows: int) -> tuple[float, float]:
+    """Seconds at `rows` by the power law through the last two sizes, and its exponent (at least 1)."""
+    exponent = max(1.0, np.log(seconds[-1] / seconds[-2]) / np.log(sizes[-1] / sizes[-2]))
+    return seconds[-1] * (rows / sizes[-1]) ** exponent, exponent
+
+
+def lab_way(features: np.ndarray, labels: np.ndarray, train: np.ndarray, folds: int) -> float:
+    """Both sets and one in-fold UMAP-8 for one network; returns the seconds."""
+    images, hidden = image_table(len(labels), labels), c.placed(len(labels), train, labels[train])
+    umap8 = c.Reduction("supervised umap", 8, first=100)
+    groups = np.array([f"lot {i // 7}" for i in range(len(labels))])
+    made = c.grouped_folds(hidden, groups, train, max(folds, 2))
+    fit, _ = next(iter(made))
+    total = 0.0
+    for words, function in {
+        f"original's four on UMAP-8 ({folds} folds, val, test)": lambda: c.as_in_the_original(
+            features, images, hidden, train, reduction=umap8, folds=folds
+        ),
+        "one supervised UMAP-8 inside a fold": lambda: umap8.apply(features, hidden, fit),
+        "fast classifiers on full features (one fit, val, test)": lambda: c.done_right(features, hidden, train, None),
+    }.items():
+        total += timed(words, function)[1]
+    return total
+
+
+def ratio(features: np.ndarray, labels: np.ndarray, train: np.ndarray, held: np.ndarray, sizes: list[int]) -> None:
+    """Fast against plain on full features: seconds at full size, accuracy at the largest plain size."""
+    runs = [plain_script(features, labels, train[:size], held) for size in sizes]
+    part = train[: sizes[-1]]
+    small = c.done_right(features, labels, part, None)
+    full, _ = timed("fast classifiers, one fit on all train rows", c.done_right, features, labels, train, None)
+    names = list(runs[0][0])
+    fast, plain = sum(full.seconds[name] for name in names), 0.0
+    for name in names:
+        seconds, exponent = extrapolated(sizes, [run[0][name] for run in runs], len(train))
+        plain += seconds
+        print(f"{name:14s} seconds: fast {full.seconds[name]:.1f}, plain about {seconds:.0f} (n^{exponent:.2f})")
+    for name, there in runs[-1][1].items():
+        here = small.accuracy(name, labels[held], held)
+        print(
+            f"{name:14s} {len(part):,} rows: fast {here}, plain {there}: {100 * (here.value - there.value):+.2f} points"
+        )
+    print(f"all four: fast {fast:.0f} s, plain about {plain:.0f} s: {plain / fast:.1f} times as fast")
+    print("(the plain vote fits all four once more; that is not counted)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=20_300, help="train rows")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--width", type=int, default=4096)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--plain", default="1000,2000", help="train rows of the plain script, two sizes or more")
+    options = parser.parse_args()
+    total = round(options.rows * (1 + VAL_AND_TEST))
+    features, labels = random_features(total, options.width, options.seed)
+    train, held = np.arange(options.rows), np.arange(options.rows, total)
+    print(f"{len(train):,} x {options.width:,} train, {len(held):,} val and test rows, {CLASSES} classes")
+    seconds = lab_way(features, labels, train, options.folds)
+    print(f"both sets and one in-fold UMAP-8: {seconds:.0f} s")
+    ratio(features, labels, train, held, [int(size) for size in options.plain.split(",")])
+
+
+if __name__ == "__main__":
+    main()
