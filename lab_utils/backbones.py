@@ -15,6 +15,7 @@ import numpy as np
 
 from lab_utils import lite
 from lab_utils.errors import LabError
+from lab_utils.quiet import load_tensorflow
 from lab_utils.records import PROJECT, file_hash
 
 if TYPE_CHECKING:
@@ -314,6 +315,7 @@ def build(
     Raises:
         LabError: unknown network, bad size, or weights that are missing, damaged or another network's.
     """
+    load_tensorflow()
     import keras
 
     entry, shape = backbone(name), (*check_size(name, size, top), 3)

@@ -14,6 +14,7 @@ import pandas as pd
 from lab_utils import backbones, pipeline, training
 from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
+from lab_utils.quiet import load_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -415,6 +416,7 @@ def inputs_shown(lab: "Lab", n: int = 4) -> tuple[list[np.ndarray], list[str]]:
     titles = [f"{FIXED}: {name}" for name in lab.images["medium"].iloc[rows]]
     variable = shapes(lab)
     if variable.applicable:
+        load_tensorflow()
         paths, aspect = lab.images["path"].iloc[rows], None if variable.aspect is None else variable.aspect[rows]
         batch = pipeline.variable_shape_batches(
             list(paths), np.zeros(n, int), pixels=options.size**2, batch=n, aspect=aspect

@@ -28,3 +28,9 @@ def stderr_hidden() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow without its start-up lines, before whatever uses it first."""
+    with stderr_hidden():
+        import tensorflow  # noqa: F401
