@@ -30,6 +30,7 @@ class Space:
 
     def __init__(self, maps: "Maps", network: str):
         self.maps, self.network = maps, network
+        self._separated: dict[int | None, projections.Separability | None] = {}
         self.features = np.asarray(maps.lab.features(network)[maps.rows])
 
     @cached_property
@@ -80,11 +81,13 @@ class Space:
 
     def separability(self, dims: int | None = None) -> projections.Separability | None:
         """Linear separability of the three groups in the first `dims` components; None: all that are kept."""
-        maps = self.maps
-        points = self.components.points[:, :dims]
-        return projections.separability(
-            points, maps.labels, maps.lab.classes, lots=maps.lots, deals=maps.settings.deals, seed=maps.settings.seed
-        )
+        maps, use = self.maps, self.maps.settings
+        if dims not in self._separated:
+            points = self.components.points[:, :dims]
+            self._separated[dims] = projections.separability(
+                points, maps.labels, maps.lab.classes, lots=maps.lots, deals=use.deals, seed=use.seed
+            )
+        return self._separated[dims]
 
     def interactive(self, methods: tuple[str, ...], key: str) -> figures.Interactive:
         """The 3-D figure with its switches, and a static twin of its first map but one."""

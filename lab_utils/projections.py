@@ -113,7 +113,7 @@ def embed(
         dims: 2 or 3.
         labels: shape (N,), for supervised UMAP.
         seed: the same seed gives the same bits on one machine.
-        neighbours: of UMAP; a third as many again is t-SNE's perplexity times three. Fewer where N is small.
+        neighbours: of UMAP (t-SNE's perplexity is 30); fewer where N is small.
         epochs: of the layout; None: the method's default.
 
     Returns:
