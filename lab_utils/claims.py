@@ -888,6 +888,20 @@ def steady_improvement(overall: Difference, steps: list[Difference]) -> Decision
     )
 
 
+@claim("rescaled-inputs-suffice")
+def rescaled_inputs_suffice(difference: Difference) -> Decision:
+    """Val accuracy with the right preprocessing minus that with inputs divided by 255, paired."""
+    numbers = (
+        f"the right preprocessing is {difference}" if not difference.tie else f"both preparations are {difference}"
+    )
+    return choose(
+        decide_equal(difference),
+        supported=f"Training makes up for the other range: {numbers}.",
+        contradicted=f"Inputs of another range than the weights were trained on change the result: {numbers}.",
+        tie=f"Not to be told at this number of val images: {numbers}.",
+    )
+
+
 # ---- chapter 12: fine-tuned features ---------------------------------------------------------------------------------
 @claim("clearer-separability")
 def clearer_separability(val: Difference, test: Difference, train: Difference) -> Decision:
@@ -1191,24 +1205,25 @@ def hard_pairs_recur(ranks: dict[str, int | None], among: int) -> Decision:
 
 
 @claim("low-precision-is-difficulty")
-def low_precision_is_difficulty(name: str, plain: float, equal: float, rank: int, classes: int) -> Decision:
+def low_precision_is_difficulty(name: str, plain: float, equal: float, rank: Estimate, classes: int) -> Decision:
     """Precision of a rare class at equal priors; it is badly recognised if it stays in the lowest fifth.
 
     Args:
         name: of the class.
         plain: its precision on the test images as they are.
         equal: the same if every class had as many images.
-        rank: of the latter among the classes, 1 the lowest.
+        rank: of the latter among the classes, 1 the lowest, with interval.
         classes: number of classes.
     """
     numbers = (
         f"precision of {name} {100 * plain:.0f} % on the images as they are, {100 * equal:.0f} % if all classes were "
-        f"equally frequent (rank {rank} of {classes} from below)"
+        f"equally frequent, rank {rank} of {classes} from below"
     )
     return choose(
-        "supported" if rank <= max(1, classes // 5) else "contradicted",
-        supported=f"The class stays among the worst when rarity is taken out: {numbers}.",
-        contradicted=f"Much of the low precision is rarity, not difficulty: {numbers}.",
+        decide_against(rank, max(1, classes // 5) + 0.5, expect="lower"),
+        supported=f"The class stays in the lowest fifth when rarity is taken out: {numbers}.",
+        contradicted=f"The low precision is rarity, not difficulty: {numbers}.",
+        tie=f"Whether it is rarity or difficulty can't be told from so few images: {numbers}.",
     )
 
 

@@ -204,6 +204,34 @@ def precision_at_equal_priors(counts: np.ndarray) -> np.ndarray:
     return np.divide(np.diag(rows), columns, out=np.full(len(rows), np.nan), where=columns > 0)
 
 
+def precision_rank(counts: np.ndarray, place: int, seed: int = 0, resamples: int = 500) -> Estimate:
+    """Rank from below of a class's precision at equal priors, with a bootstrap over the images of every class.
+
+    Args:
+        counts: confusion matrix, shape (C, C).
+        place: the class.
+        seed: of the bootstrap.
+        resamples: number of bootstrap samples.
+
+    Returns:
+        1 is the lowest of all classes; `n` is the number of images of the class.
+    """
+    rng, support = np.random.default_rng(seed), counts.sum(1)
+    rows = _share(counts, np.broadcast_to(support[:, None], counts.shape))
+    drawn = [
+        _rank([rng.multinomial(n, row) for n, row in zip(support, rows, strict=True)], place) for _ in range(resamples)
+    ]
+    value, (low, high) = _rank(counts, place), np.quantile(drawn, [0.025, 0.975])
+    of = "rank of precision at equal priors"
+    return Estimate(value, min(value, float(low)), max(value, float(high)), int(support[place]), of, digits=0)
+
+
+def _rank(counts: Sequence[np.ndarray] | np.ndarray, place: int) -> int:
+    """Rank from below; a class that is never predicted has no right prediction and counts as 0."""
+    values = np.nan_to_num(precision_at_equal_priors(np.asarray(counts)))
+    return int((values < values[place]).sum()) + 1
+
+
 # ---- confusions ------------------------------------------------------------------------------------------------------
 def largest_confusions(counts: np.ndarray, classes: Sequence[str], n: int = 10) -> pd.DataFrame:
     """The `n` largest cells off the diagonal; columns truth, predicted, count, share (of the true class)."""

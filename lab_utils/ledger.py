@@ -173,17 +173,13 @@ def errata_words(verdicts: Iterable[claims.Verdict]) -> str:
     """How many of the known errors show on this data, and which could not be tested."""
     by_id = {one.claim: one.verdict for one in verdicts if one.claim in ERRATA}
     shown = sum(verdict in ("contradicted", "tie") for verdict in by_id.values())
-    held = [id for id, verdict in by_id.items() if verdict == "supported"]
-    open_ = [id for id, verdict in by_id.items() if verdict == "not testable"]
+    held = [claims.find(id).wording.rstrip(".") for id, verdict in by_id.items() if verdict == "supported"]
+    open_ = sum(verdict == "not testable" for verdict in by_id.values())
     words = (
         f"{shown} of {len(by_id)} statements of the original that were doubted beforehand don't hold or are ties here."
     )
-    words += f" {len(held)} hold on this data after all ({_short(held)})." if held else ""
-    return words + (f" {len(open_)} could not be tested ({_short(open_)})." if open_ else "")
-
-
-def _short(ids: list[str]) -> str:
-    return ", ".join(id.replace("-", " ") for id in ids)
+    words += f" {len(held)} hold on this data after all: {'; '.join(held)}." if held else ""
+    return words + (f" {open_} could not be tested on this data; the ledger says why." if open_ else "")
 
 
 def test_reads(entries: Entries) -> pd.DataFrame:

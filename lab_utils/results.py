@@ -170,7 +170,7 @@ def pair_ranks(one: Headline, reported: pd.DataFrame) -> dict[str, int | None]:
     return ranks
 
 
-def precision_evidence(one: Headline, reported: pd.DataFrame) -> dict[str, object] | None:
+def precision_evidence(one: Headline, reported: pd.DataFrame, seed: int = 0) -> dict[str, object] | None:
     """Evidence on the class of lowest printed precision, if it is here and was predicted at all; else None."""
     rows = reported[reported["row"] == "class"]
     name = rows.loc[rows["precision"].idxmin(), "name"]
@@ -181,7 +181,7 @@ def precision_evidence(one: Headline, reported: pd.DataFrame) -> dict[str, objec
     if not claimed[place]:
         return None
     plain = one.counts[place, place] / claimed[place]
-    rank = int((equal[np.isfinite(equal)] < equal[place]).sum()) + 1
+    rank = evaluation.precision_rank(one.counts, place, seed)
     return {"name": name, "plain": plain, "equal": equal[place], "rank": rank, "classes": len(one.classes)}
 
 

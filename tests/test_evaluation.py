@@ -90,6 +90,14 @@ def test_equal_priors_undo_the_shift_of_a_rare_class() -> None:
     assert np.isnan(evaluation.precision_at_equal_priors(np.array([[0, 5], [0, 5]]))[0])
 
 
+def test_rank_of_precision_is_sure_with_many_images_and_open_with_few() -> None:
+    many = np.array([[900, 100, 0], [300, 600, 100], [0, 0, 1000]])
+    sure = evaluation.precision_rank(many, 2, resamples=100)
+    assert (sure.value, sure.low, sure.high) == (3, 3, 3)
+    few = evaluation.precision_rank(np.array([[2, 1, 0], [1, 2, 0], [0, 1, 2]]), 0, resamples=200)
+    assert few.low == 1 and few.high == 3
+
+
 def test_largest_confusions_and_pairs() -> None:
     counts = np.array([[10, 5, 0], [1, 20, 0], [0, 8, 72]])
     table = evaluation.largest_confusions(counts, CLASSES, 10)
