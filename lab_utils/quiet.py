@@ -33,4 +33,6 @@ def stderr_hidden() -> Iterator[None]:
 def load_tensorflow() -> None:
     """Import TensorFlow without its start-up lines, before whatever uses it first."""
     with stderr_hidden():
-        import tensorflow  # noqa: F401
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()  # looking for graphics cards prints, too
