@@ -1,0 +1,97 @@
+"""Tables and sentences of chapter 05: by hand, each branch."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab_utils import classification_tables as t
+from lab_utils.classification import Outcome, Reduction
+from lab_utils.profiles import Classification
+from lab_utils.quantities import Accuracy, Estimate
+from lab_utils.records import PROJECT
+
+REPORTED = pd.read_csv(PROJECT / "data" / "reported" / "classification.csv")
+TRUTH = np.array([0, 1, 0, 1, 0, 1, 0, 1])
+RIGHT, HALF, WRONG = TRUTH.copy(), np.zeros(8, int), 1 - TRUTH
+ALL = np.arange(8)
+
+
+def outcome(**predictions):
+    return Outcome(predictions, {name: [Accuracy(3, 4), Accuracy(1, 4)] for name in predictions}, {})
+
+
+def test_departures_name_every_changed_setting_and_none_where_there_is_none():
+    assert "defaults" in t.departures(Classification())
+    words = t.departures(Classification(rounds=20, folds=3))
+    assert "20 boosting rounds (default 100)" in words and "3 folds (there 5)" in words and "trees" not in words
+
+
+def test_what_the_original_says_comes_from_its_printed_table():
+    words = t.original_says(REPORTED)
+    assert "VGG16 0.649" in words and "within 0.6 points" in words and "best classifier Voting" in words
+    assert t.reported_scores(REPORTED, "dense classifier")["test"].tolist() == [0.645, 0.648, 0.649, 0.649]
+
+
+def test_diamonds_stand_only_at_networks_that_the_original_used():
+    rows = t.reported_scores(REPORTED, "CNN features")
+    assert t.diamonds(rows, ["VGG16", "EfficientNet-Lite0"]) == {"VGG16": {"Voting": pytest.approx(64.9)}}
+
+
+def test_the_originals_table_is_chosen_on_val_not_on_test():
+    outcomes = {("CNN features", "a"): outcome(A=RIGHT, B=HALF)}
+    counts = {("CNN features", "a", "A"): np.array([[1, 3], [3, 1]]), ("CNN features", "a", "B"): np.eye(2, dtype=int)}
+    table = t.scores_table(outcomes, TRUTH, ALL, counts, {"a": "Net"}, REPORTED)
+    first = table.iloc[0]
+    assert (first["model"], first["best on val"]) == ("Net", "A")
+    assert (first["test"].successes, first["test"].n, first["CV"].successes) == (2, 8, 4)
+    assert len(table) == 5 and table.iloc[1]["model"].startswith("VGG16 (reported")
+
+
+def test_boxes_group_accuracies_by_one_part_of_their_keys():
+    values = {("x", "A"): Accuracy(1, 2), ("y", "A"): Accuracy(2, 2), ("x", "B"): Accuracy(0, 2)}
+    assert t.boxes(values, 0) == {"x": [50, 0], "y": [100]} and t.boxes(values, 1) == {"A": [50, 100], "B": [0]}
+
+
+def test_correctness_has_a_row_an_outcome_and_a_column_a_classifier():
+    found = t.correctness([outcome(A=RIGHT, B=HALF), outcome(A=WRONG, B=RIGHT)], ["A", "B"], TRUTH, ALL)
+    np.testing.assert_allclose(found.mean(2), [[1, 0.5], [0, 1]])
+    assert t.spread_of_networks({"a": outcome(A=RIGHT), "b": outcome(A=HALF)}, TRUTH, ALL) == 0.5
+
+
+def test_the_recommended_pair_is_the_best_on_val():
+    assert t.recommended({"a": outcome(A=HALF, B=HALF), "b": outcome(A=HALF, B=RIGHT)}, TRUTH, ALL) == ("b", "B")
+
+
+def test_dimension_lines_and_the_fewest_components_by_hand():
+    found = {Reduction("pca", d): Accuracy(n, 100) for d, n in ((2, 20), (4, 46), (8, 60))}
+    found |= {Reduction("umap", 2): Accuracy(10, 100), Reduction(): Accuracy(50, 100)}
+    lines = t.dimension_lines(found)
+    assert list(lines) == ["PCA", "UMAP"] and lines["PCA"][0].tolist() == [2, 4, 8]
+    assert lines["PCA"][1].tolist() == pytest.approx([20, 46, 60])
+    assert t.fewest(found) == 4 and t.fewest(found, share=2) == 8
+
+
+@pytest.mark.parametrize(
+    ("second", "words"), [(RIGHT, "All 2 of the table tie"), (WRONG, "None ties with it; the first that does not is B")]
+)
+def test_neighbours_in_the_ranking_are_called_ties_where_they_are(second, words):
+    assert words in t.neighbours_words({"a": outcome(A=RIGHT, B=second)}, TRUTH, ALL, {"a": "Net"})
+
+
+def test_columns_of_the_originals_table_by_kind():
+    groups = t.column_groups(["Width", "Aspect ratio", "umap_0", "Museum_A"])
+    assert groups == {"sizes": [0, 1], "museum": [3], "UMAP": [2], "external columns": [0, 1, 3]}
+    assert "museum" not in t.column_groups(["Width", "umap_0"])
+
+
+def test_seen_and_new_lots_are_compared_only_where_both_are_known():
+    both = {"lot seen in train": Accuracy(90, 100), "lot not seen": Accuracy(40, 100)}
+    assert "better by 50.0 points" in t.seen_words(both)
+    assert "can't be compared" in t.seen_words({"": Accuracy(1, 2)})
+
+
+@pytest.mark.parametrize(("value", "word"), [(80, " above "), (50, "within the seeds' noise"), (20, " below ")])
+def test_the_decision_says_where_the_chosen_one_stands_to_the_originals_protocol(value, word):
+    floor = Estimate(0.05, 0, 0.1, 5)
+    what, because, _ = t.decision_words("Ridge on Net", Accuracy(value, 100), Accuracy(50, 100), floor)
+    assert "Ridge on Net" in what and word in because
