@@ -39,7 +39,7 @@ CHAPTERS = (
     *(Chapter(name, ("00_dataset",), (*_NETWORKS, "fine_tuning")) for name in RUNS[:5]),
     Chapter(RUNS[5], ("00_dataset", *RUNS[:5]), (*_NETWORKS, "fine_tuning")),
     Chapter("12_fine_tuned_features", (RUNS[5],), (*_NETWORKS, "fine_tuning", "classification")),
-    Chapter("13_grad_cam", ("01_baseline", RUNS[5]), (*_NETWORKS, "fine_tuning", "grad_cam")),
+    Chapter("13_grad_cam", ("01_baseline", RUNS[5]), (*_NETWORKS, "scratch", "fine_tuning", "grad_cam")),
     Chapter(
         "15_further_improvements",
         ("05_classification", RUNS[5], "12_fine_tuned_features"),
@@ -51,8 +51,7 @@ CHAPTERS = (
             *("00_dataset", "01_baseline", "02_paper_baselines", "03_task_similarity", "04_projections"),
             *("05_classification", *RUNS, "12_fine_tuned_features", "13_grad_cam", "15_further_improvements"),
         ),
-        ("data", "results"),
-        device=False,
+        (*_NETWORKS, "fine_tuning", "results"),
     ),
 )
 
