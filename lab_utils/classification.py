@@ -594,8 +594,8 @@ def accuracy_by_dimension(
 
 
 def component_steps(most: int) -> list[int]:
-    """Powers of two below `most`, and `most`: the numbers of components worth trying."""
-    return [2**power for power in range(1, most.bit_length()) if 2**power < most] + [most]
+    """Powers of two well below `most`, and `most`: the numbers of components worth trying."""
+    return [2**power for power in range(1, most.bit_length()) if 2**power < most / 1.4] + [most]
 
 
 def stratified_part(labels: np.ndarray, rows: np.ndarray, most: int, seed: int = 0) -> np.ndarray:

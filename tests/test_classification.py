@@ -262,6 +262,10 @@ def test_a_stratified_part_has_as_many_of_each_class():
     assert c.stratified_part(y, np.arange(10), 20).tolist() == list(range(10))
 
 
+def test_component_steps_are_powers_of_two_and_the_most_itself():
+    assert c.component_steps(637) == [2, 4, 8, 16, 32, 64, 128, 256, 637] and c.component_steps(2) == [2]
+
+
 def test_accuracy_by_dimension_falls_when_dimensions_do():
     X, y = blobs(200, classes=8, width=10, spread=1.0)
     found = c.accuracy_by_dimension(X, y, np.arange(120), np.arange(120, 200), [c.Reduction("pca", d) for d in (1, 8)])
