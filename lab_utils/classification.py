@@ -407,18 +407,18 @@ def done_right(
         rows: positions of train.
         folds: shuffled and grouped by lot (`grouped_folds`).
         reduction: None keeps all columns.
-        classifiers: default `full_classifiers` on all columns, the original's four and the probe on a reduction.
+        classifiers: default `full_classifiers` on all columns, the original's four on a reduction.
         components: of the view "pca".
     """
-    chosen = classifiers or full_classifiers(features.shape[1])
     if reduction is None or reduction.method == "none":
+        chosen = classifiers or full_classifiers(features.shape[1])
         return compare(lambda fit: full_views(features, fit, components), labels, rows, chosen, folds)
 
     def tables(fit: np.ndarray) -> Tables:
         table = reduction.apply(features, labels, fit)
         return {"all": table, "pca": table, "few": table}
 
-    return compare(tables, labels, rows, chosen, folds)
+    return compare(tables, labels, rows, classifiers or original_classifiers(), folds)
 
 
 def importances(outcome: Outcome, columns: Sequence[str]) -> pd.DataFrame:
