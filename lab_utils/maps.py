@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FOLDER = records.PROJECT / "data" / "cache" / "projections"
 AXES = {"pca": "component {}", "t-sne": "t-SNE {}", "umap": "UMAP {}", "supervised umap": "supervised UMAP {}"}
+ENOUGH = 5  # images of a class that a claim on it needs
 TESTED = 100  # principal components in which neighbours and clusters are looked for
 
 
@@ -150,10 +151,10 @@ class Maps:
         self.lab.share(script)
         return key
 
-    def member(self, name: str) -> int | None:
-        """Label of a class with at least two images in the sample, None where there is none."""
-        label = self.lab.classes.index(name) if name in self.lab.classes else -1
-        return label if (self.labels == label).sum() >= 2 else None
+    def lacking(self, *names: str) -> dict[str, None]:
+        """What a claim on some classes lacks, as evidence that isn't there: empty where each has `ENOUGH` images."""
+        counts = {name: int((self.names == name).sum()) for name in names}
+        return {f"{ENOUGH} images of {name} ({n} are here)": None for name, n in counts.items() if n < ENOUGH}
 
     def sheet(self, positions: np.ndarray, titles: list[str], columns: int = 6) -> "Figure":
         """Pictures of sampled images."""
@@ -211,6 +212,7 @@ def outlier_table(maps: Maps, space: Space, most: int = 12) -> pd.DataFrame:
     scores = outliers.outlier_scores(space.points)
     order = np.argsort(-scores, kind="stable")[:most]
     shown = maps.images.iloc[order][["file", "medium", "museum", "lot"]]
+    shown = shown.loc[:, [column for column in shown if (shown[column] != "").any()]]
     return shown.assign(score=scores[order].round(2), position=order).reset_index(drop=True)
 
 
@@ -242,7 +244,7 @@ def cluster_sheet(maps: Maps, network: str, cluster: outliers.Cluster, most: int
     model = backbones.build(network, weights=maps.lab.settings.networks.weights)
     heat = explain.grad_cam(model, np.asarray(backbones.preprocess(network, images.astype(np.float32))))
     shown = maps.images.iloc[cluster.members[:most]]
-    titles = [f"{row.medium}, {row.lot or 'lot unknown'}" for row in shown.itertuples()]
+    titles = [", ".join(filter(None, (row.medium, row.lot))) for row in shown.itertuples()]
     nothing = [None] * len(rows)
     return figures.overlays([*images, *images], [*nothing, *heat], [*titles, *[""] * len(rows)], columns=len(rows))
 
@@ -292,9 +294,9 @@ def reasons(maps: Maps, space: Space, pairs: pd.DataFrame, doubted: pd.DataFrame
 # ---- evidence for the claims -----------------------------------------------------------------------------------------
 def albumen(maps: Maps, space: Space, name: str = "Albumen photograph") -> dict[str, Any]:
     """Purity and ranks of a class, with and without its big lot."""
-    label = maps.member(name)
-    if label is None:
-        return {"purity": None}
+    if maps.lacking(name):
+        return maps.lacking(name)
+    label = maps.lab.classes.index(name)
     table = space.cohesion.table(maps.lab.classes)
     evidence: dict[str, Any] = {"purity": space.cohesion.of(label, name), "classes": len(table)}
     evidence |= {
@@ -312,9 +314,9 @@ def albumen(maps: Maps, space: Space, name: str = "Albumen photograph") -> dict[
 
 def connection(maps: Maps, space: Space, name: str, wanted: tuple[str, ...]) -> dict[str, Any]:
     """Ranks of the wanted classes among the foreign neighbours of a class."""
-    label, labels = maps.member(name), [maps.member(one) for one in wanted]
-    if label is None or None in labels:
-        return {"ranks": None}
+    if maps.lacking(name, *wanted):
+        return maps.lacking(name, *wanted)
+    label, *labels = (maps.lab.classes.index(one) for one in (name, *wanted))
     shares = space.cohesion.neighbour_shares(len(maps.lab.classes))[label]
     order = [maps.lab.classes[place] for place in np.argsort(-shares, kind="stable")]
     ranks = {
@@ -324,16 +326,15 @@ def connection(maps: Maps, space: Space, name: str, wanted: tuple[str, ...]) -> 
     return {"ranks": ranks, "first": [one for one in order[:3] if shares[maps.lab.classes.index(one)] > 0]}
 
 
-def woven_halves(maps: Maps, space: Space, name: str = "Woven fabric") -> dict[str, Any] | None:
-    """Two clusters of a class: positions of each and the nearest other classes of each; None where it is too small."""
-    label = maps.member(name)
-    members = np.flatnonzero(maps.labels == label) if label is not None else np.zeros(0, int)
-    if len(members) < 4:
-        return None
+def woven_halves(maps: Maps, space: Space, name: str = "Woven fabric") -> tuple[list[np.ndarray], dict[str, Any]]:
+    """Two clusters of a class: positions of each (none where it is too small) and the classes nearest to each."""
+    if maps.lacking(name):
+        return [], maps.lacking(name)
+    members = np.flatnonzero(maps.names == name)
     side = projections.halves(space.points, members, maps.settings.seed)
     parts = [members[side == one] for one in (0, 1)]
     near = [projections.nearest_classes(space.cohesion, part, maps.lab.classes) for part in parts]
-    return {"parts": parts, "near": near}
+    return parts, {"near": near}
 
 
 def halves_sheet(maps: Maps, parts: list[np.ndarray], each: int = 6) -> "Figure":
@@ -385,10 +386,12 @@ def suspects_words(maps: Maps, doubted: pd.DataFrame) -> str:
     """How many labels are doubted, and which pair of classes most often."""
     if not len(doubted):
         return f"No label of the {len(maps.rows):,} images is doubted."
+    few = maps.counts.iloc[:, 0].median()
     pair, times = doubted.groupby(["label", "suggested"]).size().pipe(lambda counts: (counts.idxmax(), counts.max()))
     return (
         f"{len(doubted)} of {len(maps.rows):,} labels are doubted, most often {pair[0]} that looks like {pair[1]} "
-        f"({times}). A doubted label is a picture to look at: confusable classes are doubted too, without being wrong."
+        f"({times}). A doubted label is a picture to look at: confusable classes are doubted too, without being wrong"
+        f"{f', and {few:.0f} images a class are few to learn from' if few < 10 else ''}."
     )
 
 
@@ -432,7 +435,8 @@ def all_or_none(parts: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if any(part is None for part in parts.values()) else dict(parts)
 
 
-def division(maps: Maps, space: Space, name: str) -> Any:
-    """Share of a class's neighbours among materials against drawings; None where the class is not there."""
-    label = maps.member(name)
-    return None if label is None else projections.divided(space.cohesion, label, maps.lab.classes)
+def division(maps: Maps, space: Space, name: str = "Woven fabric") -> dict[str, Any]:
+    """Share of a class's neighbours among materials against drawings."""
+    if maps.lacking(name):
+        return maps.lacking(name)
+    return {"share": projections.divided(space.cohesion, maps.lab.classes.index(name), maps.lab.classes)}

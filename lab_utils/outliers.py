@@ -1,5 +1,6 @@
 """Images that stand out in a feature space: far ones, far small clusters, suspected labels, near-duplicates."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ import pandas as pd
 
 from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference
+
+FAR = 1.2  # isolation from which on a cluster counts as far
 
 
 def outlier_scores(points: np.ndarray, neighbours: int = 20) -> np.ndarray:
@@ -66,7 +69,7 @@ def far_clusters(
         largest: share of all images that a small group may have.
 
     Returns:
-        Clusters with isolation above 1; none where there are fewer images than twice `smallest`.
+        Clusters with isolation above `FAR`; none where there are fewer images than twice `smallest`.
     """
     from sklearn.cluster import HDBSCAN
 
@@ -78,7 +81,7 @@ def far_clusters(
     most = max(smallest, largest * len(points))
     groups = [np.flatnonzero(found == one) for one in range(found.max() + 1)]
     clusters = [_describe(points, group, labels, np.asarray(lots, dtype=str)) for group in groups if len(group) <= most]
-    return sorted((one for one in clusters if one.isolation > 1), key=lambda one: -one.isolation)
+    return sorted((one for one in clusters if one.isolation > FAR), key=lambda one: -one.isolation)
 
 
 def _describe(points: np.ndarray, members: np.ndarray, labels: np.ndarray, lots: np.ndarray) -> Cluster:
@@ -126,7 +129,9 @@ def suspected_labels(points: np.ndarray, labels: np.ndarray, folds: int = 5, see
         raise LabError("Labels can't be checked: at least two classes with two images each are needed.")
     splits = StratifiedKFold(min(folds, int(counts[kept].min())), shuffle=True, random_state=seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
-    chances = cross_val_predict(model, points[rows], codes, cv=splits, method="predict_proba")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that there are many classes for so few images
+        chances = cross_val_predict(model, points[rows], codes, cv=splits, method="predict_proba")
     doubted = find_label_issues(codes, chances, return_indices_ranked_by="self_confidence", n_jobs=1)
     best = chances[doubted].argmax(1)
     return pd.DataFrame(

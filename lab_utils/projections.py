@@ -192,7 +192,8 @@ class Cohesion:
 
     Attributes:
         labels: shape (N,).
-        purity: share of an image's nearest others that are of its class, (N,) in [0, 1].
+        purity: share of an image's nearest others that are of its class, (N,) in [0, 1]; in a class of m images only
+            the nearest m − 1 are asked, so that 1 can be reached.
         silhouette: (N,) in [−1, 1] (Rousseeuw 1987).
         near: positions of the nearest others, (N, k).
     """
@@ -215,7 +216,7 @@ class Cohesion:
         )
         for column in ("purity", "silhouette"):
             means[f"{column} rank"] = means[column].rank(ascending=False, method="min").astype(int)
-        means.index = [classes[label] for label in means.index]
+        means.index = pd.Index([classes[label] for label in means.index], name="class")
         return means.sort_values("purity", ascending=False)
 
     def neighbour_shares(self, classes: int) -> np.ndarray:
@@ -240,7 +241,8 @@ def cohesion(points: np.ndarray, labels: np.ndarray, neighbours: int = 10) -> Co
             f"{len(labels)} images of {present} classes: cohesion needs two classes and a class with two images."
         )
     near = nearest(points, neighbours)
-    purity = (labels[near] == labels[:, None]).mean(1)
+    asked = np.arange(near.shape[1]) < np.maximum(np.bincount(labels)[labels] - 1, 1)[:, None]
+    purity = ((labels[near] == labels[:, None]) & asked).sum(1) / asked.sum(1)
     return Cohesion(np.asarray(labels), purity, silhouette_samples(points, labels), near)
 
 

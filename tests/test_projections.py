@@ -98,6 +98,12 @@ def test_purity_and_neighbour_shares_agree_with_counting():
     assert shares[0, 1] > shares[0, 2] and shares[0, 0] == 0
 
 
+def test_a_class_of_two_that_are_nearest_to_each_other_is_pure():
+    points = np.array([[0.0], [0.1], [5], [6], [7], [8], [9]])
+    found = projections.cohesion(points, np.array([0, 0, 1, 1, 1, 1, 1]), 5)
+    assert found.of(0).value == 1 and found.of(1).value == 1
+
+
 def test_the_tightest_class_has_rank_one():
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.normal(0, 0.05, (12, 3)), rng.normal(1, 1.5, (12, 3)), rng.normal(1, 1.5, (12, 3))])
