@@ -134,13 +134,13 @@ class RBFSVM(ClassifierMixin, BaseEstimator):
 
 
 def few_threads(size: int) -> AbstractContextManager:
-    """One thread for tables of fewer than twenty million values, all of them for larger ones.
+    """One thread for tables of fewer than forty million values, all of them for larger ones.
 
     On small tables the threads' waiting for each other costs more than the sums (on a busy machine 100 times more).
     """
     from threadpoolctl import threadpool_limits
 
-    return threadpool_limits(1) if size < 20_000_000 else nullcontext()
+    return threadpool_limits(1) if size < 40_000_000 else nullcontext()
 
 
 def squared_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
