@@ -14,12 +14,12 @@ CHAPTERS = ("00_dataset", "01_baseline", "02_paper_baselines", "03_task_similari
 OPEN = 'from lab_utils.lab import open_lab\n\nlab = open_lab(RUN, "{name}")'
 
 
-def copy_of_the_lab(folder: Path) -> Path:
-    """Copy what a clone holds, but for the notebooks."""
+def copy_of_the_lab(folder: Path, leave: tuple[str, ...] = ("notebooks/",)) -> Path:
+    """Copy what a clone holds, but for tests and (by default) notebooks."""
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, tracked.split("\0")):
         source, target = ROOT / name, folder / name
-        if source.is_file() and not name.startswith(("notebooks/", "tests/", "benchmarks/")):
+        if source.is_file() and not name.startswith((*leave, "tests/", "benchmarks/")):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     return folder
@@ -67,6 +67,6 @@ def start(folder: Path, *options: str) -> subprocess.Popen:
 def run(folder: Path, *options: str, expected: int = 0) -> str:
     """Run `run_all.sh` to its end and return what it printed."""
     child = start(folder, *options)
-    output, _ = child.communicate(timeout=600)
+    output, _ = child.communicate(timeout=1500)
     assert child.returncode == expected, f"exit code {child.returncode}:\n{output}"
     return output

@@ -8,7 +8,7 @@ import time
 
 import psutil
 import pytest
-from miniature import CHAPTERS, miniature, run, start, write_notebook
+from miniature import CHAPTERS, copy_of_the_lab, miniature, run, start, write_notebook
 
 TINY = ("--profile", "tiny")
 WAIT = "import time\nfrom pathlib import Path\n\nPath({marker!r}).touch()\ntime.sleep(120)"
@@ -152,3 +152,13 @@ def kill(victim, name):
         if name in " ".join(child.cmdline()):
             child.kill()
             return
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_real_notebook_runs_on_tiny_and_a_second_run_does_nothing(tmp_path):
+    folder = copy_of_the_lab(tmp_path / "lab", leave=())
+    names = sorted(path.stem for path in (folder / "notebooks").glob("*.ipynb"))
+    output = run(folder, *TINY)
+    assert {name: state(folder, name)["state"] for name in names} == dict.fromkeys(names, "ok"), output
+    assert "Every chapter is up to date." in run(folder, *TINY)
