@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FOLDER = PROJECT / "data" / "cache" / "features"
 PART = 512  # rows kept together; what an interruption can lose at most
 LAYERS = ("penultimate", "logits")
+SPREAD = "spread:"  # in front of a layer's name: standard deviation over space instead of the average
 HIGH, LOW = 0.15, -0.25  # thresholds of the full-network embedding
 
 Images = np.ndarray | Sequence[Path | str] | Callable[[], Any]
@@ -136,11 +137,14 @@ def forward(model: "keras.Model", name: str, layers: Sequence[str]) -> Callable[
 
 
 def _output(model: "keras.Model", name: str, layer: str) -> Any:
-    """Symbolic output of one layer, averaged over space; `averages` joins those of many layers."""
+    """Symbolic output of one layer, averaged over space (or its spread); `averages` joins those of many layers."""
+    import keras
     from keras import layers
 
     if layer == "averages":
         return layers.Concatenate()([_output(model, name, one) for one in backbones.embedding_layers(model, name)])
+    if layer.startswith(SPREAD):
+        return keras.ops.std(model.get_layer(layer.removeprefix(SPREAD)).output, axis=(1, 2))
     inner = {"penultimate": backbones.backbone(name).feature_layer, "logits": model.layers[-1].name}.get(layer, layer)
     if inner not in {one.name for one in model.layers}:
         raise LabError(f"{name} has no layer {inner!r}: ask for penultimate, logits, averages or a layer's name.")

@@ -1,7 +1,7 @@
 """Classifiers for small data sets: heads on frozen features, compared by repeated nested cross-validation.
 
 With fewer images than features, every head here depends on the standardised features only through their inner products.
-So each fold is rotated once onto its at most n - 1 principal axes, without loss, and all heads are fitted there.
+So a fold computes those of each block once, and all candidates are fitted on the principal coordinates of their sums.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference, bootstrap_means
 
-ALPHAS = (0.01, 0.1, 1.0)  # ridge penalties, as a share of the number of features
+STRENGTHS = (0.03, 0.1, 0.3)  # ridge penalties, relative to the mean squared norm of a sample
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,16 @@ class Candidate:
         blocks: names of feature blocks, each standardised and divided by the square root of its width.
         head: `ridge`, `svm` (linear), `kernel` (RBF) or `centroid` (nearest, cosine).
         strength: ridge penalty relative to the mean squared norm of a sample, or the SVM's C.
+        title: what the blocks are, in words; empty: their names.
     """
 
     blocks: tuple[str, ...]
     head: str = "ridge"
     strength: float = 0.1
+    title: str = ""
 
     def __str__(self) -> str:
-        return f"{' + '.join(self.blocks)}, {self.head} ({self.strength:g})"
+        return f"{self.title or ' + '.join(self.blocks)}, {self.head} ({self.strength:g})"
 
 
 @dataclass
@@ -47,14 +49,15 @@ class Standardised:
 
     @classmethod
     def fit(cls, blocks: Sequence[np.ndarray]) -> "Standardised":
-        """Fit on train features, one array (n, d) a block; every block gets the same total weight."""
+        """Fit on train features, one array (n, d) a block; blocks weigh the same, samples 1 on average."""
         means, scales = [], []
         for block in blocks:
-            deviation = block.std(0, dtype=np.float64)
-            weight = np.sqrt(block.shape[1])
-            inverse = np.divide(1.0, deviation * weight, out=np.zeros_like(deviation), where=deviation > 1e-9)
-            means.append(block.mean(0, dtype=np.float64))
-            scales.append(inverse)
+            mean = block.mean(0)
+            deviation = np.sqrt(np.square(block - mean).mean(0))
+            weight = np.sqrt(block.shape[1] * len(blocks))
+            constant = deviation <= 1e-6 * np.abs(mean) + 1e-12
+            means.append(mean)
+            scales.append(np.where(constant, 0, 1 / (np.where(constant, 1, deviation) * weight)))
         return cls(np.concatenate(means).astype(np.float32), np.concatenate(scales).astype(np.float32))
 
     def __call__(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
@@ -62,11 +65,20 @@ class Standardised:
         return (np.concatenate(blocks, axis=1) - self.mean) * self.scale
 
 
-def rotation(X: np.ndarray) -> np.ndarray:
-    """Axes that span the rows of `X` (n, D), shape (D, r) with r <= n: `X @ axes` keeps all inner products."""
-    values, vectors = np.linalg.eigh((X @ X.T).astype(np.float64))
+def coordinates(products: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Principal coordinates with the given inner products: all that a linear or kernel head sees of the features.
+
+    Args:
+        products: inner products of the train samples, shape (n, n).
+        others: those of other samples with the train samples, shape (m, n).
+
+    Returns:
+        Coordinates of train (n, r) and of the others (m, r) within the span of train, float32, r <= n.
+    """
+    values, vectors = np.linalg.eigh(products.astype(np.float64))
     kept = values > values.max() * 1e-7
-    return (X.T @ (vectors[:, kept] / np.sqrt(values[kept]))).astype(np.float32)
+    axes = vectors[:, kept] / np.sqrt(values[kept])
+    return (products @ axes).astype(np.float32), (others @ axes).astype(np.float32)
 
 
 def make_head(head: str, strength: float):
@@ -104,28 +116,55 @@ class Centroids:
         return X @ self.means.T / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
 
 
-def fold_scores(
-    features: Mapping[str, np.ndarray], labels: np.ndarray, train: np.ndarray, test: np.ndarray, tried: Candidate
-) -> np.ndarray:
-    """Fit a candidate on `train` rows and score `test` rows; shape (n_test, classes of train)."""
-    chosen = [features[name] for name in tried.blocks]
-    standardise = Standardised.fit([block[train] for block in chosen])
-    X = standardise([block[train] for block in chosen])
-    axes = rotation(X)
-    model = make_head(tried.head, tried.strength).fit(X @ axes, labels[train])
-    scores = model.decision_function(standardise([block[test] for block in chosen]) @ axes)
+class Fold:
+    """Train and test rows of one fold; inner products of a block are made once and shared by all candidates."""
+
+    def __init__(self, features: Mapping[str, np.ndarray], labels: np.ndarray, train: np.ndarray, test: np.ndarray):
+        """Keep what the fold is of: blocks (n, d) by name, labels (n,), positions of train and test."""
+        self.features, self.labels, self.train, self.test = features, labels, train, test
+        self._products: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._coordinates: dict[tuple[str, ...], tuple[np.ndarray, np.ndarray]] = {}
+
+    def products(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Inner products of one standardised block: of train (n, n), and of test with train (m, n)."""
+        if name not in self._products:
+            block = self.features[name]
+            standardise = Standardised.fit([block[self.train]])
+            X = standardise([block[self.train]])
+            self._products[name] = X @ X.T, standardise([block[self.test]]) @ X.T
+        return self._products[name]
+
+    def coordinates(self, blocks: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates of train and test in joined blocks, each block with the same weight."""
+        if blocks not in self._coordinates:
+            sums = [sum(parts) / len(blocks) for parts in zip(*map(self.products, blocks), strict=True)]
+            self._coordinates[blocks] = coordinates(*sums)
+        return self._coordinates[blocks]
+
+    def scores(self, tried: Candidate) -> np.ndarray:
+        """Fit a candidate on train and score test; shape (m, classes of train)."""
+        X, others = self.coordinates(tried.blocks)
+        scores = make_head(tried.head, tried.strength).fit(X, self.labels[self.train]).decision_function(others)
+        return two_columns(scores)
+
+    def predicted(self, tried: Candidate) -> np.ndarray:
+        """Labels that a candidate gives to test, shape (m,)."""
+        return np.unique(self.labels[self.train])[self.scores(tried).argmax(1)]
+
+
+def two_columns(scores: np.ndarray) -> np.ndarray:
+    """Scores with one column a class, (n, C): scikit-learn gives a single one, shape (n,), for two classes."""
     return scores if scores.ndim == 2 else np.stack([-scores, scores], axis=1)
 
 
-def cross_predict(
-    features: Mapping[str, np.ndarray], labels: np.ndarray, tried: Candidate, folds: int, seed: int
+def cross_scores(
+    features: Mapping[str, np.ndarray], labels: np.ndarray, tried: Candidate, folds: int, seed: int = 0
 ) -> np.ndarray:
-    """Out-of-fold predicted labels of a candidate in stratified, shuffled folds; shape (n,)."""
-    predicted = np.empty_like(labels)
+    """Out-of-fold scores of a candidate in stratified, shuffled folds; shape (n, classes)."""
+    scores = np.empty((len(labels), len(np.unique(labels))), np.float32)
     for train, test in stratified(labels, folds, seed):
-        classes = np.unique(labels[train])
-        predicted[test] = classes[fold_scores(features, labels, train, test, tried).argmax(1)]
-    return predicted
+        scores[test] = Fold(features, labels, train, test).scores(tried)
+    return scores
 
 
 def stratified(labels: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -211,10 +250,9 @@ def nested_cross_validation(
         for train, test in stratified(labels, outer, seed + repeat):
             inside = {name: block[train] for name, block in features.items()}
             best = choose(inside, labels[train], candidates, inner, seed + repeat)
-            classes = np.unique(labels[train])
-            for tried, hits in ((best, result.right), (plain, result.right_plain)):
-                scores = fold_scores(features, labels, train, test, tried)
-                hits[repeat, test] = classes[scores.argmax(1)] == labels[test]
+            fold = Fold(features, labels, train, test)
+            result.right[repeat, test] = fold.predicted(best) == labels[test]
+            result.right_plain[repeat, test] = fold.predicted(plain) == labels[test]
             result.chosen.append(str(best))
     return result
 
@@ -223,5 +261,8 @@ def choose(
     features: Mapping[str, np.ndarray], labels: np.ndarray, candidates: Sequence[Candidate], folds: int, seed: int
 ) -> Candidate:
     """The candidate with the most hits in stratified folds; the first one listed among equals."""
-    hits = [(cross_predict(features, labels, tried, folds, seed) == labels).sum() for tried in candidates]
+    hits = np.zeros(len(candidates), int)
+    for train, test in stratified(labels, folds, seed):
+        fold = Fold(features, labels, train, test)
+        hits += [int((fold.predicted(tried) == labels[test]).sum()) for tried in candidates]
     return candidates[int(np.argmax(hits))]

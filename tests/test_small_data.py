@@ -10,13 +10,14 @@ from lab_utils.errors import LabError
 from lab_utils.small_data import (
     Candidate,
     Centroids,
+    Fold,
     NestedResult,
     Standardised,
     choose,
-    fold_scores,
+    coordinates,
+    cross_scores,
     make_head,
     nested_cross_validation,
-    rotation,
     stratified,
 )
 
@@ -49,18 +50,39 @@ def test_a_constant_column_becomes_zero_instead_of_infinite(classes):
     assert (Standardised.fit([X])([X + 1])[:, 3] == 0).all()
 
 
-def test_rotation_keeps_all_inner_products(classes):
-    X = classes[0]["good"]
-    Z = X @ rotation(X)
+def test_coordinates_keep_all_inner_products(classes):
+    X, others = classes[0]["good"][:40], classes[0]["good"][40:]
+    Z, Z_others = coordinates(X @ X.T, others @ X.T)
     assert Z.shape[1] <= len(X)
     products = Z @ Z.T
     assert products == pytest.approx(X @ X.T, rel=1e-3, abs=0.05)
+    assert Z_others @ Z.T == pytest.approx(others @ X.T, rel=1e-3, abs=0.05)
 
 
-def test_ridge_after_rotation_scores_as_ridge_on_all_features(classes):
+def test_joined_blocks_weigh_as_one_standardised_matrix(classes):
     features, labels = classes
     train, test = np.arange(0, 60, 2), np.arange(1, 60, 2)
-    scores = fold_scores(features, labels, train, test, Candidate(("good",), "ridge", 0.5))
+    scores = Fold(features, labels, train, test).scores(Candidate(("good", "noise"), "ridge", 0.3))
+    blocks = [features["good"], features["noise"]]
+    standardise = Standardised.fit([block[train] for block in blocks])
+    X = standardise(blocks)
+    assert (X[train] ** 2).sum(1).mean() == pytest.approx(1, rel=1e-3)
+    direct = RidgeClassifier(alpha=0.3).fit(X[train], labels[train])
+    assert scores == pytest.approx(direct.decision_function(X[test]), abs=1e-3)
+
+
+def test_out_of_fold_scores_never_saw_their_image(classes):
+    features, labels = classes
+    own = np.eye(60, dtype=np.float32)  # each sample its own feature: nothing can be learnt for another one
+    scores = cross_scores({"own": own}, labels, Candidate(("own",)), 3)
+    assert (scores.argmax(1) == labels).mean() < 0.5
+    assert (cross_scores(features, labels, Candidate(("good",)), 3).argmax(1) == labels).mean() > 0.8
+
+
+def test_ridge_on_coordinates_scores_as_ridge_on_all_features(classes):
+    features, labels = classes
+    train, test = np.arange(0, 60, 2), np.arange(1, 60, 2)
+    scores = Fold(features, labels, train, test).scores(Candidate(("good",), "ridge", 0.5))
     standardise = Standardised.fit([features["good"][train]])
     direct = RidgeClassifier(alpha=0.5).fit(standardise([features["good"][train]]), labels[train])
     assert scores == pytest.approx(direct.decision_function(standardise([features["good"][test]])), abs=1e-3)
@@ -76,7 +98,7 @@ def test_centroids_agree_with_scikit_learn_on_unit_vectors(classes):
 def test_two_classes_give_two_columns(classes):
     features, labels = classes
     keep = np.flatnonzero(labels < 2)
-    scores = fold_scores(features, labels, keep[::2], keep[1::2], Candidate(("good",), "svm", 1.0))
+    scores = Fold(features, labels, keep[::2], keep[1::2]).scores(Candidate(("good",), "svm", 1.0))
     assert scores.shape == (12, 2)
 
 
