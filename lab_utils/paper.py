@@ -370,23 +370,35 @@ def padding_effect(
     Raises:
         LabError: the canvas is smaller than the image, or no multiple of 32.
     """
-    import tensorflow as tf
-
     if any(c < i or c % STRIDE for i, c in zip(image, canvas, strict=True)):
         raise LabError(f"A canvas of {canvas} can't hold {image}: take multiples of {STRIDE} that are not smaller.")
     base = backbones.build(name, weights=lab.settings.networks.weights, size=(None, None), top=False)
     paths = lab.images["path"].to_numpy()[lab.rows("train")][: lab.settings.paper.padding_images]
     pixels = np.stack([pipeline.to_shape(pipeline.decode(path), *image) for path in paths])
-    x, mask = padded(name, tf.constant(pixels), tf.ones((len(paths), *image)))
-    alone = masked_mean(base(x), mask).numpy()
-    room = [[0, 0], [0, canvas[0] - image[0]], [0, canvas[1] - image[1]]]
-    x, mask = padded(name, tf.pad(pixels, [*room, [0, 0]]), tf.pad(tf.ones((len(paths), *image)), room))
-    maps = base(x)
-    pooled = {"masked": masked_mean(maps, mask).numpy(), "unmasked": tf.reduce_mean(maps, (1, 2)).numpy()}
+    alone, _ = _pooled(base, name, pixels, image)
+    masked, plain = _pooled(base, name, pixels, canvas)
+    pooled = {"masked": masked, "unmasked": plain}
     size = np.linalg.norm(alone, axis=1)
     change = {key: np.linalg.norm(values - alone, axis=1) / size for key, values in pooled.items()}
     style = {"scale": 100, "unit": " %", "digits": 0}
     return {key: bootstrap_estimate(values, f"{name}, {key} pooling", **style) for key, values in change.items()}
+
+
+def _pooled(
+    base: "keras.Model", name: str, pixels: np.ndarray, canvas: tuple[int, int], batch: int = 8
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masked and plain means of the last feature map of images (N, H, W, 3) padded to a canvas, each (N, C)."""
+    import tensorflow as tf
+
+    room = [[0, 0], [0, canvas[0] - pixels.shape[1]], [0, canvas[1] - pixels.shape[2]]]
+    run = tf.function(base)  # a graph frees each layer's output as soon as it is used
+    found = []
+    for start in range(0, len(pixels), batch):
+        part = pixels[start : start + batch]
+        x, mask = padded(name, np.pad(part, [*room, [0, 0]]), np.pad(np.ones(part.shape[:3], np.float32), room))
+        maps = run(x)
+        found.append((masked_mean(maps, mask).numpy(), tf.reduce_mean(maps, (1, 2)).numpy()))
+    return tuple(np.concatenate(values) for values in zip(*found, strict=True))
 
 
 def padding_words(effect: Mapping[str, Estimate]) -> str:
