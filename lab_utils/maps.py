@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 FOLDER = records.PROJECT / "data" / "cache" / "projections"
 AXES = {"pca": "component {}", "t-sne": "t-SNE {}", "umap": "UMAP {}", "supervised umap": "supervised UMAP {}"}
 ENOUGH = 5  # images of a class that a claim on it needs
-TESTED = 100  # principal components in which neighbours and clusters are looked for
 
 
 class Space:
@@ -41,8 +40,8 @@ class Space:
 
     @property
     def points(self) -> np.ndarray:
-        """The first hundred components, in which neighbours are looked for."""
-        return self.components.points[:, :TESTED]
+        """The first hundred components, which stand for the space in maps and tests."""
+        return self.components.points
 
     @cached_property
     def cohesion(self) -> projections.Cohesion:
@@ -61,7 +60,7 @@ class Space:
         path = FOLDER / f"{method.replace(' ', '-')}-{records.content_hash(about)}.npy"
         if path.is_file():
             return np.load(path)
-        points = self.features if raw else self.components.points
+        points = self.features if raw else self.points
         labels = self.maps.labels if method == "supervised umap" else None
         made = projections.embed(
             points, method, dims, labels=labels, seed=use.seed, neighbours=use.umap_neighbours, epochs=use.epochs
@@ -81,7 +80,7 @@ class Space:
         return f"{name[method]}, trustworthiness {trust:.2f}"
 
     def separability(self, dims: int | None = None) -> projections.Separability | None:
-        """Linear separability of the three groups in the first `dims` components; None: all that are kept."""
+        """Linear separability of the three groups in the first `dims` components; None: all hundred."""
         maps, use = self.maps, self.maps.settings
         if dims not in self._separated:
             points = self.components.points[:, :dims]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference
@@ -129,7 +130,7 @@ def suspected_labels(points: np.ndarray, labels: np.ndarray, folds: int = 5, see
         raise LabError("Labels can't be checked: at least two classes with two images each are needed.")
     splits = StratifiedKFold(min(folds, int(counts[kept].min())), shuffle=True, random_state=seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", UserWarning)  # that there are many classes for so few images
         chances = cross_val_predict(model, points[rows], codes, cv=splits, method="predict_proba")
     doubted = find_label_issues(codes, chances, return_indices_ranked_by="self_confidence", n_jobs=1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from lab_utils.classification import check_features
 from lab_utils.errors import LabError
@@ -70,7 +71,7 @@ class Components:
         return int(np.searchsorted(self.cumulative, share - 1e-12) + 1)
 
 
-def components(features: np.ndarray, keep: int = 256, name: str = "features") -> Components:
+def components(features: np.ndarray, keep: int = 100, name: str = "features") -> Components:
     """Principal components of features (N, D), with signs fixed so that the same data give the same picture.
 
     Raises:
@@ -133,7 +134,7 @@ def embed(
         return np.asarray(points[:, :dims], np.float32)
     if method == "t-sne":
         return _tsne(points[:, :50], dims, seed, epochs)
-    return _umap(points[:, :100], dims, labels if method == "supervised umap" else None, seed, neighbours, epochs)
+    return _umap(points, dims, labels if method == "supervised umap" else None, seed, neighbours, epochs)
 
 
 def _tsne(points: np.ndarray, dims: int, seed: int, epochs: int | None) -> np.ndarray:
@@ -350,18 +351,22 @@ def separability(
     sizes = np.bincount(group[labels], minlength=1) if len(labels) else np.zeros(1)
     if (sizes >= FEWEST).sum() < 2:
         return None
-    rng = np.random.default_rng(seed)
-    right = _held_out(points, group[labels], lots, seed)
-    present = np.unique(labels)
-    chances = []
-    for _ in range(deals):
-        dealt = group.copy()
-        dealt[present] = rng.permutation(group[present])
-        chances.append(_held_out(points, dealt[labels], lots, seed).mean())
-    fitted = _discriminant().fit(points, group[labels]).predict(points) == group[labels]
+    with threadpool_limits(1):  # many small fits: threads would only wait for each other
+        right = _held_out(points, group[labels], lots, seed)
+        dealt = _deals(group, np.unique(labels), deals, seed)
+        chances = [_held_out(points, one[labels], lots, seed).mean() for one in dealt]
+        fitted = _discriminant().fit(points, group[labels]).predict(points) == group[labels]
     better = sum(chance >= right.mean() - 1e-12 for chance in chances)
     held, own = (Accuracy(int(one.sum()), len(one), "three groups") for one in (right, fitted))
     return Separability(held, own, float(np.mean(chances)), float((1 + better) / (1 + deals)), deals)
+
+
+def _deals(group: np.ndarray, present: np.ndarray, deals: int, seed: int) -> list[np.ndarray]:
+    """Groups of the classes with those that are present dealt anew, `deals` times."""
+    rng, dealt = np.random.default_rng(seed), [group.copy() for _ in range(deals)]
+    for one in dealt:
+        one[present] = rng.permutation(group[present])
+    return dealt
 
 
 def _discriminant():
