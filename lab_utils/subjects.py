@@ -170,26 +170,18 @@ def table(networks: Mapping[str, Subject]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["network", "title", "input", "layer", "map"])
 
 
-def sheet(
-    lab: "Lab",
-    networks: Mapping[str, Subject],
-    rows: np.ndarray,
-    maps: Mapping[str, np.ndarray],
-    answers: Mapping[str, np.ndarray],
-    places: np.ndarray,
-) -> Sheet:
-    """Images, maps and titles for `figures.overlays`: one row an image, one column a network.
+def sheet(lab: "Lab", networks: Mapping[str, Subject], rows: np.ndarray, answers: Mapping[str, np.ndarray]) -> Sheet:
+    """Images, maps and titles for `figures.overlays`: every image once for each network, with the map of its answer.
 
     Args:
         lab: the run.
-        networks: the columns.
+        networks: in the order of the sheet.
         rows: positions in `lab.images`, shape (n,).
-        maps: of each network, for the images that `places` refer to.
-        answers: class probabilities of each network, likewise.
-        places: positions of `rows` in `maps` and `answers`, shape (n,).
+        answers: class probabilities of each network for these images, shape (n, classes).
     """
+    maps = {kind: one.maps(lab, rows, answers[kind].argmax(1)) for kind, one in networks.items()}
     images, heats, titles = [], [], []
-    for row, place in zip(rows, places, strict=True):
+    for place, row in enumerate(rows):
         true = lab.classes[lab.images["label"].iloc[row]]
         for kind, one in networks.items():
             chances = answers[kind][place]
