@@ -5,6 +5,8 @@ and standard deviation over space of every block's output keep colour, grain and
 weight (`small_data`), however wide it is.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,9 +40,7 @@ def moments(
         LabError: unknown network or size, missing weights, or an image that can't be read.
     """
     side = backbones.check_size(network, size)[0]
-    model = backbones.build(network, weights=weights, size=side)
-    names = layers(network, model)
-    run = features.forward(model, network, [*names, *(features.SPREAD + name for name in names), "penultimate"])
+    names, run = _compiled(network, side, weights)
     rows: dict[str, list[np.ndarray]] = {name: [] for name in [*names, "penultimate"]}
     for one in features.image_batches(images, side, "squash", batch):
         seen, mirrored = ({key: np.asarray(value) for key, value in run(x).items()} for x in (one, one[:, :, ::-1]))
@@ -49,3 +49,11 @@ def moments(
             both = [(seen[key] + mirrored[key]) / 2 for key in (name, features.SPREAD + name)]
             rows[name].append(np.concatenate(both, axis=1))
     return {f"{network}@{side} {name}": np.concatenate(parts) for name, parts in rows.items()}
+
+
+@lru_cache(maxsize=4)
+def _compiled(network: str, side: int, weights: str) -> tuple[list[str], Callable[[Any], dict[str, Any]]]:
+    """Names of the layers, and one pass that gives their means and spreads and the penultimate layer."""
+    model = backbones.build(network, weights=weights, size=side)
+    names = layers(network, model)
+    return names, features.forward(model, network, [*names, *(features.SPREAD + name for name in names), "penultimate"])
