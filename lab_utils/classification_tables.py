@@ -231,7 +231,7 @@ def decision_words(chosen: str, held: Accuracy, original: Accuracy, floor: Estim
     gain = held.value - original.value
     word = "above" if gain > floor.value else ("below" if gain < -floor.value else "within the seeds' noise of")
     return (
-        f"Later chapters classify frozen features by {chosen}, on all columns, with whatever is fitted fitted inside the fold.",
+        f"Later chapters classify frozen features by {chosen}, on all columns, all of it fitted inside the fold.",
         f"it is the best on val ({held}), {word} the best of the original's protocol ({original}); seeds alone "
         f"move {floor}.",
         "the supervised UMAP to eight dimensions, whose cross-validated accuracy can't be trusted, and the vote, "
