@@ -44,7 +44,7 @@ def opened(tmp_path, monkeypatch):
 
 def test_a_layout_is_made_once_and_then_loaded(opened, tmp_path, monkeypatch):
     made = opened["lite0"].layout("pca", 3)
-    assert len(list(tmp_path.glob("pca-*.npy"))) == 1
+    assert len(list(tmp_path.glob("pca-*.npz"))) == 1
     monkeypatch.setattr(maps.projections, "embed", None)  # a second making would fail
     assert (opened["lite0"].layout("pca", 3) == made).all()
 
