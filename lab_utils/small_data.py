@@ -210,6 +210,11 @@ class NestedResult:
         n = right.shape[1]
         return Accuracy(round(right.mean() * n), n, "plain probe" if plain else "chosen by inner folds")
 
+    @property
+    def gains_by_repeat(self) -> np.ndarray:
+        """Chosen minus plain accuracy in each repeat, shape (repeats,)."""
+        return (self.right.astype(float) - self.right_plain).mean(1)
+
     def gain(self, seed: int = 0) -> Difference:
         """Chosen minus plain in the same outer folds, paired by image: bootstrap over images of their mean gains."""
         gains = (self.right.astype(float) - self.right_plain).mean(0)
