@@ -237,7 +237,7 @@ def turned(by_kind: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str,
     return {name: {kind: part[name] for kind, part in by_kind.items() if name in part} for name in names}
 
 
-def marks_words(shares: np.ndarray, groups: Mapping[str, np.ndarray], least: int = 5) -> str:
+def marks_words(network: str, shares: np.ndarray, groups: Mapping[str, np.ndarray], least: int = 5) -> str:
     """Whether the frame draws more relevance in lots with a known mark than in images without one."""
     rest = groups.get("images without a known mark")
     marked = np.any(
@@ -245,14 +245,12 @@ def marks_words(shares: np.ndarray, groups: Mapping[str, np.ndarray], least: int
     )
     sides = [shares[mask & np.isfinite(shares)] for mask in (marked, rest if rest is not None else ~marked)]
     if min(map(len, sides)) < least:
-        return "Too few of these images come from lots with a known mark at the border to compare them with the others."
+        return f"{network}: too few of these images come from lots with a known mark at the border to compare them."
     one, other = (bootstrap_estimate(part, digits=1, scale=100, unit=" %") for part in sides)
     gap = evaluation.independent_difference(one, other)
-    numbers = f"{one} of the relevance in the frame against {other}"
-    if gap.tie:
-        return f"Marks at the border draw no more relevance than the interval allows: {numbers}."
     verb = "draw relevance to the frame" if gap.value > 0 else "go with less relevance in the frame"
-    return f"In the fine-tuned network lots with a mark {verb}: {numbers}."
+    told = "make no difference beyond the interval" if gap.tie else verb
+    return f"{network}: marks at the border {told} ({one} of the relevance in it, {other} without a mark)."
 
 
 def correlation_curves(

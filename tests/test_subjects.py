@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from lab_utils.subjects import border_groups, group_means, linear_head, spread_rows
+from lab_utils.subjects import border_groups, group_means, linear_head, marks_words, spread_rows
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -46,3 +46,15 @@ def test_group_means_leave_out_small_groups_and_unknown_values() -> None:
 def test_rows_are_thinned_evenly() -> None:
     assert spread_rows(np.arange(100), 5).tolist() == [0, 25, 50, 74, 99]
     assert spread_rows(np.arange(3), 5).tolist() == [0, 1, 2]
+
+
+def test_words_on_marks_follow_the_shares() -> None:
+    groups = {
+        "lots with a ruler": np.repeat([True, False], 20),
+        "images without a known mark": np.repeat([False, True], 20),
+    }
+    low, high = np.linspace(0.1, 0.15, 20), np.linspace(0.4, 0.45, 20)
+    assert "draw relevance to the frame" in marks_words("net", np.concatenate([high, low]), groups)
+    assert "less relevance" in marks_words("net", np.concatenate([low, high]), groups)
+    assert "no difference" in marks_words("net", np.concatenate([low, low]), groups)
+    assert "too few" in marks_words("net", np.full(40, np.nan), groups)
