@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference
+from lab_utils.quiet import stderr_hidden
 
 FAR = 1.2  # isolation from which on a cluster counts as far
 
@@ -57,7 +58,7 @@ def far_clusters(
     lots: Sequence[str],
     *,
     smallest: int = 5,
-    largest: float = 0.05,
+    largest: float = 0.5,
 ) -> list[Cluster]:
     """Small dense groups on a map (HDBSCAN, Campello et al. 2013), the most isolated in the space first.
 
@@ -67,7 +68,7 @@ def far_clusters(
         labels: shape (N,).
         lots: N texts, "" for unknown.
         smallest: number of members.
-        largest: share of all images that a small group may have.
+        largest: size that a small group may have, in mean sizes of a class: a whole class is no small group.
 
     Returns:
         Clusters with isolation above `FAR`; none where there are fewer images than twice `smallest`.
@@ -79,7 +80,7 @@ def far_clusters(
     found = HDBSCAN(min_cluster_size=smallest, min_samples=3, cluster_selection_method="leaf", copy=True).fit_predict(
         layout
     )
-    most = max(smallest, largest * len(points))
+    most = max(smallest, largest * len(points) / len(np.unique(labels)))
     groups = [np.flatnonzero(found == one) for one in range(found.max() + 1)]
     clusters = [_describe(points, group, labels, np.asarray(lots, dtype=str)) for group in groups if len(group) <= most]
     return sorted((one for one in clusters if one.isolation > FAR), key=lambda one: -one.isolation)
@@ -117,7 +118,8 @@ def suspected_labels(points: np.ndarray, labels: np.ndarray, folds: int = 5, see
     Raises:
         LabError: fewer than two classes have two images.
     """
-    from cleanlab.filter import find_label_issues
+    with stderr_hidden():
+        from cleanlab.filter import find_label_issues
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline

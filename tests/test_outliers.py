@@ -33,6 +33,14 @@ def test_a_small_far_clump_is_found_with_its_class_and_lot(space):
     assert found[0].lot_share == pytest.approx(4 / 6) and found[0].isolation > 10
 
 
+def test_a_whole_class_is_no_small_cluster():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 12)
+    points = np.eye(8)[labels] * 50 + rng.normal(0, 1, (48, 8))
+    assert outliers.far_clusters(points, points, labels, [""] * 48) == []
+    assert len(outliers.far_clusters(points, points, labels, [""] * 48, largest=1)) == 4
+
+
 def test_no_clusters_among_few_images():
     assert outliers.far_clusters(np.eye(6), np.eye(6), np.zeros(6, int), [""] * 6) == []
 
