@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -172,13 +173,17 @@ def pca(table: np.ndarray, rows: np.ndarray, components: int, seed: int = 0) -> 
     return PCA(kept, svd_solver=solver, random_state=seed).fit(table[rows]).transform(table).astype(np.float32)
 
 
-def full_views(features: np.ndarray, rows: np.ndarray, components: int = 256, seed: int = 0) -> Tables:
-    """Tables for `full_classifiers`, fitted on `rows`: all columns standardised, and their principal components."""
+def full_views(
+    features: np.ndarray, rows: np.ndarray, components: int = 256, seed: int = 0, leading: bool = True
+) -> Tables:
+    """Tables for `full_classifiers`, fitted on `rows`: standardised columns and (if `leading`) their components."""
     check_features(features, rows)
     table = standardise(features, rows)
+    if not leading:
+        return {"all": table}
     with few_threads(table.size):
-        leading = pca(table, rows, components, seed)
-    return {"all": table, "pca": leading, "few": leading[:, :FEW]}
+        scores = pca(table, rows, components, seed)
+    return {"all": table, "pca": scores, "few": scores[:, :FEW]}
 
 
 def original_table(
@@ -412,7 +417,9 @@ def done_right(
     """
     if reduction is None or reduction.method == "none":
         chosen = classifiers or full_classifiers(features.shape[1])
-        return compare(lambda fit: full_views(features, fit, components), labels, rows, chosen, folds)
+        leading = any(one.view != "all" for one in chosen.values())
+        views = partial(full_views, features, components=components, leading=leading)
+        return compare(views, labels, rows, chosen, folds)
 
     def tables(fit: np.ndarray) -> Tables:
         table = reduction.apply(features, labels, fit)
