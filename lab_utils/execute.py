@@ -74,7 +74,7 @@ def execute(step: Chapter, run: str, target: Path, progress: Callable[[str], Non
     source, kernel = notebook_path(step.name), AsyncKernelManager(kernel_name="python3")
     with records.atomic_path(target) as temporary:
         error, code = _papermill(source, temporary, run, kernel, Lines(progress))
-        notebook = _tidy(temporary)
+        notebook = _tidy(temporary if temporary.stat().st_size else source)
         temporary.write_text(nbformat.writes(notebook), encoding="utf-8")
     return _outcome(step, notebook, error, code)
 
@@ -88,7 +88,7 @@ def _papermill(source: Path, target: Path, run: str, kernel: Any, lines: Lines) 
     from lab_utils.processes import kill_children
 
     options: dict[str, Any] = {"kernel_name": "python3", "km": kernel, "cwd": str(source.parent), "stdout_file": lines}
-    options |= {"progress_bar": False, "request_save_on_cell_execute": False, "autosave_cell_every": 0}
+    options |= {"progress_bar": False, "autosave_cell_every": 0}  # (it saves before each cell)
     try:
         papermill.execute_notebook(str(source), str(target), parameters={"RUN": run}, **options)
     except (PapermillExecutionError, DeadKernelError) as error:

@@ -126,11 +126,13 @@ def test_two_runs_of_one_name_are_refused_and_ctrl_c_stops_at_once(lab, tmp_path
 def test_after_sigkill_nothing_is_left_and_the_next_run_goes_on(lab, tmp_path, moment):
     marker = tmp_path / "marker"
     write_notebook(lab, "02_paper_baselines", WAIT.format(marker=str(marker)))
-    victim = start(lab, *TINY, *(["--force", "data"] if moment == "data" else []))
+    status = lab / "data/runs/tiny/status/data.json"
+    status.unlink()
+    victim = start(lab, *TINY)
     if moment == "at once":
         wait_for(lambda: left_over(victim.pid))
     elif moment == "data":
-        wait_for(lambda: state(lab, "data")["state"] == "running")
+        wait_for(status.is_file)
     else:
         wait_for(marker.exists)
     names = {"job": "lab_utils.job", "snakemake": "snakemake", "kernel": "ipykernel"}
