@@ -10,6 +10,7 @@ import pandas as pd
 from lab_utils import evaluation, subjects
 from lab_utils.chapters import RUNS
 from lab_utils.quantities import Accuracy, Estimate
+from lab_utils.quiet import load_tensorflow
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
@@ -67,6 +68,7 @@ def open_headline(lab: "Lab") -> Headline:
 
     Which run it is was fixed beforehand, its epoch was chosen on val; so test is read once here, and logged.
     """
+    load_tensorflow()
     if RUNS[-1] in lab.all_entries():
         run = lab.fine_tune(subjects.HEADLINE)
         title = f"{lab.title(run.recipe.network)}, {subjects.HEADLINE}"

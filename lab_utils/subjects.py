@@ -12,6 +12,7 @@ from lab_utils import evaluation, explain
 from lab_utils.chapters import RUNS
 from lab_utils.errors import LabError
 from lab_utils.quantities import Estimate, bootstrap_estimate
+from lab_utils.quiet import load_tensorflow
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
@@ -84,6 +85,7 @@ def open_subjects(lab: "Lab") -> dict[str, Subject]:
     """
     lab.entries("01_baseline")
     lab.entries(RUNS[-1])
+    load_tensorflow()
     makers = (scratch, pretrained, fine_tuned)
     return {kind: make(lab) for kind, make in zip(KINDS, makers, strict=True)}
 
@@ -108,9 +110,10 @@ def pretrained(lab: "Lab", name: str | None = None) -> Subject:
         lab: the run.
         name: of the network; default the one that the fine-tuning runs start from.
     """
-    import keras
-
     from lab_utils import backbones
+
+    load_tensorflow()
+    import keras
 
     name = name or lab.settings.fine_tuning.networks[0]
     rows, size = lab.rows("train"), lab.settings.features.size
