@@ -83,6 +83,20 @@ def prepare(one: Recipe, images: Any) -> Any:
     return np.asarray(images, np.float32) / 255
 
 
+def frozen_part(prefix: "keras.Model | None", one: Recipe) -> Callable[[Any], Any]:
+    """The function from images of 0..255 to what the trained part is fed (None: the preprocessed images)."""
+    import tensorflow as tf
+
+    if prefix is None:
+        return lambda images: prepare(one, images)
+
+    def activations(inputs: Any) -> Any:
+        return tf.cast(prefix(inputs, training=False), prefix.compute_dtype)
+
+    run = tf.function(activations, reduce_retracing=True, autograph=False)
+    return lambda images: run(tf.convert_to_tensor(prepare(one, images)))
+
+
 def best_precision(name: str) -> str:
     """Dtype policy for one network on this machine.
 
@@ -119,23 +133,12 @@ class Tuner:
             input_dtype=self.prefix.compute_dtype if self.prefix else "float32",
         )
         self.base_hash = records.content_hash(b"".join(np.asarray(one).tobytes() for one in self._base_weights()))
-        self._frozen_part = self._compiled_prefix()
+        self._frozen_part = frozen_part(self.prefix, one)
         self._activations: dict[Any, Any] = {}
 
     def _base_weights(self) -> list[Any]:
         head = {id(variable) for layer in self.trainer.redraw for variable in layer.weights}
         return [variable for variable in self.full.weights if id(variable) not in head]
-
-    def _compiled_prefix(self) -> Callable[[Any], Any]:
-        import tensorflow as tf
-
-        if self.prefix is None:
-            return lambda images: prepare(self.recipe, images)
-        dtype = self.prefix.compute_dtype
-        run = tf.function(
-            lambda x: tf.cast(self.prefix(x, training=False), dtype), reduce_retracing=True, autograph=False
-        )
-        return lambda images: run(tf.convert_to_tensor(prepare(self.recipe, images)))
 
     # ---- inputs
     def rows(self, name: str) -> np.ndarray:
