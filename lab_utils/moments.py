@@ -23,7 +23,7 @@ def layers(network: str, model: Any) -> list[str]:
 def moments(
     network: str, images: features.Images, *, size: int | None = None, weights: str = "imagenet", batch: int = 32
 ) -> dict[str, np.ndarray]:
-    """Mean and standard deviation over space of every block's output, averaged over the image and its mirror image.
+    """Signed roots of mean and spread over space of every block's output, averaged over image and mirror image.
 
     Args:
         network: name in the registry of backbones.
@@ -47,8 +47,13 @@ def moments(
         rows["penultimate"].append(seen["penultimate"])
         for name in names:
             both = [(seen[key] + mirrored[key]) / 2 for key in (name, features.SPREAD + name)]
-            rows[name].append(np.concatenate(both, axis=1))
+            rows[name].append(signed_root(np.concatenate(both, axis=1)))
     return {f"{network}@{side} {name}": np.concatenate(parts) for name, parts in rows.items()}
+
+
+def signed_root(values: np.ndarray) -> np.ndarray:
+    """Square root of the size with the sign kept: tames channels that seldom fire and then strongly."""
+    return np.sign(values) * np.sqrt(np.abs(values))
 
 
 @lru_cache(maxsize=4)

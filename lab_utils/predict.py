@@ -39,8 +39,8 @@ class Recipe:
         weights: `imagenet`, or `random` for tests.
     """
 
-    networks: tuple[str, ...] = ("lite0",)
-    sizes: tuple[int, ...] = (0,)
+    networks: tuple[str, ...] = ("lite0", "lite1")
+    sizes: tuple[int, ...] = (0, 0)
     strength: float = 0.1
     weights: str = "imagenet"
 
@@ -104,7 +104,11 @@ class Classifier:
         """Write the model as one .npz file without pickle: arrays, and a header as JSON; whole or not at all."""
         header = {"format": FORMAT, "version": VERSION, "recipe": asdict(self.recipe), "classes": self.classes}
         header |= {"temperature": self.temperature, "weights": self.identities}
-        header |= {"out_of_fold": [self.accuracy.successes, self.accuracy.n], "made_by": records.versions("numpy")}
+        header |= {
+            "widths": self.standardise.widths,
+            "out_of_fold": [self.accuracy.successes, self.accuracy.n],
+            "made_by": records.versions("numpy"),
+        }
         arrays = dict(zip(ARRAYS, self._arrays(), strict=True))
 
         def write(temporary: Path) -> None:
@@ -205,12 +209,12 @@ def load(path: Path | str) -> Classifier:
 def _assembled(header: dict[str, Any], mean: np.ndarray, scale: np.ndarray, *head: np.ndarray) -> Classifier:
     """Put a model together; ValueError where header and arrays are not of one model."""
     classes, (coefficients, intercept) = [str(name) for name in header["classes"]], head
-    agree = coefficients.shape == (len(mean), len(classes)) and mean.shape == scale.shape
+    agree = coefficients.shape == (len(mean), len(classes)) and mean.shape == scale.shape == (sum(header["widths"]),)
     if (header["format"], header["version"]) != (FORMAT, VERSION) or not agree or len(intercept) != len(classes):
         raise ValueError("foreign or inconsistent")
     made = {key: tuple(item) if isinstance(item, list) else item for key, item in header["recipe"].items()}
     hits, n = header["out_of_fold"]
-    standardise = small_data.Standardised(mean, scale)
+    standardise = small_data.Standardised(mean, scale, tuple(header["widths"]))
     rest = float(header["temperature"]), Accuracy(hits, n, "out of fold"), list(header["weights"])
     return Classifier(Recipe(**made), classes, standardise, coefficients, intercept, *rest)
 

@@ -12,7 +12,7 @@ import numpy as np
 from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference, bootstrap_means
 
-STRENGTHS = (0.03, 0.1, 0.3)  # ridge penalties, relative to the mean squared norm of a sample
+STRENGTHS = (0.03, 0.1, 0.3)  # ridge penalties, relative to the squared norm of a sample
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Candidate:
     """One way to classify: feature blocks joined side by side after standardisation, and a head.
 
     Attributes:
-        blocks: names of feature blocks, each standardised and divided by the square root of its width.
+        blocks: names of feature blocks, each standardised and brought to the same length.
         head: `ridge`, `svm` (linear), `kernel` (RBF) or `centroid` (nearest, cosine).
-        strength: ridge penalty relative to the mean squared norm of a sample, or the SVM's C.
+        strength: ridge penalty relative to the squared norm of a sample, or the SVM's C.
         title: what the blocks are, in words; empty: their names.
     """
 
@@ -39,30 +39,36 @@ class Candidate:
 class Standardised:
     """Block-wise standardisation of joined features, fitted on train: constant columns become zero.
 
+    Each sample's part of each block is then brought to the same length, so that no block outweighs another one and no
+    odd image its neighbours; a sample has a squared norm of 1.
+
     Attributes:
         mean: shape (D,).
-        scale: factor by which centred columns are multiplied, shape (D,).
+        scale: inverse standard deviation by which centred columns are multiplied, shape (D,).
+        widths: columns of each block; they add up to D.
     """
 
     mean: np.ndarray
     scale: np.ndarray
+    widths: tuple[int, ...]
 
     @classmethod
     def fit(cls, blocks: Sequence[np.ndarray]) -> "Standardised":
-        """Fit on train features, one array (n, d) a block; blocks weigh the same, samples 1 on average."""
-        means, scales = [], []
-        for block in blocks:
-            mean = block.mean(0)
-            deviation = np.sqrt(np.square(block - mean).mean(0))
-            weight = np.sqrt(block.shape[1] * len(blocks))
-            constant = deviation <= 1e-6 * np.abs(mean) + 1e-12
-            means.append(mean)
-            scales.append(np.where(constant, 0, 1 / (np.where(constant, 1, deviation) * weight)))
-        return cls(np.concatenate(means).astype(np.float32), np.concatenate(scales).astype(np.float32))
+        """Fit on train features, one array (n, d) a block."""
+        mean = np.concatenate([block.mean(0) for block in blocks])
+        deviation = np.concatenate([np.sqrt(np.square(block - block.mean(0)).mean(0)) for block in blocks])
+        constant = deviation <= 1e-6 * np.abs(mean) + 1e-12
+        scale = np.where(constant, 0, 1 / np.where(constant, 1, deviation))
+        return cls(mean.astype(np.float32), scale.astype(np.float32), tuple(block.shape[1] for block in blocks))
 
     def __call__(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
-        """Standardise and join blocks (n, d); shape (n, D)."""
-        return (np.concatenate(blocks, axis=1) - self.mean) * self.scale
+        """Standardise blocks (n, d), bring each to length 1 / sqrt(blocks) and join them; shape (n, D)."""
+        X = (np.concatenate(blocks, axis=1) - self.mean) * self.scale
+        parts = np.split(X, np.cumsum(self.widths)[:-1], axis=1)
+        lengths = [np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in parts]
+        return np.concatenate([part / length for part, length in zip(parts, lengths, strict=True)], 1) / np.sqrt(
+            len(parts), dtype=np.float32
+        )
 
 
 def coordinates(products: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
