@@ -1,6 +1,6 @@
 """Which classifier for few images? Repeated nested cross-validation of feature blocks and heads on a folder of photos.
 
-    python benchmarks/small_data.py --images PHOTOS [--networks lite0 lite1] [--repeats 5]
+    python benchmarks/small_data.py --images PHOTOS [--networks lite0 lite1] [--repeats 10]
 
 The folder holds one folder of images a class. The plain probe is a linear SVM (C = 1) on the standardised penultimate
 features of the first network. Inner folds choose among the candidates; choice and probe meet in the same outer folds.
@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--networks", nargs="+", default=["lite0", "lite1"])
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=10)
     options = parser.parse_args()
     quiet()
     features, labels = read(options.images, options.networks)

@@ -1258,3 +1258,40 @@ def one_accuracy_for_all_museums(accuracies: dict[str, Accuracy]) -> Decision:
 
 
 # ---- chapter 15: further improvements --------------------------------------------------------------------------------
+@claim("improve-outliers")
+def improve_outliers(difference: Difference, treatment: str) -> Decision:
+    """Best treatment of doubted, outlying or difficult train images (by val) against training on all as they are."""
+    return choose(
+        decide_difference(difference),
+        supported=f"With {treatment} the head is {difference} than on the images as they are.",
+        contradicted=f"Even the best treatment, {treatment}, is {difference} than the images as they are.",
+        tie=f"The best treatment, {treatment}, and the images as they are: {difference}. Chosen as the best of several "
+        "on the same val images, it looks better than it is.",
+    )
+
+
+@claim("improve-more-networks")
+def improve_more_networks(difference: Difference, networks: int, single: str) -> Decision:
+    """Joined features of several fine-tuned networks against those of the best one (chosen on val)."""
+    if networks < 2:
+        raise NotTestable("only one network was fine-tuned; name a second one in the profile's fine_tuning.networks.")
+    return choose(
+        decide_difference(difference),
+        supported=f"The joined features of {networks} fine-tuned networks are {difference} than {single}'s alone.",
+        contradicted=f"The joined features of {networks} fine-tuned networks are {difference} than {single}'s alone.",
+        tie=f"The joined features of {networks} fine-tuned networks and {single}'s alone: {difference}.",
+    )
+
+
+@claim("improve-ensembles")
+def improve_ensembles(difference: Difference, members: int, best: str) -> Decision:
+    """Mean of the members' probabilities against the best member (chosen on val, which favours it a little)."""
+    if members < 2:
+        raise NotTestable("an ensemble needs two members.")
+    return choose(
+        decide_difference(difference),
+        supported=f"The ensemble of {members} fine-tuned networks is {difference} than its best member, {best}.",
+        contradicted=f"The ensemble of {members} fine-tuned networks is {difference} than its best member, {best}: "
+        "weak members count as much as good ones.",
+        tie=f"The ensemble of {members} fine-tuned networks and its best member, {best}: {difference}.",
+    )

@@ -1,0 +1,323 @@
+"""Chapter 15: what the original would try next, tried; a modern recipe step by step; accuracy against cost.
+
+Every choice is made on val, every difference is paired by image. Functions that take a `lab` train or load networks and
+read features; the others are of arrays and records alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lab_utils import outliers, small_data
+from lab_utils.errors import LabError
+from lab_utils.quantities import Accuracy, Difference, paired_difference
+from lab_utils.recipes import Recipe
+
+if TYPE_CHECKING:
+    from lab_utils.fine_tuning import FineTuned
+    from lab_utils.lab import Lab
+
+STRENGTH = 0.1  # of the ridge heads, as in `small_data`
+
+
+# ---- heads on features -----------------------------------------------------------------------------------------------
+def head_predictions(
+    train: Sequence[np.ndarray], labels: np.ndarray, others: Sequence[np.ndarray], weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Labels that a ridge head gives to other images.
+
+    Args:
+        train: features of the train images, one array (n, d) a block; each block gets the same weight.
+        labels: shape (n,).
+        others: the same blocks of other images, (m, d).
+        weights: of the train images, (n,).
+
+    Returns:
+        Predicted labels, shape (m,).
+    """
+    from sklearn.linear_model import RidgeClassifier
+
+    standardise = small_data.Standardised.fit(train)
+    head = RidgeClassifier(alpha=STRENGTH).fit(standardise(train), labels, sample_weight=weights)
+    return head.predict(standardise(others))
+
+
+def rates_of_classes(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Share of each class that is predicted right, (classes,); 1 where a class has no image."""
+    hits = np.bincount(truth[truth == predicted], minlength=classes)
+    counts = np.bincount(truth, minlength=classes)
+    return np.divide(hits, counts, out=np.ones(classes), where=counts > 0)
+
+
+def treatments(points: np.ndarray, labels: np.ndarray, seed: int = 0, share: float = 0.05) -> dict[str, Any]:
+    """What the feature analysis suggests doing to the train images.
+
+    Args:
+        points: features of the train images, shape (n, d).
+        labels: shape (n,).
+        seed: of the folds in which labels are doubted.
+        share: of the images that counts as outliers, by local outlier factor.
+
+    Returns:
+        `{name: (labels, weights)}`, each of shape (n,); weight 0 leaves an image out.
+    """
+    reduced = _reduced(points)
+    doubted = outliers.suspected_labels(reduced, labels, seed=seed)
+    rows, ones = doubted["position"].to_numpy(int), np.ones(len(labels))
+    relabelled, without, unsure, ordinary = labels.copy(), ones.copy(), ones.copy(), ones.copy()
+    relabelled[rows], without[rows], unsure[rows] = doubted["suggested"], 0, 0.5
+    scores = outliers.outlier_scores(reduced)
+    ordinary[np.argsort(-scores, kind="stable")[: int(share * len(labels))]] = 0
+    found = {"doubted labels replaced": (relabelled, ones), "doubted images left out": (labels, without)}
+    found |= {"doubted images at half weight": (labels, unsure), "outliers left out": (labels, ordinary)}
+    return found | {"difficult classes weighted": (labels, _difficulty(reduced, labels, seed))}
+
+
+def _reduced(points: np.ndarray, components: int = 64) -> np.ndarray:
+    from sklearn.decomposition import PCA
+
+    return PCA(min(components, *points.shape), random_state=0).fit_transform(points)
+
+
+def _difficulty(points: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Weights (n,) that grow from 1 to 2 with the share of a class that is predicted wrong out of fold."""
+    tried = small_data.Candidate(("points",), "ridge", STRENGTH)
+    names, codes = np.unique(labels, return_inverse=True)
+    if np.bincount(codes).min() < 2:
+        return np.ones(len(labels))
+    scores = small_data.cross_scores({"points": points}, codes, tried, 2, seed)
+    return 2 - rates_of_classes(codes, scores.argmax(1), len(names))[codes]
+
+
+def treated_predictions(
+    points: np.ndarray, labels: np.ndarray, others: np.ndarray, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Predicted labels (m,) of other images by treatment of the train images; "as they are" comes first."""
+    found = {"as they are": head_predictions([points], labels, [others])}
+    for name, (given, weights) in treatments(points, labels, seed).items():
+        kept = weights > 0
+        if len(np.unique(given[kept])) > 1:
+            found[name] = head_predictions([points[kept]], given[kept], [others], weights[kept])
+    return found
+
+
+# ---- comparisons -----------------------------------------------------------------------------------------------------
+def compare(truth: np.ndarray, predicted: Mapping[str, np.ndarray], reference: str, groups: Any = None) -> pd.DataFrame:
+    """Accuracy of each row of predictions, and its paired difference to the reference's.
+
+    Args:
+        truth: shape (n,).
+        predicted: labels (n,) by name.
+        reference: a name.
+        groups: cluster of each image (lots), (n,); whole clusters are drawn in the bootstrap.
+
+    Returns:
+        Columns variant, accuracy (`Accuracy`), gain (`Difference`; None for the reference).
+    """
+    rows = []
+    for name, found in predicted.items():
+        gain = None
+        if name != reference:
+            gain = paired_difference(truth, found, predicted[reference], f"{name} minus {reference}", groups)
+        rows.append((name, Accuracy.from_labels(truth, found, name), gain))
+    return pd.DataFrame(rows, columns=["variant", "accuracy", "gain"])
+
+
+def best_of(truth: np.ndarray, predicted: Mapping[str, np.ndarray]) -> str:
+    """Name of the predictions with the most hits; the first among equals."""
+    return max(predicted, key=lambda name: int((predicted[name] == truth).sum()))
+
+
+def best_gain(table: pd.DataFrame) -> Difference | None:
+    """The largest gain of a comparison; None where there is none."""
+    gains = [gain for gain in table["gain"] if gain is not None]
+    return max(gains, key=lambda gain: gain.value) if gains else None
+
+
+def averaged(probabilities: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Labels (n,) of the mean of several class probabilities (n, C)."""
+    return np.mean(list(probabilities.values()), axis=0).argmax(1)
+
+
+# ---- fine-tuned networks ---------------------------------------------------------------------------------------------
+def members(lab: "Lab") -> dict[str, "FineTuned"]:
+    """Runs 1 to 6 by name, and run 1 on each further network of the profile.
+
+    Raises:
+        LabError: the runs' chapters were not run.
+    """
+    lab.entries("11")
+    found = {f"run {number}": lab.fine_tune(number) for number in range(1, 7)}
+    for network in lab.settings.fine_tuning.networks[1:]:
+        found[f"run 1 on {lab.title(network)}"] = lab.fine_tune(1, network=network)
+    return found
+
+
+def joined_features(runs: Mapping[str, "FineTuned"], labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Labels that ridge heads give to val on the features of each fine-tuned network, and on all of them joined."""
+    train = {name: run.features("train") for name, run in runs.items()}
+    val = {name: run.features("val") for name, run in runs.items()}
+    found = {name: head_predictions([train[name]], labels, [val[name]]) for name in runs}
+    if len(runs) > 1:
+        found["joined"] = head_predictions(list(train.values()), labels, list(val.values()))
+    return found
+
+
+def modern_steps(epochs: int, learning_rate: float) -> list[Recipe]:
+    """The modern recipe, built up one step at a time from the original's way of feeding and training.
+
+    Args:
+        epochs: of each stage, as written for VGG16 (the profile scales them).
+        learning_rate: of the fine-tuning; the linear probe takes ten times as much.
+    """
+    plain = Recipe(
+        "scaled by 1/255",
+        "one linear layer, constant rate",
+        learning_rate,
+        64,
+        epochs,
+        head=(),
+        preprocessing="1/255",
+    )
+    right = replace(plain, name="+ right preprocessing", preprocessing="right")
+    probe = replace(right, name="linear probe", frozen=5, learning_rate=10 * learning_rate)
+    staged = replace(right, name="+ linear probe first", start=probe)
+    cosine = replace(staged, name="+ cosine with warm-up", schedule="cosine", warmup=0.1)
+    smooth = replace(cosine, name="+ label smoothing", label_smoothing=0.1)
+    return [plain, right, probe, staged, cosine, smooth, replace(smooth, name="+ flips and crops", augment=True)]
+
+
+def at_test_time(lab: "Lab", run: "FineTuned", size: int | None = None, flips: bool = False) -> np.ndarray:
+    """Probabilities of val with mirror images averaged, or at another input size; shape (n, classes).
+
+    Raises:
+        LabError: another size with a head that fixes the size.
+    """
+    from lab_utils import fine_tuning, training
+
+    model = run.model()
+    if size and size != run.recipe.size:
+        if run.recipe.pooling == "flatten":
+            raise LabError("A flattened feature map fixes the input size: use pooling 'average' to test at another.")
+        other = replace(run.recipe, size=size)
+        larger = fine_tuning.network(other, len(lab.classes), weights=lab.settings.networks.weights)
+        larger.set_weights(model.get_weights())
+        model = larger
+    pixels, rows = lab.pixels(size or run.recipe.size), run.rows("val")
+    parts = []
+    for start in range(0, len(rows), 64):
+        images = np.asarray(pixels[rows[start : start + 64]])
+        views = [images, images[:, :, ::-1]] if flips else [images]
+        found = [training.softmax(np.asarray(model(run.preprocess(one), training=False))) for one in views]
+        parts.append(np.mean(found, axis=0))
+    return np.concatenate(parts)
+
+
+# ---- few images ------------------------------------------------------------------------------------------------------
+def few_images(lab: "Lab", per_class: int) -> dict[str, np.ndarray]:
+    """Labels of (some) val images by the plain probe and by the small-data classifier, from a few train images a class.
+
+    Returns:
+        `truth`, `last layer, linear SVM` and `all blocks, ridge`: labels, shape (m,).
+    """
+    from lab_utils.moments import moments
+
+    network, labels = lab.networks[0], lab.images["label"].to_numpy()
+    rows = [_first(labels, lab.rows(split), per_class) for split in ("train", "val")]
+    both = np.concatenate(rows)
+    pixels = np.asarray(lab.pixels(_native(network))[both])
+    features = moments(network, pixels, weights=lab.settings.networks.weights)
+    fold = small_data.Fold(features, labels[both], np.arange(len(rows[0])), np.arange(len(rows[0]), len(both)))
+    blocks = tuple(name for name in features if not name.endswith(" penultimate"))
+    last = next(name for name in features if name.endswith(" penultimate"))
+    plain = small_data.Candidate((last,), "svm", float(features[last].shape[1]))
+    found = {"truth": labels[rows[1]], "last layer, linear SVM": fold.predicted(plain)}
+    return found | {"all blocks, ridge": fold.predicted(small_data.Candidate(blocks, "ridge", STRENGTH))}
+
+
+def _native(network: str) -> int:
+    from lab_utils import backbones
+
+    return backbones.backbone(network).size
+
+
+def _first(labels: np.ndarray, rows: np.ndarray, most: int) -> np.ndarray:
+    """The first rows of each class, at most so many."""
+    place = pd.Series(labels[rows]).groupby(labels[rows]).cumcount().to_numpy()
+    return rows[place < most]
+
+
+# ---- accuracy against cost -------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Cost:
+    """What a recipe reached and what it took.
+
+    Attributes:
+        recipe: its name.
+        chapter: two digits.
+        accuracy: on val or test.
+        seconds: of training.
+        split: `val` or `test`.
+    """
+
+    recipe: str
+    chapter: str
+    accuracy: Accuracy
+    seconds: float
+    split: str
+
+
+def costs(entries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Cost]:
+    """All recipes with a cost in the records of all chapters, the cheapest first; the first of equal names counts.
+
+    Args:
+        entries: records by chapter (`lab.all_entries()`).
+    """
+    found: dict[tuple[str, str], Cost] = {}
+    for name, records in entries.items():
+        for one in records:
+            if one["kind"] != "cost" or not one["value"]:
+                continue
+            value, split = one["value"], one.get("split", "test")
+            accuracy = Accuracy(value["successes"], value["n"], one["recipe"])
+            found.setdefault((one["recipe"], split), Cost(one["recipe"], name[:2], accuracy, one["seconds"], split))
+    return sorted(found.values(), key=lambda one: one.seconds)
+
+
+def front(points: Sequence[Cost]) -> list[Cost]:
+    """Recipes that no cheaper (or equally cheap) one reaches in accuracy, the cheapest first."""
+    kept: list[Cost] = []
+    for one in sorted(points, key=lambda one: (one.seconds, -one.accuracy.value)):
+        if not kept or one.accuracy.value > kept[-1].accuracy.value:
+            kept.append(one)
+    return kept
+
+
+def advised(points: Sequence[Cost]) -> tuple[Cost, Cost] | None:
+    """The cheapest recipe that is a tie with the best one, and the best one; None without recipes.
+
+    Intervals are unpaired (records hold no single answers), so ties are called generously.
+    """
+    if not points:
+        return None
+    best = max(points, key=lambda one: one.accuracy.value)
+    ties = [one for one in points if one is best or best.accuracy.minus(one.accuracy).tie]
+    return min(ties, key=lambda one: one.seconds), best
+
+
+def advice(points: Sequence[Cost]) -> str:
+    """Which recipe to use, in words, from val accuracies and seconds."""
+    found = advised(points)
+    if found is None:
+        return "No chapter has recorded a val accuracy with its seconds yet, so no recipe can be advised."
+    cheap, best = found
+    reached = f"{best.recipe} (chapter {best.chapter}) reaches most, {best.accuracy}, in {best.seconds:.1f} s"
+    if cheap is best:
+        return f"Use {best.recipe}: {reached}, and no cheaper one is within its interval."
+    return (
+        f"{reached}. Use {cheap.recipe} (chapter {cheap.chapter}): {cheap.accuracy} in {cheap.seconds:.1f} s is a tie "
+        f"with it at {best.seconds / max(cheap.seconds, 1e-3):.1f} times less training."
+    )
