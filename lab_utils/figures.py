@@ -852,3 +852,32 @@ def reliability_diagram(tables: Mapping[str, pd.DataFrame]) -> "Figure":
     handles = [*right.get_legend_handles_labels()[0], left.lines[0]]
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
     return figure
+
+
+# ---- chapter 15 -----------------------------------------------------------------------------------------------------
+@style()
+def accuracy_against_cost(points: Sequence[Any], best: Sequence[Any]) -> "Figure":
+    """Accuracy against seconds of training, with the recipes numbered that no cheaper one reaches.
+
+    Args:
+        points: `improvements.Cost`, val ones filled, test ones hollow.
+        best: those on the front, numbered and listed in the legend.
+    """
+    figure, axes = subplots(height=4.2)
+    for one in points:
+        value, low, high = percent(one.accuracy)
+        color = "C0" if one in best else "0.6"
+        fill = color if one.split == "val" else "none"
+        x = max(one.seconds, 0.05)
+        axes.vlines(x, low, high, color=color, linewidth=0.7, alpha=0.6)
+        axes.scatter(x, value, s=22, edgecolors=color, facecolors=fill, zorder=3)
+    line = [(max(one.seconds, 0.05), percent(one.accuracy)[0]) for one in best]
+    if line:
+        axes.step(*zip(*line, strict=True), where="post", color="C0", linewidth=1)
+    for number, (place, one) in enumerate(zip(line, best, strict=True), 1):
+        axes.annotate(str(number), place, xytext=(-3, 5), textcoords="offset points", ha="right", color="C0")
+        axes.plot([], [], " ", label=f"{number}  {textwrap.fill(f'{one.recipe} ({one.chapter})', 34)}")
+    axes.set(xscale="log", xlabel="seconds of training (logarithmic)", ylabel="accuracy (%), 95 % interval")
+    if best:
+        figure.legend(loc="outside right upper", fontsize=7, handlelength=0, title="front (chapter)")
+    return figure

@@ -126,6 +126,30 @@ def compare(truth: np.ndarray, predicted: Mapping[str, np.ndarray], reference: s
     return pd.DataFrame(rows, columns=["variant", "accuracy", "gain"])
 
 
+def staircase(
+    truth: np.ndarray, predicted: Mapping[str, np.ndarray], seconds: Mapping[str, float], groups: Any = None
+) -> pd.DataFrame:
+    """Steps of a recipe: accuracy, paired gain to the step before, and cost.
+
+    Args:
+        truth: shape (n,).
+        predicted: labels (n,) by step, in order.
+        seconds: of training, by step.
+        groups: as in `compare`.
+
+    Returns:
+        Columns step, accuracy, gain (None for the first), seconds.
+    """
+    rows, before = [], None
+    for name, found in predicted.items():
+        gain = None
+        if before:
+            gain = paired_difference(truth, found, predicted[before], f"{name} minus {before}", groups)
+        rows.append((name, Accuracy.from_labels(truth, found, name), gain, round(seconds[name], 1)))
+        before = name
+    return pd.DataFrame(rows, columns=["step", "accuracy", "gain", "seconds"])
+
+
 def best_of(truth: np.ndarray, predicted: Mapping[str, np.ndarray]) -> str:
     """Name of the predictions with the most hits; the first among equals."""
     return max(predicted, key=lambda name: int((predicted[name] == truth).sum()))
@@ -321,3 +345,9 @@ def advice(points: Sequence[Cost]) -> str:
         f"{reached}. Use {cheap.recipe} (chapter {cheap.chapter}): {cheap.accuracy} in {cheap.seconds:.1f} s is a tie "
         f"with it at {best.seconds / max(cheap.seconds, 1e-3):.1f} times less training."
     )
+
+
+def cost_table(points: Sequence[Cost]) -> pd.DataFrame:
+    """Recipes with chapter, split, accuracy and seconds, in the order given."""
+    rows = [(one.recipe, one.chapter, one.split, one.accuracy, round(one.seconds, 1)) for one in points]
+    return pd.DataFrame(rows, columns=["recipe", "chapter", "split", "accuracy", "seconds"])

@@ -1,0 +1,133 @@
+"""Chapter 15's comparisons, treatments and front on constructed data whose answer is known."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from sklearn.linear_model import RidgeClassifier
+from sklearn.preprocessing import StandardScaler, normalize
+
+from lab_utils import improvements
+from lab_utils.improvements import Cost
+from lab_utils.quantities import Accuracy
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    """Four classes of thirty points in ten dimensions; labels 0 and 1 of the first five of each are swapped."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(4), 30)
+    points = (4 * rng.normal(size=(4, 10))[truth] + rng.normal(size=(120, 10))).astype(np.float32)
+    given = truth.copy()
+    given[:5], given[30:35] = 1, 0
+    return points, truth, given
+
+
+def cost(recipe: str, hits: int, seconds: float, split: str = "val") -> Cost:
+    return Cost(recipe, "15", Accuracy(hits, 100, recipe), seconds, split)
+
+
+def test_the_head_is_ridge_on_standardised_columns_of_unit_rows(clusters):
+    points, truth, _ = clusters
+    scaler = StandardScaler().fit(points[::2])
+    expected = RidgeClassifier(alpha=0.1).fit(normalize(scaler.transform(points[::2])), truth[::2])
+    found = improvements.head_predictions([points[::2]], truth[::2], [points[1::2]])
+    assert np.array_equal(found, expected.predict(normalize(scaler.transform(points[1::2]))))
+
+
+def test_swapped_labels_are_replaced_and_left_out(clusters):
+    points, truth, given = clusters
+    found = improvements.treatments(points, given)
+    wrong = np.flatnonzero(given != truth)
+    labels, weights = found["doubted labels replaced"]
+    assert (labels == truth).mean() > (given == truth).mean()
+    assert (labels[wrong] == truth[wrong]).mean() > 0.7
+    assert (weights == 1).all()
+    assert found["doubted images left out"][1][wrong].mean() < 0.3
+    assert set(found["doubted images at half weight"][1]) == {0.5, 1}
+
+
+def test_outliers_are_the_far_points(clusters):
+    points, truth, _ = clusters
+    far = points.copy()
+    far[[3, 70]] += 60
+    weights = improvements.treatments(far, truth, share=2 / 120)["outliers left out"][1]
+    assert set(np.flatnonzero(weights == 0)) == {3, 70}
+
+
+def test_difficult_classes_weigh_more():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1, 2], 40)
+    centres = np.array([[0, 0], [0.3, 0], [20, 20]])  # the first two overlap
+    weights = improvements.treatments((centres[labels] + rng.normal(size=(120, 2))).astype(np.float32), labels)
+    weights = weights["difficult classes weighted"][1]
+    assert weights[80:].max() < min(weights[0], weights[40])
+    assert 1 <= weights.min() <= weights.max() <= 2
+
+
+def test_rates_of_classes_by_hand():
+    rates = improvements.rates_of_classes(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 3)
+    assert rates.tolist() == [0.5, 1, 1]
+
+
+def test_a_comparison_pairs_with_the_reference_and_a_staircase_with_the_row_before():
+    truth = np.zeros(10, int)
+    answers = {"a": np.repeat([0, 1], 5), "b": np.repeat([0, 1], [7, 3]), "c": np.repeat([0, 1], [6, 4])}
+    table = improvements.compare(truth, answers, "a")
+    assert table["gain"][0] is None
+    assert [round(one.value, 2) for one in table["gain"][1:]] == [0.2, 0.1]
+    assert improvements.best_of(truth, answers) == "b"
+    assert improvements.best_gain(table).of == "b minus a"
+    steps = improvements.staircase(truth, answers, {"a": 1, "b": 2, "c": 3})
+    assert [round(one.value, 2) for one in steps["gain"][1:]] == [0.2, -0.1]
+
+
+def test_the_mean_of_members_outvotes_the_unsure_one():
+    members = {"sure": np.array([[0.9, 0.1]]), "unsure": np.array([[0.4, 0.6]])}
+    assert improvements.averaged(members).tolist() == [0]
+
+
+def test_modern_steps_change_one_thing_at_a_time():
+    from lab_utils.recipes import changed
+
+    steps = [one for one in improvements.modern_steps(20, 1e-4) if one.name != "linear probe"]
+    differences = [changed(before, after) for before, after in pairwise(steps)]
+    assert differences == [["preprocessing"], [], ["schedule", "warmup"], ["label_smoothing"], ["augment"]]
+    assert steps[2].start is not None
+    assert steps[1].start is None
+
+
+def test_the_front_is_what_brute_force_finds():
+    rng = np.random.default_rng(2)
+    points = [cost(f"r{k}", int(rng.integers(0, 100)), float(rng.integers(1, 50))) for k in range(40)]
+    wanted = {
+        one.recipe
+        for one in points
+        if not any(
+            other.seconds <= one.seconds
+            and other.accuracy.value >= one.accuracy.value
+            and (other.seconds, other.accuracy.value) != (one.seconds, one.accuracy.value)
+            for other in points
+        )
+    }
+    assert {one.recipe for one in improvements.front(points)} <= wanted
+    assert {(p.seconds, p.accuracy.value) for p in improvements.front(points)} == {
+        (p.seconds, p.accuracy.value) for p in points if p.recipe in wanted
+    }
+
+
+def test_advice_prefers_the_cheapest_tie():
+    points = [cost("poor", 20, 0.1), cost("cheap", 78, 1), cost("best", 80, 100)]
+    assert [one.recipe for one in improvements.advised(points)] == ["cheap", "best"]
+    assert "Use cheap" in improvements.advice(points)
+    assert "no cheaper one" in improvements.advice([cost("poor", 20, 0.1), cost("best", 80, 100)])
+    assert "no recipe" in improvements.advice([])
+
+
+def test_costs_are_read_from_records_once_a_recipe():
+    value = {"value": 0.5, "successes": 5, "n": 10}
+    one = {"id": "cost: x", "kind": "cost", "value": value, "recipe": "x", "seconds": 3.0, "split": "val"}
+    other = {**one, "recipe": "y", "seconds": 1.0, "split": "test"}
+    found = improvements.costs({"06_a": [one, {"id": "r", "kind": "result", "value": 1}], "11_b": [one, other]})
+    assert [(c.recipe, c.chapter, c.split) for c in found] == [("y", "11", "test"), ("x", "06", "val")]
+    assert len(improvements.cost_table(found)) == 2
