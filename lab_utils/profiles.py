@@ -106,6 +106,7 @@ class FineTuning(Section):
     max_epochs: int = Field(80, ge=1)
     batch: int = Field(300, ge=1, description="largest batch")
     learning_rate: float = Field(1.0, gt=0, description="factor on each run's learning rate")
+    max_learning_rate: float = Field(1e-3, gt=0, description="largest learning rate after the factor")
     cap: int | None = Field(None, ge=1, description="train images a class, at most")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of the headline run")
     grid: int = Field(2, ge=0, description="other values of rate, L2 and width tried, each")

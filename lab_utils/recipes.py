@@ -206,7 +206,7 @@ def scaled(one: Recipe, settings: FineTuning, network: str | None = None) -> Rec
         pooling=settings.pooling,
         epochs=epochs,
         batch=min(one.batch, settings.batch),
-        learning_rate=one.learning_rate * settings.learning_rate,
+        learning_rate=min(one.learning_rate * settings.learning_rate, settings.max_learning_rate),
         start=scaled(one.start, settings, network) if one.start else None,
     )
 
@@ -223,7 +223,9 @@ def scaling(settings: FineTuning) -> str:
     if settings.batch < max(one.batch for one in RUNS):
         parts.append(f"batches of {settings.batch} at most")
     if settings.learning_rate != 1:
-        parts.append(f"learning rates × {settings.learning_rate:g} (there are fewer steps)")
+        parts.append(
+            f"learning rates × {settings.learning_rate:g}, {settings.max_learning_rate:g} at most (there are fewer steps)"
+        )
     if settings.cap:
         parts.append(f"{settings.cap} train images a class at most")
     return f"The runs are the original's, in this profile with {'; '.join(parts)}."
