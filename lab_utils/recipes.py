@@ -223,9 +223,8 @@ def scaling(settings: FineTuning) -> str:
     if settings.batch < max(one.batch for one in RUNS):
         parts.append(f"batches of {settings.batch} at most")
     if settings.learning_rate != 1:
-        parts.append(
-            f"learning rates × {settings.learning_rate:g}, {settings.max_learning_rate:g} at most (there are fewer steps)"
-        )
+        most = f"{settings.max_learning_rate:g} at most"
+        parts.append(f"learning rates × {settings.learning_rate:g}, {most} (there are fewer steps)")
     if settings.cap:
         parts.append(f"{settings.cap} train images a class at most")
     return f"The runs are the original's, in this profile with {'; '.join(parts)}."
