@@ -433,6 +433,8 @@ def curves(
         references: `{title: {name: y}}`, other horizontal lines (ln of the number of classes, chance).
         height: in inches.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure, grid = subplots(1, len(panels), height=height, squeeze=False)
     for axes, (title, lines) in zip(grid[0], panels.items(), strict=True):
         for place, (label, line) in enumerate(lines.items()):
@@ -442,6 +444,7 @@ def curves(
         for name, value in ((references or {}).get(title) or {}).items():
             axes.axhline(value, color=INK, lw=0.9, ls=":", label=name)
         axes.set(title=title, xlabel=xlabel, yscale="log" if title in log else "linear")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=xlabel == "epoch"))
         axes.grid()
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="best")

@@ -12,6 +12,7 @@ import pandas as pd
 from lab_utils import profiles, records
 from lab_utils.chapters import CHAPTERS, chapter
 from lab_utils.errors import LabError, NotRunError
+from lab_utils.quiet import load_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -33,7 +34,10 @@ def open_lab(run: str, notebook: str) -> "Lab":
         LabError: no such run or chapter, bad settings, or the data can't be read.
     """
     quiet()
-    lab = Lab(profiles.load_settings(run), chapter(notebook).name)
+    opened = chapter(notebook)
+    if opened.device:  # it computes with TensorFlow, whose start-up lines would stand in the report
+        load_tensorflow()
+    lab = Lab(profiles.load_settings(run), opened.name)
     print(lab.summary())
     return lab
 
