@@ -4,7 +4,8 @@ Every choice is made on val, every difference is paired by image. Functions that
 read features; the others are of arrays and records alone.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lab_utils.fine_tuning import FineTuned
     from lab_utils.lab import Lab
 
+PROBE_RATE = 25  # times the rate of fine-tuning: a single layer on fixed features bears it
 STRENGTH = 0.1  # of the ridge heads, as in `small_data`
 
 
@@ -104,6 +106,12 @@ def treated_predictions(
     return found
 
 
+def timed(function: Callable[..., Any], *words: Any) -> tuple[Any, float]:
+    """What a function gives, and the seconds it took."""
+    start = time.perf_counter()
+    return function(*words), time.perf_counter() - start
+
+
 # ---- comparisons -----------------------------------------------------------------------------------------------------
 def compare(truth: np.ndarray, predicted: Mapping[str, np.ndarray], reference: str, groups: Any = None) -> pd.DataFrame:
     """Accuracy of each row of predictions, and its paired difference to the reference's.
@@ -180,6 +188,11 @@ def members(lab: "Lab") -> dict[str, "FineTuned"]:
     return found
 
 
+def best_epoch(run: "FineTuned") -> np.ndarray:
+    """Val probabilities of a run's best epoch, (n, classes), as kept in training: nothing is computed again."""
+    return run.val_probabilities()[run.best_epoch - 1]
+
+
 def joined_features(runs: Mapping[str, "FineTuned"], labels: np.ndarray) -> dict[str, np.ndarray]:
     """Labels that ridge heads give to val on the features of each fine-tuned network, and on all of them joined."""
     train = {name: run.features("train") for name, run in runs.items()}
@@ -191,27 +204,30 @@ def joined_features(runs: Mapping[str, "FineTuned"], labels: np.ndarray) -> dict
 
 
 def modern_steps(epochs: int, learning_rate: float) -> list[Recipe]:
-    """The modern recipe, built up one step at a time from the original's way of feeding and training.
+    """A linear probe, then fine-tuning built up one step at a time from the original's way of feeding and training.
 
     Args:
         epochs: of each stage, as written for VGG16 (the profile scales them).
-        learning_rate: of the fine-tuning; the linear probe takes ten times as much.
+        learning_rate: of the fine-tuning; the linear probe takes `PROBE_RATE` times as much.
     """
-    plain = Recipe(
-        "scaled by 1/255",
-        "one linear layer, constant rate",
-        learning_rate,
-        64,
-        epochs,
-        head=(),
-        preprocessing="1/255",
-    )
-    right = replace(plain, name="+ right preprocessing", preprocessing="right")
-    probe = replace(right, name="linear probe", frozen=5, learning_rate=10 * learning_rate)
+    one_layer = {"batch": 64, "epochs": epochs, "head": ()}
+    probe = Recipe("linear probe", "the network as it is", PROBE_RATE * learning_rate, frozen=5, **one_layer)
+    scaled = Recipe("fine-tuned, 1/255", "one linear layer", learning_rate, preprocessing="1/255", **one_layer)
+    right = replace(scaled, name="+ right preprocessing", preprocessing="right")
     staged = replace(right, name="+ linear probe first", start=probe)
     cosine = replace(staged, name="+ cosine with warm-up", schedule="cosine", warmup=0.1)
     smooth = replace(cosine, name="+ label smoothing", label_smoothing=0.1)
-    return [plain, right, probe, staged, cosine, smooth, replace(smooth, name="+ flips and crops", augment=True)]
+    return [probe, scaled, right, staged, cosine, smooth, replace(smooth, name="+ flips and crops", augment=True)]
+
+
+def total_seconds(steps: Mapping[str, "FineTuned"]) -> dict[str, float]:
+    """Seconds of training by step, those of the stage that it starts with included."""
+    earlier = {run.recipe.name: run.seconds for run in steps.values()}
+    starts = {name: run.recipe.start for name, run in steps.items()}
+    return {
+        name: run.seconds + (earlier.get(starts[name].name, 0.0) if starts[name] else 0.0)
+        for name, run in steps.items()
+    }
 
 
 def at_test_time(lab: "Lab", run: "FineTuned", size: int | None = None, flips: bool = False) -> np.ndarray:
@@ -338,12 +354,13 @@ def advice(points: Sequence[Cost]) -> str:
     if found is None:
         return "No chapter has recorded a val accuracy with its seconds yet, so no recipe can be advised."
     cheap, best = found
-    reached = f"{best.recipe} (chapter {best.chapter}) reaches most, {best.accuracy}, in {best.seconds:.1f} s"
     if cheap is best:
-        return f"Use {best.recipe}: {reached}, and no cheaper one is within its interval."
+        found = f"Use {best.recipe} (chapter {best.chapter}): {best.accuracy} in {best.seconds:.1f} s is the most"
+        return f"{found}, and no cheaper one is a tie with it."
     return (
-        f"{reached}. Use {cheap.recipe} (chapter {cheap.chapter}): {cheap.accuracy} in {cheap.seconds:.1f} s is a tie "
-        f"with it at {best.seconds / max(cheap.seconds, 1e-3):.1f} times less training."
+        f"Use {cheap.recipe} (chapter {cheap.chapter}): its {cheap.accuracy} in {cheap.seconds:.1f} s is a tie with "
+        f"the most, {best.accuracy} by {best.recipe} (chapter {best.chapter}), at "
+        f"{best.seconds / max(cheap.seconds, 1e-3):.1f} times less training."
     )
 
 

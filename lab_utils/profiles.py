@@ -187,7 +187,7 @@ class Improvements(Section):
     """Chapter 15."""
 
     epochs: int = Field(20, ge=1, description="of each stage of the modern recipe (scaled like the runs)")
-    learning_rate: float = Field(5e-5, gt=0, description="of its fine-tuning (scaled like the runs)")
+    learning_rate: float = Field(2e-5, gt=0, description="of its fine-tuning (scaled like the runs)")
     larger: float = Field(1.25, gt=1, description="factor on the input size at test time")
     per_class: int = Field(5, ge=2, description="train and val images a class of the small-data classifier, at most")
     seed: int = 0

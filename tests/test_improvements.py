@@ -1,6 +1,7 @@
 """Chapter 15's comparisons, treatments and front on constructed data whose answer is known."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,8 +94,14 @@ def test_modern_steps_change_one_thing_at_a_time():
     steps = [one for one in improvements.modern_steps(20, 1e-4) if one.name != "linear probe"]
     differences = [changed(before, after) for before, after in pairwise(steps)]
     assert differences == [["preprocessing"], [], ["schedule", "warmup"], ["label_smoothing"], ["augment"]]
-    assert steps[2].start is not None
+    assert steps[2].start.frozen == 5
     assert steps[1].start is None
+
+
+def test_a_staged_fit_costs_its_first_stage_too():
+    probe, *_, last = improvements.modern_steps(20, 1e-4)
+    runs = {one.name: SimpleNamespace(recipe=one, seconds=2.0) for one in (probe, last)}
+    assert improvements.total_seconds(runs) == {probe.name: 2.0, last.name: 4.0}
 
 
 def test_the_front_is_what_brute_force_finds():
