@@ -31,6 +31,10 @@ def wilson_interval(successes: int, n: int, z: float = Z95) -> tuple[float, floa
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def _record(one: "Estimate | Accuracy | Difference", low: float, high: float) -> dict[str, Any]:
+    return {"value": one.value, "low": low, "high": high, "n": one.n, "of": one.of, "text": str(one)}
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A number with its 95 % interval and what it is of.
@@ -57,14 +61,7 @@ class Estimate:
 
     def to_record(self) -> dict[str, Any]:
         """Plain values for a record."""
-        return {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "n": self.n,
-            "of": self.of,
-            "text": str(self),
-        }
+        return _record(self, self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -107,16 +104,7 @@ class Accuracy:
 
     def to_record(self) -> dict[str, Any]:
         """Plain values for a record."""
-        low, high = self.interval
-        return {
-            "value": self.value,
-            "low": low,
-            "high": high,
-            "n": self.n,
-            "successes": self.successes,
-            "of": self.of,
-            "text": str(self),
-        }
+        return _record(self, *self.interval) | {"successes": self.successes}
 
 
 @dataclass(frozen=True)
@@ -143,15 +131,7 @@ class Difference:
 
     def to_record(self) -> dict[str, Any]:
         """Plain values for a record."""
-        return {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "n": self.n,
-            "tie": self.tie,
-            "of": self.of,
-            "text": str(self),
-        }
+        return _record(self, self.low, self.high) | {"tie": self.tie}
 
 
 def paired_difference(
