@@ -222,6 +222,9 @@ def _assembled(header: dict[str, Any], mean: np.ndarray, scale: np.ndarray, *hea
 # ---- from the shell --------------------------------------------------------------------------------------------------
 def main(words: Sequence[str] | None = None) -> int:
     """`fit` or `label`; returns the exit code: 1 where a file was bad, 2 where nothing could be done."""
+    from lab_utils.lab import quiet
+
+    quiet()
     options = parser().parse_args(words)
     try:
         return options.run(options)
