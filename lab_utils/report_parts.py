@@ -20,6 +20,9 @@ FRONT_TAG = "front-matter"
 _VERDICT = re.compile(r"\*\*(supported|contradicted|tie|not testable)\*\*", re.IGNORECASE)
 _NOTEBOOK_LINK = re.compile(r"(?:\./)?(\d\d)_\w+\.ipynb(?:#[^\s)\"']*)?")
 _UNITS = re.compile(r"(?<=\d) (?=%)|(?<=\bn) (?==)|(?<=\bn =) (?=\d)|(?<=\d) (?=points)")  # no line ends there
+_PROGRESS = re.compile(
+    r"^  (epoch|download|step|activations)\b.*\n?", re.MULTILINE
+)  # for whoever waits, not for readers
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -165,7 +168,7 @@ def _output_parts(outputs: list[Any], cell: int) -> list[Part]:
 
 def _output_part(output: Any) -> Part | None:
     if output.output_type == "stream":
-        text = _clean(output.text) if output.name == "stdout" else ""
+        text = _PROGRESS.sub("", _clean(output.text)) if output.name == "stdout" else ""
         return Part("text", text) if text.strip() else None
     if output.output_type == "error":
         return Part("error", f"{output.ename}: {_clean(output.evalue)}")

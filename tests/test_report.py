@@ -64,7 +64,7 @@ def notebooks():
             new_code_cell(
                 "counts = table.groupby('medium')",
                 outputs=[
-                    new_output("stream", name="stdout", text="  5%|x\r100%|xxxx\nready\n"),
+                    new_output("stream", name="stdout", text="  5%|x\r100%|xxxx\n  epoch 1/2  left 0:01\nready\n"),
                     new_output("stream", name="stderr", text="a warning that nobody needs\n"),
                     *table(SIGNS, "Signs of all kinds"),
                     *table(WIDE, "Thirteen columns", label="wide"),
@@ -277,6 +277,7 @@ def test_cells_tagged_front_matter_move_to_the_front_and_keep_their_number(page)
 def test_verdicts_carry_their_colour_and_printed_noise_is_gone(page):
     assert '<div class="verdict tie">' in page.source
     assert "a warning that nobody needs" not in page.text and "5%|x" not in page.text and "100%|xxxx" in page.text
+    assert "epoch 1/2" not in page.text
 
 
 def test_only_the_parameters_that_were_used_are_shown(page):
