@@ -313,7 +313,8 @@ class Lab:
     def decide(self, what: str, because: str, instead_of: str) -> None:
         """Record and show the chapter's decision: what, on which evidence, what else was considered."""
         self.record("decision", what, kind="decision", because=because, instead_of=instead_of)
-        self.say(f"**Decision.** {what} **Because** {because} **Considered instead:** {instead_of}", kind="decision")
+        parts = (f"**Decision.** {what}", f"**Because** {because}", f"**Considered instead:** {instead_of}")
+        self.say(" ".join(part if part.rstrip().endswith(".") else f"{part}." for part in parts), kind="decision")
 
     # ---- inside -----------------------------------------------------------------------------------------------------
     def _display(self, bundle: dict[str, Any], **about: Any) -> None:

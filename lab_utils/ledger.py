@@ -88,7 +88,7 @@ RUBRIC = (
     ("Calibration", "14", "results-reliability", "results-calibration"),
     ("Claims tested, errata, conclusions", "14", "results-gallery", "results-ledger"),
     ("Choices on val, test read once a model", "14", "", "results-reads"),
-    ("Further improvements", "15", "", ""),
+    ("Further improvements", "15", "pareto", "costs"),
 )
 
 

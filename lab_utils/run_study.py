@@ -280,6 +280,22 @@ def steps(studies: Sequence[Study]) -> list[Difference]:
     return [compare(later, earlier) for earlier, later in pairwise(studies)]
 
 
+def follow(step: str, difference: Difference) -> str:
+    """The decision to go on as the original does, and what the step just taken gave on these data.
+
+    Args:
+        step: what comes next.
+        difference: of the step just taken, on val.
+    """
+    if difference.tie:
+        found = "the step just taken is a tie on these data"
+    elif difference.value > 0:
+        found = "the step just taken pays on these data"
+    else:
+        found = "its story is to be tested, although the step just taken costs accuracy on these data"
+    return f"Go on as the original does, {step}: {found}."
+
+
 def runs_table(studies: Sequence[Study], reported: pd.DataFrame) -> pd.DataFrame:
     """All runs side by side: ours with intervals, differences between neighbours, the original's numbers."""
     rows, printed = [], reported.set_index("run")

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lab_utils import recipes, run_study
+from lab_utils.quantities import Difference
 from lab_utils.records import PROJECT
 
 REPORTED = pd.read_csv(PROJECT / "data" / "reported" / "fine_tuning.csv")
@@ -129,3 +130,15 @@ def test_the_table_of_runs_keeps_reported_numbers_apart():
     table = run_study.runs_table(runs, REPORTED)
     assert list(table["reported val, printed"]) == ["0.74", "0.76", "0.75", "not printed", "0.77", "0.78"]
     assert table["against the run before"].iloc[1].tie
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.1, 0.3, "pays on these data"),
+        (-0.3, -0.1, "costs accuracy on these data"),
+        (-0.1, 0.1, "a tie on these data"),
+    ],
+)
+def test_a_decision_says_what_the_step_before_it_gave(low, high, words):
+    assert words in run_study.follow("longer", Difference((low + high) / 2, low, high, 9))
