@@ -70,6 +70,13 @@ def _process(pid: int) -> psutil.Process | None:
     return None
 
 
+def _process(pid: int) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+
+
 def is_alive(process: psutil.Process | None) -> bool:
     """Whether this very process (not a later one of the same number) is there and no zombie."""
     try:
@@ -107,7 +114,7 @@ def sweep(*folders: Path) -> int:
     for folder in folders:
         for path in folder.rglob(".*~*~*~*"):
             match = TEMPORARY.match(path.name)
-            if match and match["node"] == here and not psutil.pid_exists(int(match["pid"])):
+            if match and match["node"] == here and not is_alive(_process(int(match["pid"]))):
                 path.unlink(missing_ok=True)
                 removed += 1
     return removed

@@ -148,6 +148,18 @@ def test_temporary_files_of_dead_writers_are_swept_and_those_of_living_ones_kept
     assert not dead.exists() and mine.exists() and other.exists() and result.exists()
 
 
+def test_a_writer_that_is_dead_but_not_yet_reaped_counts_as_dead(tmp_path):
+    zombie = subprocess.Popen(["true"])
+    wait_until = time.time() + 20
+    while processes.is_alive(processes._process(zombie.pid)) and time.time() < wait_until:
+        time.sleep(0.05)
+    left = tmp_path / f".a~{records.writer().split('~')[0]}~{zombie.pid}~x.npy"
+    left.touch()
+    assert processes.sweep(tmp_path) == 1
+    assert not left.exists()
+    zombie.wait()
+
+
 def test_the_atomic_writer_names_its_process(tmp_path):
     with records.atomic_path(tmp_path / "a.npy") as temporary:
         assert processes.TEMPORARY.match(temporary.name)["pid"] == str(os.getpid())
