@@ -216,7 +216,16 @@ def _number(parts: list[Part], chapter: int) -> list[Part]:
     return parts
 
 
+_HEADING = re.compile(r"^# +(.+)$", re.MULTILINE)
+
+
 def _default_title(name: str) -> str:
+    """The first heading of the notebook as it is written; made of its name where it is not there."""
+    source = records.PROJECT / "notebooks" / f"{name}.ipynb"
+    if source.is_file():
+        for cell in nbformat.read(source, as_version=4).cells:
+            if cell.cell_type == "markdown" and (match := _HEADING.search(cell.source)):
+                return match[1].strip()
     words = name[3:].replace("_", " ")
     return f"{int(name[:2])} {words[:1].upper()}{words[1:]}"
 
@@ -227,7 +236,7 @@ def _take_title(parts: list[Part]) -> str:
     for part in parts:
         if part.kind != "markdown":
             continue
-        if not title and (match := re.search(r"^# +(.+)$", part.text, re.MULTILINE)):
+        if not title and (match := _HEADING.search(part.text)):
             title = match[1].strip()
             part.text = part.text.replace(match[0], "", 1).lstrip("\n")
         part.text = re.sub(r"^# +", "## ", part.text, flags=re.MULTILINE) if title else part.text

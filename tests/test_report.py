@@ -398,7 +398,7 @@ def test_a_half_written_notebook_counts_as_missing(settings, built):
     path.write_text('{"cells": [', encoding="utf-8")
     chapters = {one.name: one for one in report.read_chapters(settings)}
     path.unlink()
-    assert chapters["01_baseline"].state == "missing" and chapters["01_baseline"].title == "1 Baseline"
+    assert chapters["01_baseline"].state == "missing" and chapters["01_baseline"].title == "1 Baseline: networks from scratch"
 
 
 def test_a_run_without_anything_still_gets_its_report(settings):
@@ -506,3 +506,8 @@ def test_in_print_the_twin_stands_for_the_interactive_figure(browser, built):
     assert browser.run("getComputedStyle(document.querySelector('img.twin')).display") != "none"
     printed = browser.call("Page.printToPDF", preferCSSPageSize=True)["data"]
     assert base64.b64decode(printed).startswith(b"%PDF")
+
+
+def test_a_chapter_that_was_not_run_has_the_title_of_its_notebook():
+    assert report_parts.read_chapter("13_grad_cam", None, {}).title.startswith("13 Grad-CAM: ")
+    assert report_parts.read_chapter("99_not_there", None, {}).title == "99 Not there"
