@@ -398,7 +398,10 @@ def test_a_half_written_notebook_counts_as_missing(settings, built):
     path.write_text('{"cells": [', encoding="utf-8")
     chapters = {one.name: one for one in report.read_chapters(settings)}
     path.unlink()
-    assert chapters["01_baseline"].state == "missing" and chapters["01_baseline"].title == "1 Baseline: networks from scratch"
+    assert (
+        chapters["01_baseline"].state == "missing"
+        and chapters["01_baseline"].title == "1 Baseline: networks from scratch"
+    )
 
 
 def test_a_run_without_anything_still_gets_its_report(settings):
