@@ -97,11 +97,20 @@ def scores_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-def boxes(accuracies: Mapping[tuple[str, ...], Accuracy], place: int) -> dict[str, list[float]]:
-    """Accuracies in percent, grouped by one part of their keys: what box plots by extractor or by classifier show."""
+def boxes(
+    accuracies: Mapping[tuple[str, ...], Accuracy], place: int, titles: Mapping[str, str] | None = None
+) -> dict[str, list[float]]:
+    """Accuracies in percent, grouped by one part of their keys: what box plots by extractor or by classifier show.
+
+    Args:
+        accuracies: by (features, network, classifier), say.
+        place: of the part in the key.
+        titles: what a part is called; default its own name.
+    """
     found: dict[str, list[float]] = {}
     for key, accuracy in accuracies.items():
-        found.setdefault(key[place], []).append(100 * accuracy.value)
+        name = key[place]
+        found.setdefault(titles[name] if titles else name, []).append(100 * accuracy.value)
     return found
 
 

@@ -47,6 +47,11 @@ def test_the_originals_table_is_chosen_on_val_not_on_test():
     assert len(table) == 5 and table.iloc[1]["model"].startswith("VGG16 (reported")
 
 
+def test_boxes_keep_every_value_under_the_networks_titles():
+    scores = {(f, n, c): Accuracy(1, 2) for f in ("features", "outputs") for n in "ab" for c in ("SVM", "forest")}
+    assert {name: len(values) for name, values in t.boxes(scores, 1, {"a": "A", "b": "B"}).items()} == {"A": 4, "B": 4}
+
+
 def test_boxes_group_accuracies_by_one_part_of_their_keys():
     values = {("x", "A"): Accuracy(1, 2), ("y", "A"): Accuracy(2, 2), ("x", "B"): Accuracy(0, 2)}
     assert t.boxes(values, 0) == {"x": [50, 0], "y": [100]} and t.boxes(values, 1) == {"A": [50, 100], "B": [0]}
