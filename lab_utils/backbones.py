@@ -15,6 +15,7 @@ import numpy as np
 
 from lab_utils import lite
 from lab_utils.errors import LabError
+from lab_utils.folding import folded
 from lab_utils.quiet import load_tensorflow
 from lab_utils.records import PROJECT, file_hash
 
@@ -513,12 +514,14 @@ def freeze_blocks(model: "keras.Model", name: str, blocks: int) -> int:
 def frozen_base(name: str, blocks: int, **options: Any) -> "keras.Model":
     """A network without its top whose first `blocks` blocks and all BatchNorms stay as they are (`options`: `build`).
 
-    A BatchNorm whose layer is not trainable works in inference mode, on its stored mean and variance.
+    A BatchNorm whose layer is not trainable works in inference mode, on its stored mean and variance; those behind
+    frozen convolutions are merged into them.
     """
     import keras
 
     base = build(name, top=False, **options)
     freeze_blocks(base, name, blocks)
+    base = folded(base, keep=[layer.name for layer in base.layers if layer.trainable])
     for layer in base.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False

@@ -11,6 +11,7 @@ import numpy as np
 
 from lab_utils import backbones
 from lab_utils.errors import LabError
+from lab_utils.folding import folded
 from lab_utils.records import PROJECT, atomic_path, content_hash, file_hash, read_json, write_atomic, write_json
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def forward(model: "keras.Model", name: str, layers: Sequence[str]) -> Callable[
     import keras
     import tensorflow as tf
 
+    inner = [layer.removeprefix(SPREAD) for layer in layers]
+    model = folded(model, keep=[*inner, *backbones.embedding_layers(model, name)])
     several = keras.Model(model.input, [_output(model, name, layer) for layer in layers])
 
     @tf.function(reduce_retracing=True)  # never jit_compile: many times slower on a CPU

@@ -205,11 +205,15 @@ class Tuner:
                 layer.kernel_regularizer.l2.assign(one.l2)
 
     def _begin_with(self, earlier: "FineTuned") -> None:
-        """Copy the best weights of an earlier stage, layer by layer name."""
-        model = earlier.model()
-        for layer in self.full.layers:
-            if layer.weights:
-                layer.set_weights(model.get_layer(layer.name).get_weights())
+        """Copy the best weights of what an earlier stage trained; all else is as pretrained in both."""
+        if earlier.recipe.frozen < self.recipe.frozen:
+            raise LabError(
+                f"{self.recipe.name} freezes {self.recipe.frozen} blocks and starts with {earlier.recipe.name}, which "
+                f"trained some of them: freeze no more than {earlier.recipe.frozen}."
+            )
+        for layer in earlier.model().layers:
+            if layer.trainable and layer.weights:
+                self.full.get_layer(layer.name).set_weights(layer.get_weights())
 
 
 class FineTuned:

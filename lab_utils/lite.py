@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from lab_utils import fast_ops
 from lab_utils.errors import LabError
 from lab_utils.records import file_hash
 
@@ -162,7 +163,8 @@ def _convolve(x: Any, name: str, bn: str, filters: int, kernel: int = 1, stride:
     from keras import layers
 
     options = {"strides": stride, "padding": "same", "use_bias": False, "name": name}
-    convolution = layers.Conv2D(filters, kernel, **options) if filters else layers.DepthwiseConv2D(kernel, **options)
+    depthwise = fast_ops.depthwise_layer()
+    convolution = layers.Conv2D(filters, kernel, **options) if filters else depthwise(kernel, **options)
     x = layers.BatchNormalization(epsilon=1e-3, name=bn)(convolution(x))
     return layers.ReLU(6.0, name=relu)(x) if relu else x
 

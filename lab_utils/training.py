@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from lab_utils import checkpoints
+from lab_utils import checkpoints, fast_ops
 from lab_utils.errors import LabError
 from lab_utils.records import PROJECT, content_hash, write_json
 
@@ -220,7 +220,7 @@ class Trainer:
         self.model, self.frozen, self.input_dtype = model, list(frozen), input_dtype
         self.classes = int(model.output_shape[-1])
         self.redraw = list(model.layers if redraw is None else redraw)
-        optimizer = keras.optimizers.Adam(amsgrad=amsgrad)
+        optimizer = fast_ops.adam()(amsgrad=amsgrad)
         self.optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
         self.optimizer.build(model.trainable_variables)
         self.holds = ""  # which stored weights are in the model now

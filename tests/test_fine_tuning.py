@@ -49,9 +49,9 @@ def test_head_sits_on_the_base_flat_and_starts_at_the_logarithm_of_the_classes(l
 
 
 def test_frozen_blocks_keep_their_weights_and_the_rest_learns(lab, tuned):
-    untouched = backbones.build("lite0", weights="imagenet", size=32, top=False)
+    untouched = backbones.frozen_base("lite0", SMALL.frozen, weights="imagenet", size=32)
     trained = tuned.model("last")
-    for name in ("stem_conv", "block5c_project_conv", "block5c_project_bn", "top_bn"):
+    for name in ("stem_conv", "block5c_project_conv", "top_bn"):
         for before, after in zip(
             untouched.get_layer(name).get_weights(), trained.get_layer(name).get_weights(), strict=True
         ):
@@ -138,6 +138,13 @@ def test_a_second_stage_begins_with_the_weights_of_the_first(lab):
     before = fine_tuning.fine_tune(lab, first, quiet).logits("val")
     after = fine_tuning.fine_tune(lab, second, quiet).logits("val")
     np.testing.assert_allclose(after, before, atol=1e-3)
+
+
+def test_a_second_stage_that_freezes_more_than_the_first_is_refused(lab):
+    first = replace(SMALL, frozen=3, epochs=1, name="deep")
+    second = replace(SMALL, frozen=4, epochs=1, start=first, name="shallow")
+    with pytest.raises(LabError, match="freeze no more than 3"):
+        fine_tuning.fine_tune(lab, second, quiet)
 
 
 def test_augmented_training_goes_through_the_whole_network_and_learns_other_weights(lab, tuned):
