@@ -6,6 +6,7 @@ import os
 import sys
 
 from lab_utils import processes
+from lab_utils.chapters import dependents
 from lab_utils.profiles import load_settings
 from lab_utils.run_state import RunState
 
@@ -34,6 +35,7 @@ for step in state.steps:
             python=sys.executable,
             run=state.settings.name,
             step=step.name,
+        priority: len(dependents(step.name))  # what most others wait for goes first
         resources:
             gpu=int(step.device),
         shell:

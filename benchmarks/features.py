@@ -2,9 +2,10 @@
 
     python benchmarks/features.py [--network lite0] [--images 512] [--rounds 5]
 
-Each round times the bare pass (`model(x)` in a compiled function, batches already float32 in memory), extraction from a
-decoded array on disk and extraction from 256-pixel JPEG files, one after the other. Printed are images a second and the
-median over the rounds of the ratio to the bare pass *of the same round*: what else the machine does cancels out.
+Each round times the bare pass (`model(x)` in a compiled function, batches already float32 in memory), the bare pass
+of the network whose normalisations are merged into its convolutions (what extraction runs), extraction from a decoded
+array on disk and extraction from 256-pixel JPEG files, one after the other. Printed are images a second and the
+medians over the rounds of the ratios to both bare passes *of the same round*: what else the machine does cancels out.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from lab_utils import backbones, features, pipeline
+from lab_utils.folding import folded
 from lab_utils.lab import quiet
 
 BATCH = 32
@@ -68,7 +70,8 @@ def main() -> None:
 
     size = backbones.backbone(use.network).size
     network = backbones.build(use.network)
-    model = tf.function(lambda x: network(x, training=False))
+    merged = folded(network)
+    plain, quick = (tf.function(lambda x, one=one: one(x, training=False)) for one in (network, merged))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = images(folder, use.images)
@@ -77,17 +80,17 @@ def main() -> None:
             tf.constant(backbones.preprocess(use.network, cached[start : start + BATCH]))
             for start in range(0, use.images, BATCH)
         ]
-        bare(model, ready[:2])
-        works = [lambda: bare(model, ready)]
+        works = [lambda: bare(plain, ready), lambda: bare(quick, ready)]
         works += [extraction(use.network, source, folder) for source in (cached, paths)]
         rows = [[timed(work) for work in works] for _ in range(use.rounds + 1)]  # the first round warms up
     report(np.array(rows[1:]), use.images)
 
 
 def report(seconds: np.ndarray, n: int) -> None:
-    for name, column in zip(("bare forward pass", "decoded cache", "JPEG"), seconds.T, strict=True):
-        ratio = np.median(seconds[:, 0] / column)
-        print(f"{name:18s} {n / np.median(column):7.1f} images/s   ratio {ratio:.2f}")
+    names = ("bare forward pass", "bare pass, merged", "decoded cache", "JPEG")
+    for name, column in zip(names, seconds.T, strict=True):
+        plain, merged = (np.median(seconds[:, i] / column) for i in (0, 1))
+        print(f"{name:18s} {n / np.median(column):7.1f} images/s   ratio {plain:.2f}   to merged {merged:.2f}")
 
 
 if __name__ == "__main__":

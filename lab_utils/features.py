@@ -110,7 +110,7 @@ def image_batches(images: np.ndarray | Sequence[Path], size: int, resize: str, b
     else:
         from lab_utils import pipeline
 
-        yield from pipeline.batches(images, size=size, batch=batch, resize=resize)
+        yield from pipeline.decoded_batches(images, size, resize, batch)
 
 
 def forward(model: "keras.Model", name: str, layers: Sequence[str]) -> Callable[[Any], dict[str, Any]]:

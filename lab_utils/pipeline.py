@@ -5,6 +5,7 @@ so neither threads nor the batch size change them.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -103,6 +104,31 @@ def decoded(
         with records.atomic_path(path) as temporary:
             _write_decoded(temporary, paths, size, resize, progress)
     return np.load(path, mmap_mode="r" if path.stat().st_size > IN_MEMORY else None)
+
+
+def decoded_batches(
+    paths: Sequence[str | Path], size: int, resize: Resize = "squash", batch: int = 32, threads: int | None = None
+) -> Iterator[np.ndarray]:
+    """Yield uint8 batches (B, size, size, 3) in order; threads decode the next two while one is worked on.
+
+    Args:
+        paths: of N image files.
+        size: side in pixels.
+        resize: see `resized`.
+        batch: images a batch; the last one may be smaller.
+        threads: that decode; None: as many as cores.
+
+    Raises:
+        LabError: an image can't be read.
+    """
+    starts, waiting = range(0, len(paths), batch), deque[list]()
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        for start in [*starts, None, None]:
+            if start is not None:
+                part = paths[start : start + batch]
+                waiting.append([pool.submit(lambda name: resized(decode(name), size, resize), name) for name in part])
+            if waiting and (start is None or len(waiting) > 2):
+                yield np.stack([one.result() for one in waiting.popleft()])
 
 
 def _write_decoded(path: Path, paths: Sequence, size: int, resize: Resize, progress: Callable[[str], None]) -> None:

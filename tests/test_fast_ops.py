@@ -70,4 +70,4 @@ def test_adam_moves_weights_as_keras_does(amsgrad):
         ends.append([np.asarray(one) for one in (weight, *optimizer.variables)])
     for wanted, got in zip(*ends, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
-    assert np.abs(ends[1][0] - np.linspace(-1, 1, 7)).min() > 0.01  # it moved
+    assert np.abs(ends[1][0] - np.linspace(-1, 1, 7)).max() > 0.1  # it moved

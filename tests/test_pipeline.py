@@ -56,6 +56,20 @@ def test_decoded_array_equals_each_file_resized_and_is_made_once(files, tmp_path
     assert (pipeline.decoded(files, 16, folder=tmp_path / "cache", key="k") == array).all()
 
 
+@pytest.mark.parametrize("batch", [2, 3, 7, 50])
+def test_decoded_batches_hold_each_file_in_order(files, batch):
+    got = list(pipeline.decoded_batches(files, 16, "pad", batch))
+    assert [len(one) for one in got[:-1]] == [batch] * (len(got) - 1)
+    wanted = np.stack([pipeline.resized(pipeline.decode(path), 16, "pad") for path in files])
+    np.testing.assert_array_equal(np.concatenate(got), wanted)
+
+
+def test_decoded_batches_say_which_file_is_bad(files, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    with pytest.raises(LabError, match="bad.png"):
+        list(pipeline.decoded_batches([*files, tmp_path / "bad.png"], 16, batch=2))
+
+
 def test_large_decoded_array_stays_on_disk(files, tmp_path, monkeypatch):
     whole = pipeline.decoded(files, 16, "crop", tmp_path / "cache")
     monkeypatch.setattr(pipeline, "IN_MEMORY", 100)
