@@ -5,8 +5,7 @@
 import os
 import sys
 
-from lab_utils import processes
-from lab_utils.chapters import dependents
+from lab_utils import chapters, processes
 from lab_utils.profiles import load_settings
 from lab_utils.run_state import RunState
 
@@ -35,7 +34,8 @@ for step in state.steps:
             python=sys.executable,
             run=state.settings.name,
             step=step.name,
-        priority: len(dependents(step.name))  # what most others wait for goes first
+        priority:
+            chapters.priority(step.name)
         resources:
             gpu=int(step.device),
         shell:

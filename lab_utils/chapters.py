@@ -36,7 +36,8 @@ CHAPTERS = (
     Chapter("03_task_similarity", ("00_dataset", "01_baseline"), (*_NETWORKS, "similarity")),
     Chapter("04_projections", ("03_task_similarity",), (*_NETWORKS, "projections")),
     Chapter("05_classification", ("03_task_similarity",), (*_NETWORKS, "classification")),
-    *(Chapter(name, ("00_dataset", *RUNS[:i]), (*_NETWORKS, "fine_tuning")) for i, name in enumerate(RUNS)),
+    *(Chapter(name, ("00_dataset",), (*_NETWORKS, "fine_tuning")) for name in RUNS[:5]),
+    Chapter(RUNS[5], ("00_dataset", *RUNS[:5]), (*_NETWORKS, "fine_tuning")),
     Chapter("12_fine_tuned_features", (RUNS[5],), (*_NETWORKS, "fine_tuning", "classification")),
     Chapter("13_grad_cam", ("01_baseline", RUNS[5]), (*_NETWORKS, "scratch", "fine_tuning", "grad_cam")),
     Chapter(
@@ -76,3 +77,16 @@ def dependents(name: str) -> list[Chapter]:
         if reached & set(one.needs):
             reached.add(one.name)
     return [one for one in CHAPTERS if one.name in reached - {name}]
+
+
+def priority(name: str) -> int:
+    """Rank of a chapter among those that could run now: the highest goes first.
+
+    Chapters that others wait for go in order of their numbers (06 to 10 one after the other while there is something
+    else to do, for each looks at the run before it); those that only the results wait for fill the gaps, last ones
+    first.
+    """
+    names = [one.name for one in CHAPTERS]
+    waited_for = any(one.name != "14_results" for one in dependents(name))
+    place = names.index(name) if name in names else 0
+    return 2 * len(names) - place if waited_for else place

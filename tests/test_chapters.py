@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab_utils.chapters import CHAPTERS, chapter, dependents
+from lab_utils.chapters import CHAPTERS, chapter, dependents, priority
 from lab_utils.errors import LabError
 from lab_utils.profiles import Settings
 
@@ -46,3 +46,9 @@ def test_fine_tuning_runs_one_to_five_do_not_wait_for_each_other():
         "15_further_improvements",
         "14_results",
     ]
+
+
+def test_what_others_wait_for_goes_first_in_order_and_the_rest_fills_the_gaps():
+    names = [one.name[:2] for one in sorted(CHAPTERS, key=lambda one: -priority(one.name))]
+    assert names == ["00", "01", "03", "05", "06", "07", "08", "09", "10", "11", "12", "14", "15", "13", "04", "02"]
+    assert priority("data") > priority("01_baseline")
