@@ -224,6 +224,11 @@ def build(
     return keras.Model(inputs, x, name="scratch_" + "".join(sign for sign in one.number if sign.isalnum()))
 
 
+def parameters(number: "int | str | Network", classes: int, size: int = 256) -> int:
+    """Number of parameters of a network; arguments as of `build`."""
+    return build(number, classes, size).count_params()
+
+
 def _conv(x: Any, conv: Conv, place: int, one: Network, size: int, momentum: float) -> Any:
     import keras
 

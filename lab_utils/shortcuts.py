@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lab_utils.quantities import Estimate, bootstrap_estimate
+from lab_utils.quantities import Accuracy, Estimate, bootstrap_estimate, paired_difference
 
 
 def permutation_importance(
@@ -58,6 +58,15 @@ def told_by_medium(labels: np.ndarray, targets: np.ndarray, train: np.ndarray, h
     seen = pd.Series(np.asarray(targets)[known])
     by_medium = seen.groupby(labels[known]).agg(lambda part: part.mode()[0])
     return pd.Series(labels[held]).map(by_medium).fillna(seen.mode()[0]).to_numpy(str)
+
+
+def museum_words(truth: np.ndarray, by_features: np.ndarray, by_medium: np.ndarray) -> str:
+    """How well the museum of each image is read from features, beside what its true medium tells; shapes (n,)."""
+    more = paired_difference(truth, by_features, by_medium)
+    return (
+        f"The museum, read from the features on val: {Accuracy.from_labels(truth, by_features)}; told by the true "
+        f"medium alone: {Accuracy.from_labels(truth, by_medium)}. The features against that: {more}."
+    )
 
 
 def half_images(images: np.ndarray) -> dict[str, np.ndarray]:

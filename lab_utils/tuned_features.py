@@ -167,6 +167,11 @@ def by_split(space: Space, labels: Mapping[str, np.ndarray]) -> Answers:
     return {split: neighbours_right(space, split, known) for split, known in labels.items()}
 
 
+def shares(right: Mapping[str, Answers]) -> dict[str, dict[str, Accuracy]]:
+    """The accuracies alone, by space and split."""
+    return {title: {split: values[0] for split, values in one.items()} for title, one in right.items()}
+
+
 def accuracies(right: Mapping[str, Answers], *spaces: Space) -> list[dict[str, Accuracy]]:
     """Accuracies by split of each space, out of what `by_split` gave for all."""
     return [{split: found[0] for split, found in right[one.title].items()} for one in spaces]

@@ -1,0 +1,44 @@
+"""The form of every notebook: small cells, one parameter, no outputs, two exercises at the end."""
+
+import nbformat
+import pytest
+
+from lab_utils.records import PROJECT
+
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def code(notebook) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_sixteen_notebooks_are_numbered_without_a_gap():
+    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{number:02d}" for number in range(16)]
+
+
+def test_at_most_sixty_cells_and_ten_lines_of_code_each(notebook):
+    assert len(notebook.cells) <= 60
+    assert {len(cell.source.splitlines()) <= 10 for cell in code(notebook)} == {True}
+
+
+def test_stored_without_outputs(notebook):
+    nbformat.validate(notebook)
+    assert not any(cell.outputs or cell.execution_count for cell in code(notebook))
+
+
+def test_the_run_is_the_only_parameter(notebook):
+    tagged = [cell for cell in code(notebook) if "parameters" in cell.metadata.get("tags", ())]
+    assert [cell.source for cell in tagged] == ['RUN = "sample"']
+
+
+def test_it_begins_with_its_number_and_ends_with_two_exercises(notebook, request):
+    number = request.node.callspec.params["notebook"].stem[:2]
+    assert notebook.cells[0].source.startswith(f"# {int(number)} ")
+    asked = [cell for cell in code(notebook) if "exercises.check(" in cell.source]
+    assert len(asked) == 2
+    assert all("answer = ..." in cell.source for cell in asked)
