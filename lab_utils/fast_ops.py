@@ -20,56 +20,50 @@ def depthwise_layer() -> type["keras.layers.DepthwiseConv2D"]:
 
     class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         def call(self, inputs: Any) -> Any:
-            plain = self.data_format == "channels_last" and self.depth_multiplier == 1 and self.dilation_rate == (1, 1)
-            if not plain or tf.config.list_physical_devices("GPU"):
+            usual = (self.data_format, self.depth_multiplier, self.dilation_rate) == ("channels_last", 1, (1, 1))
+            if not usual or self.strides != (1, 1) or tf.config.list_physical_devices("GPU"):
                 return super().call(inputs)
-            x = depthwise_convolution(inputs, tf.convert_to_tensor(self.kernel), self.strides[0], self.padding.upper())
+            x = depthwise_convolution(inputs, tf.convert_to_tensor(self.kernel), self.padding.upper())
             x = x + tf.convert_to_tensor(self.bias) if self.use_bias else x
             return self.activation(x)
 
     return DepthwiseConv2D
 
 
-def depthwise_convolution(images: "tf.Tensor", kernel: "tf.Tensor", stride: int, padding: str) -> "tf.Tensor":
-    """Depthwise convolution of (B, H, W, C) with a kernel (k, k, C, 1); its kernel gradient is quick on processors.
+def depthwise_convolution(images: "tf.Tensor", kernel: "tf.Tensor", padding: str) -> "tf.Tensor":
+    """Depthwise convolution of (B, H, W, C), stride 1, with a kernel (k, k, C, 1); its kernel gradient is quick.
 
     Args:
         images: feature maps.
         kernel: one filter a channel.
-        stride: in both directions.
         padding: `SAME` or `VALID`.
     """
     import tensorflow as tf
 
-    strides = (1, stride, stride, 1)
+    strides = (1, 1, 1, 1)
 
     @tf.custom_gradient
     def convolve(x: Any, filters: Any) -> Any:
         def gradients(upstream: Any) -> tuple[Any, Any]:
-            size = tf.shape(x)
-            back = tf.nn.depthwise_conv2d_backprop_input(size, filters, upstream, strides, padding)
-            return back, depthwise_kernel_gradient(x, upstream, filters.shape[0], stride, padding)
+            back = tf.nn.depthwise_conv2d_backprop_input(tf.shape(x), filters, upstream, strides, padding)
+            return back, depthwise_kernel_gradient(x, upstream, filters.shape[0], padding)
 
         return tf.nn.depthwise_conv2d(x, filters, strides, padding), gradients
 
     return convolve(images, kernel)
 
 
-def depthwise_kernel_gradient(
-    images: "tf.Tensor", upstream: "tf.Tensor", kernel: int, stride: int, padding: str
-) -> "tf.Tensor":
-    """Gradient of a depthwise convolution by its kernel, as a depthwise convolution itself.
+def depthwise_kernel_gradient(images: "tf.Tensor", upstream: "tf.Tensor", kernel: int, padding: str) -> "tf.Tensor":
+    """Gradient of a depthwise convolution (stride 1) by its kernel, as a depthwise convolution itself.
 
     The gradient at offset (i, j) of a channel's filter is the sum over images of the input, shifted by (i, j), times
     the upstream gradient: for each image and channel the upstream map is the filter that slides over the input. So
-    images and channels together are the channels of one depthwise convolution (its dilation is the stride), and the
-    result is summed over images.
+    images and channels together are the channels of one depthwise convolution, and its result is summed over images.
 
     Args:
         images: input, (B, H, W, C).
         upstream: gradient by the output, (B, h, w, C).
         kernel: side of the filters.
-        stride: of the convolution.
         padding: `SAME` or `VALID`.
 
     Returns:
@@ -77,16 +71,13 @@ def depthwise_kernel_gradient(
     """
     import tensorflow as tf
 
-    size, small = tf.shape(images), tf.shape(upstream)
-    count, channels = size[0], size[3]
-    missing = tf.maximum((small[1:3] - 1) * stride + kernel - size[1:3], 0) if padding == "SAME" else [0, 0]
-    around = [[0, 0], *([side // 2, side - side // 2] for side in (missing[0], missing[1])), [0, 0]]
-    padded = tf.transpose(tf.pad(images, around), (1, 2, 0, 3))
-    taken = [(small[axis] - 1) * stride + kernel for axis in (1, 2)]  # what the filters reach
-    padded = tf.reshape(padded[: taken[0], : taken[1]], (1, taken[0], taken[1], count * channels))
-    filters = tf.reshape(tf.transpose(upstream, (1, 2, 0, 3)), (small[1], small[2], count * channels, 1))
-    slid = tf.nn.depthwise_conv2d(padded, filters, (1, 1, 1, 1), "VALID", dilations=(stride, stride))
-    summed = tf.reduce_sum(tf.reshape(slid, (kernel, kernel, count, channels)), axis=2)
+    (height, width), channels = tf.unstack(tf.shape(upstream)[1:3]), tf.shape(images)[0] * tf.shape(images)[3]
+    around = ((kernel - 1) // 2, kernel // 2) if padding == "SAME" else (0, 0)
+    padded = tf.transpose(tf.pad(images, ((0, 0), around, around, (0, 0))), (1, 2, 0, 3))
+    padded = tf.reshape(padded, (1, *tf.unstack(tf.shape(padded)[:2]), channels))
+    filters = tf.reshape(tf.transpose(upstream, (1, 2, 0, 3)), (height, width, channels, 1))
+    slid = tf.nn.depthwise_conv2d(padded, filters, (1, 1, 1, 1), "VALID")
+    summed = tf.reduce_sum(tf.reshape(slid, (kernel, kernel, -1, images.shape[3])), axis=2)
     return summed[..., None]
 
 

@@ -100,8 +100,8 @@ def frozen_part(prefix: "keras.Model | None", one: Recipe) -> Callable[[Any], An
 def best_precision(name: str) -> str:
     """Dtype policy for one network on this machine.
 
-    On processors depthwise convolutions in bfloat16 are several times slower than in float32 (five times where it was
-    measured), so networks made of them stay in float32 there.
+    On processors depthwise convolutions gain nothing from bfloat16 (`benchmarks/README.md`), so networks made of them
+    stay in float32 there.
     """
     fastest = training.best_precision()
     depthwise = name.startswith(("lite", "efficientnet"))
