@@ -451,17 +451,16 @@ _HUB = {
 def _build_hub(entry: Backbone, shape: tuple, top: bool, trained: bool) -> "keras.Model":
     import keras
 
-    hub = _keras_hub(entry)
-    family = {"vgg11": "VGG", "resnet18": "ResNet"}[entry.name]
-    classifier = getattr(hub.models, f"{family}ImageClassifier")
+    models, family = _keras_hub(entry).models, {"vgg11": "VGG", "resnet18": "ResNet"}[entry.name]
+    body_class, whole_class = getattr(models, f"{family}Backbone"), getattr(models, f"{family}ImageClassifier")
+    options = {"activation": None, "preprocessor": None} if top else {}
     if trained:
-        source = WEIGHTS_FOLDER / entry.weights_file
-        model = _from_preset(classifier, entry, str(source) if source.is_dir() else entry.builder, shape)
+        model = _from_preset(whole_class if top else body_class, entry, image_shape=shape, **options)
     else:
-        body = getattr(hub.models, f"{family}Backbone")(**_HUB[entry.name], image_shape=shape)
-        model = classifier(backbone=body, num_classes=CLASSES, activation=None, preprocessor=None)
+        model = body_class(**_HUB[entry.name], image_shape=shape)
+        model = whole_class(backbone=model, num_classes=CLASSES, **options) if top else model
     if not top:
-        return keras.Model(model.backbone.input, model.backbone.output, name=entry.name)
+        return keras.Model(model.input, model.output, name=entry.name)
     x = model.backbone.output  # the classifier nests its parts: put them flat, so that every layer can be named
     for layer in model.head.layers if hasattr(model, "head") else (model.pooler, model.output_dense):
         x = layer(x)
@@ -476,12 +475,14 @@ def _keras_hub(entry: Backbone) -> Any:
     return keras_hub
 
 
-def _from_preset(classifier: Any, entry: Backbone, preset: str, shape: tuple) -> Any:
+def _from_preset(kind: Any, entry: Backbone, **options: Any) -> Any:
+    """A KerasHub model from the preset's folder in data/weights/, or fetched."""
+    local = WEIGHTS_FOLDER / entry.weights_file
     try:
-        return classifier.from_preset(preset, activation=None, preprocessor=None, image_shape=shape)
+        return kind.from_preset(str(local) if local.is_dir() else entry.builder, **options)
     except Exception as error:  # the hub's clients raise errors of their own
         raise LabError(
-            f"The weights of {entry.title} could not be fetched ({' '.join(str(error).split())[:100]}): put the "
+            f"The weights of {entry.title} could not be loaded ({' '.join(str(error).split())[:100]}): put the "
             f"KerasHub preset {entry.builder} as a folder of that name into data/weights/."
         ) from None
 

@@ -52,6 +52,35 @@ def test_a_network_of_the_optional_extra_says_what_to_install():
         build("vgg11", weights="random")
 
 
+@pytest.mark.skipif(not HUB, reason="KerasHub, an optional extra, is not installed")
+@pytest.mark.parametrize("name", ["vgg11", "resnet18"])
+def test_a_preset_in_the_weights_folder_gives_the_networks_own_logits_and_feature_map(name, tmp_path, monkeypatch):
+    import keras_hub
+
+    monkeypatch.setattr(backbones, "WEIGHTS_FOLDER", tmp_path)
+    entry, family = backbone(name), {"vgg11": "VGG", "resnet18": "ResNet"}[name]
+    size = entry.size
+    body = getattr(keras_hub.models, f"{family}Backbone")(**backbones._HUB[name], image_shape=(size, size, 3))
+    kind = getattr(keras_hub.models, f"{family}ImageClassifier")
+    whole = kind(backbone=body, num_classes=1000, preprocessor=None, activation="softmax")
+    whole.save_to_preset(str(tmp_path / entry.weights_file))
+    images = np.random.default_rng(0).uniform(-1, 1, (1, size, size, 3)).astype(np.float32)
+    logits = build(name)(images, training=False).numpy().astype(np.float64)
+    probabilities = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(probabilities, whole(images, training=False), rtol=1e-3)
+    smaller = build(name, size=64, top=False)
+    assert smaller.output.shape[1:3] == (2, 2)
+    assert all(np.array_equal(a, b) for a, b in zip(smaller.get_weights(), body.get_weights(), strict=True))
+
+
+@pytest.mark.skipif(not HUB, reason="KerasHub, an optional extra, is not installed")
+def test_a_damaged_preset_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(backbones, "WEIGHTS_FOLDER", tmp_path)
+    (tmp_path / backbone("resnet18").weights_file).mkdir()
+    with pytest.raises(LabError, match="ResNet18 could not be loaded"):
+        build("resnet18")
+
+
 def test_an_unknown_network_lists_the_known():
     with pytest.raises(LabError, match="no network 'vgg99'; the networks are vgg16, resnet50"):
         backbone("vgg99")
