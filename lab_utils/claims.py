@@ -474,10 +474,10 @@ def _pure(purity: Estimate) -> str:
 
 
 @claim("hand-colored-engraving-connects")
-def hand_colored_engraving_connects(ranks: dict[str, int], first: list[str]) -> Decision:
-    """Ranks of the two classes that it is said to lie between, among its foreign neighbours."""
-    words = [decide_rank(rank, 3) for rank in ranks.values()]
-    found = " and ".join(f"{name} is number {rank}" for name, rank in ranks.items())
+def hand_colored_engraving_connects(ranks: dict[str, int | None], first: list[str]) -> Decision:
+    """Ranks of the two classes that it is said to lie between, among its foreign neighbours (None: not among them)."""
+    words = ["contradicted" if rank is None else decide_rank(rank, 3) for rank in ranks.values()]
+    found = " and ".join(f"{name} is {f'number {rank}' if rank else 'nowhere'}" for name, rank in ranks.items())
     found += f" among its neighbouring classes (the first: {', '.join(first) or 'none'})"
     mixed = set(words) == {"supported", "contradicted"}
     return choose(

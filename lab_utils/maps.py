@@ -319,16 +319,14 @@ def albumen(maps: Maps, space: Space, name: str = "Albumen photograph") -> dict[
 
 
 def connection(maps: Maps, space: Space, name: str, wanted: tuple[str, ...]) -> dict[str, Any]:
-    """Ranks of the wanted classes among the foreign neighbours of a class."""
+    """Ranks of the wanted classes among the foreign neighbours of a class (None: no neighbour is of that class)."""
     if maps.lacking(name, *wanted):
         return maps.lacking(name, *wanted)
     label, *labels = (maps.lab.classes.index(one) for one in (name, *wanted))
     shares = space.cohesion.neighbour_shares(len(maps.lab.classes))[label]
     order = [maps.lab.classes[place] for place in np.argsort(-shares, kind="stable")]
-    ranks = {
-        one: order.index(one) + 1 if shares[other] > 0 else len(order)
-        for one, other in zip(wanted, labels, strict=True)
-    }
+    places = zip(wanted, labels, strict=True)
+    ranks = {one: order.index(one) + 1 if shares[other] > 0 else None for one, other in places}
     return {"ranks": ranks, "first": [one for one in order[:3] if shares[maps.lab.classes.index(one)] > 0]}
 
 

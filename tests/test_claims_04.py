@@ -59,7 +59,10 @@ def test_without_albumen_the_claim_is_not_testable():
     assert claims.check("albumen-perfectly-clustered", purity=None).verdict == "not testable"
 
 
-@pytest.mark.parametrize(("ranks", "verdict"), [((1, 3), "supported"), ((1, 9), "tie"), ((7, 9), "contradicted")])
+@pytest.mark.parametrize(
+    ("ranks", "verdict"),
+    [((1, 3), "supported"), ((1, 9), "tie"), ((7, 9), "contradicted"), ((None, 9), "contradicted")],
+)
 def test_connecting_means_both_among_the_first_three(ranks, verdict):
     named = dict(zip(("Albumen photograph", "Woven fabric"), ranks, strict=True))
     assert claims.check("hand-colored-engraving-connects", ranks=named, first=["x"]).verdict == verdict
