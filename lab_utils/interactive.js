@@ -26,7 +26,7 @@
     const axis = (title) => ({ title: { text: title }, showticklabels: false, showspikes: false });
     const names = spec.maps[maps.value].axes;
     const layout = {
-      height: 480, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: "kept", hovermode: "closest",
+      height: 500, margin: { l: 0, r: 0, t: 28, b: 0 }, uirevision: "kept", hovermode: "closest",
       legend: { itemsizing: "constant", font: { size: 10 } },
       scene: { aspectmode: "data", xaxis: axis(names[0]), yaxis: axis(names[1]), zaxis: axis(names[2]) },
     };
