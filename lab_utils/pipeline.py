@@ -207,54 +207,6 @@ class Augment:
 
 
 # ---- batches --------------------------------------------------------------------------------------------------------
-def batches(
-    images_or_paths: np.ndarray | Sequence[str | Path],
-    labels: np.ndarray | None = None,
-    *,
-    size: int,
-    batch: int = 32,
-    resize: Resize = "squash",
-    crop: int | None = None,
-    augment: Augment | None = None,
-    shuffle: bool = False,
-    seed: int = 0,
-    repeat: bool = False,
-    first_epoch: int = 0,
-) -> "tf.data.Dataset":
-    """Batches of equally large images as a `tf.data.Dataset`.
-
-    Args:
-        images_or_paths: uint8 (N, h, w, 3) (a memory map is read batch by batch), or N paths.
-        labels: integers (N,), or None.
-        size: side in pixels after resizing.
-        batch: images a batch; the last one may be smaller.
-        resize: see `resized`.
-        crop: side of a part cut out after resizing: at random when augmenting, else the centre. None: all of it.
-        augment: random transformation, other numbers in each epoch.
-        shuffle: another order in each epoch.
-        seed: of order and augmentation; with it, each epoch is the same in every process.
-        repeat: go on without end; else one pass, and each further pass is the next epoch.
-        first_epoch: the epoch of the first pass (training that resumes).
-
-    Returns:
-        Elements float32 (B, size, size, 3) in 0..255, with labels `(images, int32 (B,))`.
-    """
-    import tensorflow as tf
-
-    def read(rows: np.ndarray) -> np.ndarray:
-        return np.stack([resized(_pixels(images_or_paths, row), size, resize) for row in rows])
-
-    def make(rows: "tf.Tensor", draws: "tf.Tensor") -> Any:
-        images = tf.ensure_shape(tf.numpy_function(read, [rows], tf.uint8, stateful=False), (None, size, size, 3))
-        images = augment.apply(images, draws) if augment else tf.cast(images, tf.float32)
-        images = cropped(images, draws, crop, bool(augment)) if crop else images
-        return images if labels is None else (images, tf.gather(known, rows))
-
-    known = None if labels is None else tf.constant(np.asarray(labels), tf.int32)
-    order = _Order(len(images_or_paths), batch, shuffle, seed, repeat, first_epoch)
-    return order.dataset().map(make, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
-
-
 def variable_shape_batches(
     images_or_paths: np.ndarray | Sequence[str | Path],
     labels: np.ndarray,
@@ -299,7 +251,7 @@ def variable_shape_batches(
         return (image, tf.ones(tf.shape(image)[:2])), known[row]
 
     known = tf.constant(np.asarray(labels), tf.int32)
-    order = _Order(len(images_or_paths), batch, shuffle, seed, False, first_epoch)
+    order = _Order(len(images_or_paths), batch, shuffle, seed, first_epoch)
     single = order.dataset().unbatch().map(make, num_parallel_calls=tf.data.AUTOTUNE)
     padded = single.padded_batch(batch, padded_shapes=(([None, None, 3], [None, None]), []))
     return order.counted(padded).prefetch(2)
@@ -320,28 +272,23 @@ class _Order:
     batch: int
     shuffle: bool
     seed: int
-    repeat: bool
     epoch: int
 
     def __call__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        while True:
-            epoch, self.epoch = self.epoch, self.epoch + 1
-            draws = Augment.draw(self.n, self.seed, epoch)
-            rows = np.arange(self.n)
-            if self.shuffle:
-                rows = np.random.default_rng([self.seed, epoch, 1]).permutation(self.n)
-            for start in range(0, self.n, self.batch):
-                part = rows[start : start + self.batch]
-                yield part, draws[part]
-            if not self.repeat:
-                return
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        draws = Augment.draw(self.n, self.seed, epoch)
+        rows = np.arange(self.n)
+        if self.shuffle:
+            rows = np.random.default_rng([self.seed, epoch, 1]).permutation(self.n)
+        for start in range(0, self.n, self.batch):
+            part = rows[start : start + self.batch]
+            yield part, draws[part]
 
     def dataset(self) -> "tf.data.Dataset":
         import tensorflow as tf
 
         signature = (tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, DRAWS), tf.float32))
-        made = tf.data.Dataset.from_generator(self, output_signature=signature)
-        return made if self.repeat else self.counted(made)
+        return tf.data.Dataset.from_generator(self, output_signature=signature)
 
     def counted(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
         """The same data set, which knows how many batches a pass has."""
