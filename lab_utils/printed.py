@@ -3,14 +3,14 @@
 Tables come from `data/reported` (`lab.reported`); nothing here was measured by the lab.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lab_utils import claims
+from lab_utils import backbones, claims
 from lab_utils.quantities import Z95, Accuracy, Difference, Estimate
 
 Reported = Callable[[str], pd.DataFrame]
@@ -130,6 +130,40 @@ def vgg16_parameters() -> dict[str, int]:
     convolutions = sum(9 * inward * outward + outward for inward, outward in ends)
     fc1, fc2 = 7 * 7 * 512 * 4096 + 4096, 4096 * 4096 + 4096
     return {"fc1 alone": fc1, "up to fc1": convolutions + fc1, "up to fc2": convolutions + fc1 + fc2}
+
+
+def networks_table(reported: pd.DataFrame, networks: Sequence[str]) -> pd.DataFrame:
+    """Parameters and features of the original's networks and this run's: reported, and as the built networks have them.
+
+    Args:
+        reported: `data/reported/models.csv`.
+        networks: names in the registry of this run's networks.
+    """
+    printed = reported.set_index("model")
+    own = [backbones.backbone(name) for name in networks]
+    known = [entry for entry in backbones.REGISTRY.values() if entry.title in printed.index and entry not in own]
+    rows = []
+    for entry in [*known, *own]:
+        given = printed.loc[entry.title] if entry.title in printed.index else {"parameters": None, "features": None}
+        numbers = (given["parameters"], entry.parameters, given["features"], entry.width)
+        rows.append([entry.title, *("–" if one is None else f"{one:,}" for one in numbers)])
+    columns = ["network", "parameters (reported)", "without top", "features (reported)", "penultimate layer"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def parameters_words(reported: pd.DataFrame) -> str:
+    """Which of the reported numbers of parameters are those of the network without its top, and what the others are."""
+    titles = {entry.title: entry.parameters for entry in backbones.REGISTRY.values()}
+    printed = {name: int(count) for name, count in zip(reported["model"], reported["parameters"], strict=True)}
+    right = [name for name, count in printed.items() if titles.get(name) == count]
+    words = [f"The reported parameters of {', '.join(right) or 'no network'} are those without the top."]
+    parts = {"VGG16": vgg16_parameters()}
+    for name in [name for name in printed if name not in right]:
+        sizes = {"without top": titles.get(name, 0)} | parts.get(name, {})
+        known = [part for part, size in sizes.items() if size == printed[name]]
+        listed = ", ".join(f"{part} {size:,}" for part, size in sizes.items() if part not in known)
+        words.append(f"{name}'s are {known[0] if known else 'none of its parts'} ({listed}).")
+    return " ".join(words)
 
 
 def _parameters_evidence(reported: Reported) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 import importlib.util
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from lab_utils import backbones
+from lab_utils import backbones, printed, records
 from lab_utils.backbones import REGISTRY, backbone, build, check_range, preprocess
 from lab_utils.errors import LabError
 
@@ -36,14 +37,28 @@ def test_the_penultimate_layer_has_the_width_said_and_the_head_a_thousand_classe
     assert getattr(model.layers[-1], "activation", None).__name__ == "linear"
 
 
-def test_vgg16_figure_of_the_original_is_the_first_dense_layer_alone():
-    counts = backbones.count_parameters("vgg16")
-    assert counts == {
-        "without top": 14_714_688,
-        "fc1 alone": 102_764_544,
-        "up to fc1": 117_479_232,
-        "up to fc2": 134_260_544,
+def test_vgg16_has_the_parts_that_explain_the_originals_figure():
+    whole = build("vgg16", weights="random")
+    counts = {layer.name: layer.count_params() for layer in whole.layers}
+    dense = counts["fc1"] + counts["fc2"] + counts["predictions"]
+    assert printed.vgg16_parameters() == {
+        "fc1 alone": counts["fc1"],
+        "up to fc1": whole.count_params() - dense + counts["fc1"],
+        "up to fc2": whole.count_params() - counts["predictions"],
     }
+    assert counts["fc1"] == 102_764_544
+
+
+def test_parameters_that_the_original_prints_are_sorted_out():
+    reported = pd.read_csv(records.PROJECT / "data" / "reported" / "models.csv")
+    words = printed.parameters_words(reported)
+    assert words.startswith("The reported parameters of ResNet50, EfficientNetB0, EfficientNetB3 are those without")
+    assert "VGG16's are fc1 alone (without top 14,714,688, up to fc1 117,479,232, up to fc2 134,260,544)" in words
+    reported.loc[1, "parameters"] += 1
+    assert "ResNet50's are none of its parts (without top 23,587,712)" in printed.parameters_words(reported)
+    table = printed.networks_table(reported, ["lite0", "vgg16"]).set_index("network")
+    assert list(table.index) == ["ResNet50", "EfficientNetB0", "EfficientNetB3", "EfficientNet-Lite0", "VGG16"]
+    assert table.loc["EfficientNet-Lite0"].tolist() == ["–", "3,413,024", "–", "1,280"]
 
 
 @pytest.mark.skipif(HUB, reason="KerasHub is installed")
