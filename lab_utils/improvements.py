@@ -210,7 +210,7 @@ def modern_steps(epochs: int, learning_rate: float) -> list[Recipe]:
         epochs: of each stage, as written for VGG16 (the profile scales them).
         learning_rate: of the fine-tuning; the linear probe takes `PROBE_RATE` times as much.
     """
-    one_layer = {"batch": 64, "epochs": epochs, "head": ()}
+    one_layer = {"batch": 256, "epochs": epochs, "head": ()}
     probe = Recipe("linear probe", "the network as it is", PROBE_RATE * learning_rate, frozen=5, **one_layer)
     scaled = Recipe("fine-tuned, 1/255", "one linear layer", learning_rate, preprocessing="1/255", **one_layer)
     right = replace(scaled, name="+ right preprocessing", preprocessing="right")

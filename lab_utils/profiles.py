@@ -101,12 +101,15 @@ class FineTuning(Section):
     pooling: Literal["flatten", "average"] = Field(
         "average", description="the last feature map (the original: flatten)"
     )
-    epochs: float = Field(1.0, gt=0, description="factor on each run's epochs")
-    min_epochs: int = Field(1, ge=1)
-    max_epochs: int = Field(80, ge=1)
-    batch: int = Field(300, ge=1, description="largest batch")
-    learning_rate: float = Field(1.0, gt=0, description="factor on each run's learning rate")
-    max_learning_rate: float = Field(1e-3, gt=0, description="largest learning rate after the factor")
+    epochs: int = Field(80, ge=1, description="of the longest run (the original: 80)")
+    learning_rate: float = Field(1e-4, gt=0, lt=1, description="of the first run (the original: 1e-4)")
+    batch: int = Field(300, ge=1, description="the largest batch (the original: 300); the others in proportion")
+    spread: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="power of the ratios between runs in epochs and rates: 1 as printed, 0.5 their roots",
+    )
     cap: int | None = Field(None, ge=1, description="train images a class, at most")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of the headline run")
     grid: int = Field(2, ge=0, description="other values of rate, L2 and width tried, each")

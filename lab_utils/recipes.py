@@ -149,6 +149,7 @@ WIDER = replace(
     RUN3, name="run 3, wider head", title="twice the neurons in the dense layers", head=(1024, 512), note=""
 )
 RUNS = (RUN1, RUN2, RUN3, RUN4, RUN5, RUN6)
+LARGEST_BATCH = max(one.batch for one in RUNS)
 RECIPES = {one.name: one for one in (*RUNS, FEATURES_RUN, WIDER)}
 
 
@@ -190,23 +191,28 @@ def one_at_a_time(base: Recipe, **levels: tuple[Any, ...]) -> list[Recipe]:
 
 # ---- scaled to a profile ---------------------------------------------------------------------------------------------
 def scaled(one: Recipe, settings: FineTuning, network: str | None = None) -> Recipe:
-    """Bring a recipe to a profile: its network, size, pooling; epochs, batch and rate by the profile's factors.
+    """Bring a recipe to a profile: its network, size, pooling; epochs, batch and rate in the order of the original's.
+
+    With few images a run has few steps, in which the lowest of the original's rates would learn nothing. So the longest
+    run's epochs and run 1's rate are the profile's, the others follow by their ratio to these to the power `spread`:
+    what was longer or faster stays so. Batches keep their ratios.
 
     Args:
         one: as written for VGG16 at the original's size.
         settings: the profile's section.
         network: another network than the profile's first.
     """
-    epochs = min(settings.max_epochs, max(settings.min_epochs, math.ceil(one.epochs * settings.epochs)))
+    longest, first = RUN6.epochs, RUN1.learning_rate
+    rate = settings.learning_rate * (one.learning_rate / first) ** settings.spread
     return replace(
         one,
         network=network or settings.networks[0],
         frozen=max(one.frozen, settings.frozen),
         size=settings.size,
         pooling=settings.pooling,
-        epochs=epochs,
-        batch=min(one.batch, settings.batch),
-        learning_rate=min(one.learning_rate * settings.learning_rate, settings.max_learning_rate),
+        epochs=max(1, round(settings.epochs * (one.epochs / longest) ** settings.spread)),
+        batch=max(1, round(one.batch * settings.batch / LARGEST_BATCH)),
+        learning_rate=one.learning_rate if math.isclose(rate, one.learning_rate) else float(f"{rate:.3g}"),
         start=scaled(one.start, settings, network) if one.start else None,
     )
 
@@ -218,13 +224,14 @@ def scaling(settings: FineTuning) -> str:
         parts.append(f"{settings.frozen} of 5 blocks frozen")
     if settings.pooling == "average":
         parts.append("the last feature map averaged over places, not flattened")
-    if settings.epochs != 1:
-        parts.append(f"epochs × {settings.epochs:g} ({settings.min_epochs} at least, {settings.max_epochs} at most)")
-    if settings.batch < max(one.batch for one in RUNS):
-        parts.append(f"batches of {settings.batch} at most")
-    if settings.learning_rate != 1:
-        most = f"{settings.max_learning_rate:g} at most"
-        parts.append(f"learning rates × {settings.learning_rate:g}, {most} (there are fewer steps)")
+    if settings.epochs != RUN6.epochs:
+        parts.append(f"{settings.epochs} epochs for the longest run")
+    if settings.batch != LARGEST_BATCH:
+        parts.append(f"batches × {settings.batch / LARGEST_BATCH:.3g}")
+    if settings.learning_rate != RUN1.learning_rate:
+        parts.append(f"a learning rate of {settings.learning_rate:g} for run 1 (there are fewer steps)")
+    if settings.spread != 1:
+        parts.append(f"the runs' ratios of epochs and of rates to the power {settings.spread:g}")
     if settings.cap:
         parts.append(f"{settings.cap} train images a class at most")
     return f"The runs are the original's, in this profile with {'; '.join(parts)}."

@@ -1,9 +1,10 @@
+import itertools
 import math
 from dataclasses import replace
 
 import pytest
 
-from lab_utils import recipes
+from lab_utils import profiles, recipes
 from lab_utils.errors import LabError
 from lab_utils.profiles import FineTuning
 from lab_utils.recipes import RUN1, RUN3, RUN5, RUNS, recipe
@@ -32,23 +33,28 @@ def test_full_size_settings_leave_a_run_as_printed():
 
 def test_scaling_changes_what_the_sentence_says_and_nothing_else():
     settings = FineTuning(
-        networks=("lite0", "lite1"),
-        size=96,
-        frozen=4,
-        epochs=0.1,
-        min_epochs=2,
-        max_epochs=6,
-        batch=32,
-        learning_rate=20,
+        networks=("lite0", "lite1"), size=96, frozen=4, epochs=8, batch=30, learning_rate=8e-4, spread=0.5
     )
     one = recipes.scaled(RUN5, settings)
     assert (one.network, one.size, one.frozen, one.pooling) == ("lite0", 96, 4, "average")
-    assert (one.epochs, one.batch, one.learning_rate) == (5, 32, pytest.approx(6e-5))
+    # by hand: 8 · √(50/80) = 6.3; 300 · 30/300; 8e-4 · √(3e-6/1e-4) = 1.386e-4
+    assert (one.epochs, one.batch, one.learning_rate) == (6, 30, pytest.approx(1.386e-4, rel=5e-3))
     assert (one.l2, one.dropout, one.head) == (RUN5.l2, RUN5.dropout, RUN5.head)
-    assert recipes.scaled(RUN3, settings).epochs == 2 and recipes.scaled(recipes.RUN6, settings).epochs == 6
+    assert recipes.scaled(RUN3, settings).batch == 25 and recipes.scaled(recipes.RUN6, settings).epochs == 8
     text = recipes.scaling(settings)
-    for words in ("lite0 at 96 pixels", "4 of 5 blocks", "epochs × 0.1", "batches of 32", "rates × 20"):
+    for words in ("lite0 at 96 pixels", "4 of 5 blocks", "8 epochs", "batches × 0.1", "0.0008 for run 1", "power 0.5"):
         assert words in text
+
+
+@pytest.mark.parametrize("profile", ["sample", "photos"])
+def test_scaling_keeps_the_order_of_rates_batches_and_epochs(profile, tmp_path):
+    settings = profiles.resolve(profile, path=tmp_path).fine_tuning
+    made = [recipes.scaled(one, settings) for one in recipes.RUNS]
+    for a, b in itertools.combinations(range(6), 2):
+        first, second = recipes.RUNS[a], recipes.RUNS[b]
+        assert (made[a].learning_rate < made[b].learning_rate) == (first.learning_rate < second.learning_rate)
+        assert (made[a].batch < made[b].batch) == (first.batch < second.batch)
+        assert first.epochs > second.epochs or made[a].epochs <= made[b].epochs
 
 
 def test_an_earlier_stage_is_scaled_with_its_recipe():
