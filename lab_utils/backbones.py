@@ -6,6 +6,7 @@ of five blocks" of VGG16 has a counterpart in all others.
 """
 
 import os
+import random
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -17,13 +18,14 @@ from lab_utils import lite
 from lab_utils.errors import LabError
 from lab_utils.folding import folded
 from lab_utils.quiet import load_tensorflow
-from lab_utils.records import PROJECT, file_hash
+from lab_utils.records import PROJECT, content_hash, file_hash
 
 if TYPE_CHECKING:
     import keras
 
 Shape = int | tuple[int | None, int | None]
 CLASSES = 1000
+DARK = 0.35  # share of the input range below which some pixel of several pictures lies
 WEIGHTS_FOLDER = PROJECT / "data" / "weights"
 RANGES = {  # lowest and highest value that images of 0..255 can get
     "caffe": (-123.68, 255 - 103.939),  # blue, green, red minus their means
@@ -268,13 +270,15 @@ def check_range(name: str, batch: Any) -> None:
         batch: preprocessed images, shape (B, H, W, 3).
 
     Raises:
-        LabError: values outside the range, or squeezed into a fiftieth of it (as by a second division by 255).
+        LabError: values outside the range, squeezed into a fiftieth of it (as by a second division by 255), or (eight
+            images or more) without dark pixels where zero stands for a medium grey (as by a division by 255 only).
     """
     low, high = backbone(name).expected_range
     values = np.asarray(batch)
     least, most, spread = values.min(), values.max(), (values.max((0, 1, 2)) - values.min((0, 1, 2))).max()
     slack = 1e-3 * (high - low)
-    if not (low - slack <= least and most <= high + slack) or spread < (high - low) / 50:
+    not_dark = low < 0 and len(values) >= 8 and least > low + DARK * (high - low)
+    if not (low - slack <= least and most <= high + slack) or spread < (high - low) / 50 or not_dark:
         raise LabError(
             f"{name} expects input from {low:.2f} to {high:.2f}, spread over that range, and got {least:.2f} to "
             f"{most:.2f}: give images of 0..255 to preprocess({name!r}, images), once."
@@ -322,10 +326,15 @@ def build(
     entry, shape = backbone(name), (*check_size(name, size, top), 3)
     if weights not in ("imagenet", "random"):
         raise LabError(f"Weights {weights!r} are unknown: choose 'imagenet' or 'random'.")
-    if weights == "random":
-        keras.utils.set_random_seed(seed)
     build_one = {"keras": _build_keras, "lite": _build_lite, "hub": _build_hub}[entry.source]
-    return build_one(entry, shape, top, weights == "imagenet")
+    states = random.getstate(), np.random.get_state()  # later draws must not depend on what was built
+    try:
+        if weights == "random":
+            keras.utils.set_random_seed(seed)
+        return build_one(entry, shape, top, weights == "imagenet")
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def package(entry: Backbone) -> str:
@@ -405,9 +414,10 @@ def _keras_file(entry: Backbone, top: bool) -> Path:
         getattr(keras.applications, entry.builder)(weights="imagenet", include_top=top)  # downloads, checks the hash
     except Exception as error:  # Keras raises a bare Exception
         where = next((word.rstrip(":") for word in str(error).split() if word.startswith("http")), "keras.applications")
+        reason = " ".join(str(error).split())[:120]
         raise LabError(
-            f"The weights of {entry.title}, {cached.name}, are missing and could not be downloaded: fetch them from "
-            f"{where} and put the file into data/weights/ (or choose `weights: random`)."
+            f"The weights of {entry.title}, {cached.name}, are missing and could not be downloaded ({reason}): fetch "
+            f"them from {where} and put the file into data/weights/ (or choose `weights: random`)."
         ) from None
     return cached
 
@@ -558,7 +568,8 @@ def weights_id(name: str, weights: str = "imagenet", seed: int = 0) -> str:
     if weights == "random":
         return f"random-{seed}"
     if entry.source == "hub":
-        return entry.weights_file
+        preset = sorted(path for path in (WEIGHTS_FOLDER / entry.weights_file).rglob("*") if path.is_file())
+        return content_hash([[path.name, file_hash(path)] for path in preset]) if preset else entry.weights_file
     return file_hash(_lite_file(entry) if entry.source == "lite" else _keras_file(entry, top=True))
 
 

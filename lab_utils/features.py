@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import keras
 
 FOLDER = PROJECT / "data" / "cache" / "features"
+VERSION = 1  # of what is computed: raise it when the same key would give other numbers
 PART = 512  # rows kept together; what an interruption can lose at most
 LAYERS = ("penultimate", "logits")
 SPREAD = "spread:"  # in front of a layer's name: standard deviation over space instead of the average
@@ -64,7 +65,7 @@ def extract(
     """
     shape = backbones.check_size(name, size)
     key = {"data": data_hash, "network": name, "weights": backbones.weights_id(name, weights), "size": shape}
-    key |= {"preprocessing": [backbones.backbone(name).mode, resize]}
+    key |= {"preprocessing": [backbones.backbone(name).mode, resize], "version": VERSION}
     store = folder / f"{name}-{content_hash(key)}"
     missing = [layer for layer in layers if not _is_whole(store, layer)]
     if missing:
@@ -178,7 +179,8 @@ def write_store(
     for layer in layers:
         path = store / f"{layer}.npy"
         write_json(path.with_suffix(".json"), {**key, "layer": layer, "images": n, "sha256": file_hash(path)})
-    shutil.rmtree(parts, ignore_errors=True)
+    for left in store.glob("parts-*"):  # of this pass, and of stopped ones that asked for other layers
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _part(path: Path, layers: Iterable[str], batches: Extractor, start: int, stop: int) -> dict[str, np.ndarray]:

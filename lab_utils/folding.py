@@ -45,20 +45,26 @@ def folded(model: "keras.Model", keep: Collection[str] = ()) -> "keras.Model":
         if layer.name in pairs:
             copy.get_layer(layer.name).set_weights(_merged(layer, pairs[layer.name]))
         elif layer.weights and layer.name not in merged:
-            copy.get_layer(layer.name).set_weights(layer.get_weights())
+            twin = copy.get_layer(layer.name)
+            twin.set_weights(layer.get_weights())
+            if isinstance(twin, keras.layers.Normalization):
+                twin.finalize_state()  # it computes with constants made of its weights
     return copy
 
 
 def _pairs(model: "keras.Model") -> list[tuple[Any, Any]]:
-    """Convolutions with the normalisation that is the only layer behind them."""
+    """Convolutions (without an activation of their own) with the normalisation that is the only layer behind them."""
     import keras
-    from keras import layers
+    from keras import activations, layers
 
     inputs = {layer.name: keras.tree.flatten(layer.input) for layer in model.layers}
     readers = Counter(id(tensor) for tensors in inputs.values() for tensor in tensors)
     readers.update(id(tensor) for tensor in model.outputs)
+    kinds = (layers.Conv2D, layers.DepthwiseConv2D)
     convolutions = {
-        id(layer.output): layer for layer in model.layers if isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D))
+        id(layer.output): layer
+        for layer in model.layers
+        if isinstance(layer, kinds) and layer.activation is activations.linear
     }
     found = []
     for layer in (one for one in model.layers if isinstance(one, layers.BatchNormalization)):

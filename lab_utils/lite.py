@@ -61,7 +61,7 @@ class _View:
         values = self.storage.values[self.offset :]
         strides = tuple(step * values.itemsize for step in self.strides)
         last = sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
-        if 0 in self.shape or not 0 <= last < max(len(values), 1):
+        if self.offset < 0 or min((0, *self.strides)) < 0 or 0 in self.shape or not last < max(len(values), 1):
             raise ValueError("a tensor reaches beyond its storage")
         return np.lib.stride_tricks.as_strided(values, self.shape, strides, writeable=False).copy()
 
@@ -213,7 +213,7 @@ def assign(model: "keras.Model", state: dict[str, np.ndarray]) -> None:
     Raises:
         LabError: the state is of another network or has another number of classes.
     """
-    classes = state.get("_fc.weight", np.empty((0, 0))).shape[0]
+    classes = len(np.atleast_1d(state.get("_fc.weight", ())))
     if classes != 1000:
         raise LabError(f"holds a head of {classes} classes where 1,000 are expected: take the ImageNet weights.")
     blocks_there = len({name.split(".")[1] for name in state if name.startswith("_blocks.")})
@@ -223,6 +223,10 @@ def assign(model: "keras.Model", state: dict[str, np.ndarray]) -> None:
         if blocks_there != len(list(blocks(model.name))) or shapes != [tuple(w.shape) for w in layer.weights]:
             raise LabError(f"holds the weights of another network than {model.name} (see layer {layer.name}).")
         layer.set_weights(values)
+    used = {name for _, name in _torch_names(model)}
+    left = [name for name in state if name.rpartition(".")[0] not in used]
+    if left:
+        raise LabError(f"holds the weights of another network than {model.name} ({left[0]} has no place in it).")
 
 
 def _torch_names(model: "keras.Model") -> Iterator[tuple[Any, str]]:

@@ -1,6 +1,7 @@
 """The registry: what it says of each network is what the built network has; images in the range it expects."""
 
 import importlib.util
+import re
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,10 @@ def test_an_entry_describes_the_network_that_is_built(name):
     ]
     order = [layer.name for layer in model.layers]
     assert [order.index(point) for point in entry.freeze_points] == sorted(map(order.index, entry.freeze_points))
+    for point in entry.freeze_points:  # nothing of the block is left behind its end
+        named = re.match(r"[a-z]+\d", point)
+        block = named[0].replace("pool", "conv") if named else point
+        assert not [layer.name for layer in model.layers[order.index(point) + 1 :] if layer.name.startswith(block)]
     assert len(model.get_layer(entry.last_conv).output.shape) == 4
     assert len(backbones.embedding_layers(model, name)) >= 8
 
@@ -40,6 +45,8 @@ def test_the_penultimate_layer_has_the_width_said_and_the_head_a_thousand_classe
 def test_vgg16_has_the_parts_that_explain_the_originals_figure():
     whole = build("vgg16", weights="random")
     counts = {layer.name: layer.count_params() for layer in whole.layers}
+    assert whole.get_layer(backbone("vgg16").feature_layer).output.shape == (None, backbone("vgg16").width)
+    assert whole.output.shape == (None, 1000) and whole.layers[-1].activation.__name__ == "linear"
     dense = counts["fc1"] + counts["fc2"] + counts["predictions"]
     assert printed.vgg16_parameters() == {
         "fc1 alone": counts["fc1"],
@@ -138,6 +145,26 @@ def test_the_first_batch_must_lie_in_the_range_and_fill_it(name):
         check_range(name, 4 * images)
 
 
+@pytest.mark.parametrize("name", [name for name in REGISTRY if backbone(name).mode != "raw"])
+def test_a_batch_that_was_only_divided_by_255_is_refused(name):
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3)).astype(np.float32)
+    check_range(name, preprocess(name, images))
+    with pytest.raises(LabError, match="expects input from"):
+        check_range(name, images / 255)
+
+
+def test_building_a_network_leaves_the_state_of_other_draws_alone():
+    import random
+
+    random.seed(1)
+    np.random.seed(1)
+    expected = random.random(), np.random.random()
+    random.seed(1)
+    np.random.seed(1)
+    build("lite0", weights="random", size=32)
+    assert (random.random(), np.random.random()) == expected
+
+
 def test_chelsea_is_a_cat_and_the_coffee_an_espresso():
     from skimage import data
 
@@ -194,7 +221,7 @@ def _failing(builder, fail):
 def test_missing_weights_say_which_file_goes_where_and_how_to_get_it(no_network):
     with pytest.raises(LabError) as error:
         build("efficientnetb0")
-    for part in ("efficientnetb0.h5", "https://example.org/weights.h5", "data/weights/"):
+    for part in ("efficientnetb0.h5", "no route to host", "https://example.org/weights.h5", "data/weights/"):
         assert part in str(error.value)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,33 @@ def test_embedding_of_other_rows_does_not_depend_on_them():
 
 
 # ---- the guard ------------------------------------------------------------------------------------------------------
+def test_memory_of_the_store_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
+    class Rows:
+        name = "fake"
+
+        def rows(self, start, stop):
+            return {"wide": np.full((stop - start, 2000), start, np.float32)}
+
+    monkeypatch.setattr(features, "PART", 16)
+    peaks = []
+    for n in (160, 1600):
+        tracemalloc.start()
+        features.write_store(tmp_path / str(n), ["wide"], Rows(), n, {}, str)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0] < 1600 * 2000 * 4 / 2
+    assert not list((tmp_path / "1600").glob("parts-*"))
+
+
+def test_parts_of_a_pass_that_stopped_are_swept_by_the_next_one_that_ends_well(tmp_path):
+    extract(tmp_path, IMAGES[:2])
+    (place,) = tmp_path.iterdir()
+    (place / "parts-0123").mkdir()
+    (place / "logits.json").unlink()
+    extract(tmp_path, IMAGES[:2])
+    assert not list(place.glob("parts-*"))
+
+
 def test_one_network_under_two_names_is_stopped(store):
     with pytest.raises(LabError, match="features of VGG16 and ResNet50 are the same array"):
         features.assert_different(store[1]["logits"], np.array(store[1]["logits"]), ("VGG16", "ResNet50"))

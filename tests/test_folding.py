@@ -15,6 +15,10 @@ def with_random_statistics(name: str, size: int, **options):
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+        elif isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:  # B0 to B7: read from a file
+            layer.adapt_mean.assign([0.485, 0.456, 0.406])
+            layer.adapt_variance.assign([0.0524, 0.0502, 0.0506])
+            layer.finalize_state()
     return model
 
 
@@ -22,11 +26,15 @@ def normalisations(model) -> int:
     return sum(type(layer).__name__ == "BatchNormalization" for layer in model.layers)
 
 
-@pytest.mark.parametrize(("name", "left"), [("lite0", 0), ("resnet50", 0), ("densenet121", 62)])
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [("lite0", 0), ("resnet50", 0), ("densenet121", 62), ("efficientnetb0", 0), ("efficientnetv2b0", 0)],
+)
 def test_folded_network_gives_the_same_logits(name, left):
     model = with_random_statistics(name, 32)
     merged = folded(model)
-    images = np.random.default_rng(1).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    low, high = backbones.backbone(name).expected_range
+    images = np.random.default_rng(1).uniform(low, high, (2, 32, 32, 3)).astype(np.float32)
     wanted, got = (one(images, training=False).numpy() for one in (model, merged))
     assert normalisations(merged) == left  # DenseNet's stand in front of its convolutions
     np.testing.assert_allclose(got, wanted, atol=2e-5 * np.abs(wanted).max())
@@ -52,6 +60,15 @@ def test_a_convolution_that_something_else_reads_is_left_alone():
     inputs = keras.Input((8, 8, 3))
     seen = keras.layers.Conv2D(4, 1, name="seen")(inputs)
     model = keras.Model(inputs, keras.layers.Add()([seen, keras.layers.BatchNormalization(name="norm")(seen)]))
+    assert folded(model) is model
+
+
+def test_a_convolution_with_an_activation_of_its_own_is_left_alone():
+    import keras
+
+    inputs = keras.Input((8, 8, 3))
+    rectified = keras.layers.Conv2D(4, 1, activation="relu")(inputs)
+    model = keras.Model(inputs, keras.layers.BatchNormalization()(rectified))
     assert folded(model) is model
 
 

@@ -65,6 +65,20 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path):
         lite.read_state(small_file(tmp_path / "a.pth", state, np.zeros(8, "<f4")))
 
 
+@pytest.mark.parametrize("shape, strides, offset", [((2, 2), (-5, 5), 0), ((2,), (1,), -3), ((0,), (1,), 0)])
+def test_a_tensor_that_would_read_before_its_storage_is_refused(tmp_path, shape, strides, offset):
+    state = raw_state([("w", "FloatStorage", shape, strides, offset)], 8)
+    with pytest.raises(LabError, match="beyond its storage"):
+        lite.read_state(small_file(tmp_path / "a.pth", state, np.zeros(8, "<f4")))
+
+
+def test_weights_of_a_network_that_has_more_than_lite_are_refused():
+    state = lite.read_state(FILES["lite0"])
+    state["_blocks.0._se_reduce.weight"] = np.zeros((8, 32, 1, 1), np.float32)  # EfficientNet-B0's squeeze-excitation
+    with pytest.raises(LabError, match=r"another network than lite0 \(_blocks.0._se_reduce.weight has no place"):
+        lite.assign(lite.network("lite0", (32, 32, 3), True), state)
+
+
 def test_a_storage_whose_length_disagrees_is_refused(tmp_path):
     state = raw_state([("w", "FloatStorage", (8,), (1,), 0)], 8)
     with pytest.raises(LabError, match="not whole"):

@@ -12,6 +12,10 @@ from lab_utils import mame, sample
 from lab_utils.errors import LabError
 from lab_utils.sample_render import render
 
+HARD_PAIRS = {
+    *("Engraving / Etching", "Silk and metal thread / Woven fabric"),
+    *("Oil on canvas / Polychromed wood", "Limestone / Marble"),
+}
 ORIGINAL = os.environ.get("MAME_ROOT")
 
 
@@ -167,3 +171,23 @@ def test_an_unknown_medium_is_refused():
 def test_apportion_gives_whole_numbers_that_sum_up():
     assert sample.apportion(np.array([1, 1, 1]), 10).tolist() == [4, 3, 3]
     assert sample.apportion(np.array([700, 95, 0]), 8).tolist() == [7, 1, 0]
+
+
+@pytest.mark.slow
+def test_a_linear_probe_on_lite0_is_neither_lost_nor_perfect_and_the_hard_pairs_stay_hard(tmp_path):
+    from sklearn.linear_model import RidgeClassifierCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from lab_utils import features
+
+    folder = sample.generate(tmp_path / "sample", images=1300, progress=str)
+    rows, _ = mame.read(folder)
+    paths = [mame.image_folder(folder) / file for file in rows["file"]]
+    X = features.extract("lite0", paths, data_hash="sample", layers=["penultimate"], folder=tmp_path)["penultimate"]
+    label, train = rows["medium"].to_numpy(), (rows["subset"] == "train").to_numpy()
+    probe = make_pipeline(StandardScaler(), RidgeClassifierCV(np.logspace(1, 5, 5))).fit(X[train], label[train])
+    truth, guess = label[~train], probe.predict(X[~train])
+    assert 0.30 < (guess == truth).mean() < 0.90
+    wrong = pd.Series([" / ".join(sorted(pair)) for pair in zip(truth, guess, strict=True) if len(set(pair)) > 1])
+    assert set(wrong.value_counts().index[:10]) >= HARD_PAIRS
