@@ -123,13 +123,11 @@ def _refuse_mixing(settings: Settings) -> None:
         raise LabError(f"{name!r} is the name of a profile's own run: choose another --name.")
     if not (settings.run_folder / "settings.yaml").is_file():
         return
-    before = profiles.load_settings(name)
-    if before.profile != settings.profile:
-        raise LabError(f"Run {name!r} was made with profile {before.profile}: choose another --name.")
-    if settings.data.source == "folder" and before.data.path != settings.data.path:
-        raise LabError(
-            f"Run {name!r} holds the images of {before.data.path}: choose another --name for {settings.data.path}."
-        )
+    profile, path = profiles.origin(name)
+    if profile != settings.profile:
+        raise LabError(f"Run {name!r} was made with profile {profile}: choose another --name.")
+    if settings.data.source == "folder" and path != settings.data.path:
+        raise LabError(f"Run {name!r} holds the images of {path}: choose another --name for {settings.data.path}.")
 
 
 def selected(state: RunState, args: argparse.Namespace) -> list[str]:

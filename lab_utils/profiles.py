@@ -317,7 +317,17 @@ def load_settings(run: str) -> Settings:
             return settings
         there = sorted(item.parent.name for item in path.parents[1].glob("*/settings.yaml"))
         raise LabError(f"There is no run {run!r} (there are: {', '.join(there) or 'none'}): start it by ./run_all.sh.")
-    return validate(_read_yaml(path), str(path.relative_to(PROJECT)))
+    try:
+        return validate(_read_yaml(path), str(path.relative_to(PROJECT)))
+    except LabError as error:
+        raise LabError(f"{error} (./run_all.sh writes this file anew from the run's profile.)") from None
+
+
+def origin(run: str) -> tuple[str, Path | None]:
+    """Profile and folder of images that a run was made from, though an older version of the lab wrote its settings."""
+    values = _read_yaml(PROJECT / "data" / "runs" / run / "settings.yaml")
+    path = (values.get("data") or {}).get("path")
+    return str(values.get("profile")), Path(path) if path else None
 
 
 def _section(place: list[str]) -> type[BaseModel]:

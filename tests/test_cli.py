@@ -52,6 +52,16 @@ def test_a_folder_of_images_gives_the_run_its_name_and_the_photos_profile(projec
     assert made.data.path == project / "My photos (1)"
 
 
+def test_settings_that_an_older_lab_wrote_do_not_stop_the_next_run(project):
+    path = profiles.save_settings(settings("--name", "mine"))
+    path.write_text(path.read_text().replace("spread: 0.5", "min_epochs: 4"))
+    with pytest.raises(LabError, match=r"min_epochs.*run_all.sh writes this file anew"):
+        profiles.load_settings("mine")
+    assert settings("--name", "mine").fine_tuning.spread == 0.5
+    with pytest.raises(LabError, match="was made with profile sample"):
+        settings("--profile", "tiny", "--name", "mine")
+
+
 def test_two_folders_of_one_name_never_share_a_run(project):
     for parent in ("a", "b"):
         (project / parent / "pictures").mkdir(parents=True)
