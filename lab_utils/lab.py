@@ -272,11 +272,7 @@ class Lab:
 
     def reported(self, name: str) -> pd.DataFrame:
         """Numbers printed in the original or the paper: `data/reported/<name>.csv`, always to be labelled so."""
-        path = records.PROJECT / "data" / "reported" / f"{name}.csv"
-        if not path.is_file():
-            there = ", ".join(sorted(item.stem for item in path.parent.glob("*.csv")))
-            raise LabError(f"There are no reported numbers {name!r}; the tables are {there}.")
-        return pd.read_csv(path)
+        return records.reported(name)
 
     # ---- display ----------------------------------------------------------------------------------------------------
     def show(self, figure: Any, caption: str, alt: str, label: str = "", fold: bool = False) -> None:

@@ -12,11 +12,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lab_utils.errors import LabError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -126,6 +129,21 @@ def read_json(path: Path | str) -> Any:
         raise LabError(f"{path} is missing: run the notebook that makes it first.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise LabError(f"{path} is not readable JSON ({error}): delete it and run again.") from error
+
+
+def reported(name: str) -> "pd.DataFrame":
+    """Numbers printed in the original or the paper: `data/reported/<name>.csv`, always to be labelled so.
+
+    Raises:
+        LabError: there is no such table; the sentence lists those there are.
+    """
+    import pandas as pd
+
+    path = PROJECT / "data" / "reported" / f"{name}.csv"
+    if not path.is_file():
+        there = ", ".join(sorted(item.stem for item in path.parent.glob("*.csv")))
+        raise LabError(f"There are no reported numbers {name!r}; the tables are {there}.")
+    return pd.read_csv(path)
 
 
 def content_hash(value: Any, length: int = 16) -> str:

@@ -12,10 +12,11 @@ import nbformat
 from lab_utils import records, report_html, report_pdf
 from lab_utils.chapters import CHAPTERS
 from lab_utils.profiles import Settings
-from lab_utils.report_front import TITLE, front_parts, provenance_parts
+from lab_utils.report_front import TITLE, front_parts, provenance_parts, references_chapter
 from lab_utils.report_parts import Chapter, Part, read_chapter
 
 TEMPLATES = Path(__file__).parent / "templates" / "report"
+REPORTED = records.PROJECT / "data" / "reported"
 
 
 def build(settings: Settings, force: bool = False) -> tuple[Path, Path]:
@@ -38,6 +39,7 @@ def build(settings: Settings, force: bool = False) -> tuple[Path, Path]:
         return html, pdf
     subtitle, chapters = settings.title or settings.name, read_chapters(settings)
     front = _front(settings, chapters, key)
+    chapters.append(references_chapter(records.reported("references")))
     records.write_atomic(html, report_html.render(TITLE, subtitle, front, chapters))
     records.write_atomic(pdf, report_pdf.render(TITLE, subtitle, front, chapters))
     records.write_json(stamp, {"key": key, "html": records.file_hash(html), "pdf": records.file_hash(pdf)})
@@ -49,7 +51,8 @@ def content_key(settings: Settings) -> str:
     notebooks = [_notebook_content(path) for path in _files(settings.report_folder / "notebooks", "*.ipynb")]
     states = [records.read_json(path) for path in _files(settings.run_folder / "status", "*.json")]
     results = [records.read_json(path) for path in _files(settings.report_folder / "results", "*.json")]
-    code = [records.file_hash(path) for path in (*_files(TEMPLATES, "*"), *_files(Path(__file__).parent, "report*.py"))]
+    own = (*_files(TEMPLATES, "*"), *_files(Path(__file__).parent, "report*.py"), *_files(REPORTED, "*.csv"))
+    code = [records.file_hash(path) for path in own]
     return records.content_hash([settings, _manifest(settings), notebooks, states, results, code])
 
 

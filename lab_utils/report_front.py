@@ -3,6 +3,7 @@
 All of it is rendered from the run's settings, its data manifest, the states and the records.
 """
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -193,3 +194,28 @@ def _machine(hardware: dict[str, Any]) -> str:
 
 def _table(table: pd.DataFrame, caption: str) -> Part:
     return Part("table", data=figures.table_bundle(table), caption=caption)
+
+
+# ---- references ------------------------------------------------------------------------------------------------------
+def references_chapter(table: pd.DataFrame) -> Chapter:
+    """The last section: the original's references in its order, then this lab's, each with its address.
+
+    Args:
+        table: `references` of `data/reported`.
+    """
+    own = table[table["whose"] == "lab"].sort_values("text", key=lambda text: text.str.casefold())
+    lists = {
+        "Of the original": table[table["whose"] == "original"],
+        "Of this lab": own.assign(key=range(1 + len(table) - len(own), 1 + len(table))),
+    }
+    parts = [Part("markdown", f"## {title}\n\n{_listed(rows)}") for title, rows in lists.items()]
+    return Chapter("references", "References", "ok", parts=parts)
+
+
+def _listed(rows: pd.DataFrame) -> str:
+    """Numbered references as a Markdown list; whatever Markdown would read as a sign of its own is escaped."""
+    return "\n".join(f"- \\[{one.key}\\] {_escaped(one.text)} <{one.url}> ({one.source})" for one in rows.itertuples())
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>$|])", r"\\\1", text)

@@ -90,7 +90,7 @@ class Chapter:
     @property
     def anchor(self) -> str:
         """Where links to it lead."""
-        return f"chapter-{self.name[:2]}"
+        return f"chapter-{self.name[:2]}" if self.name[:2].isdigit() else self.name
 
     @property
     def is_empty(self) -> bool:

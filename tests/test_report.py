@@ -252,7 +252,14 @@ def test_chapters_that_were_not_run_say_why(page):
 
 def test_the_chapters_stand_in_reading_order(page):
     order = [attributes["id"] for attributes in page.all("section") if "id" in attributes]
-    assert order == [f"chapter-{number:02d}" for number in range(16)]
+    assert order == [*(f"chapter-{number:02d}" for number in range(16)), "references"]
+
+
+def test_the_references_are_the_last_section_with_every_address_as_a_link(page):
+    section = html.unescape(page.source[page.source.index('id="references"') :])
+    links = {link.get("href") for link in Page.of(section).all("a")}
+    assert set(records.reported("references")["url"]) <= links
+    assert "[1] Parés, F." in Page.of(section).text
 
 
 def test_the_first_page_has_the_headline_the_states_and_the_provenance(page):
@@ -317,6 +324,14 @@ def test_the_pdf_has_the_numbered_figures_tables_boxes_and_the_code(pdf_text):
     for words in ("Figure 4.3. Folded.", "Table 0.2. Thirteen columns.", "LabError: bad row 7.", "9 of 10 images"):
         assert words in pdf_text
     assert "Appendix" in pdf_text and "counts = table.groupby('medium')" in pdf_text
+
+
+@needs_poppler
+def test_the_pdf_prints_every_reference_before_the_appendix(built):
+    text = subprocess.run(["pdftotext", "-raw", built[1], "-"], capture_output=True, text=True, check=True).stdout
+    packed = re.sub(r"[\s\u200b]", "", text)
+    listed = packed[packed.rindex("Oftheoriginal") : packed.rindex("Appendix:thecode")]
+    assert [url for url in records.reported("references")["url"] if url not in listed] == []
 
 
 @needs_poppler

@@ -1,15 +1,17 @@
 """The typed numbers of the original agree with themselves and with what is known about the data set."""
 
 import os
+import re
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 
 from lab_utils.records import PROJECT
 
 FOLDER = PROJECT / "data" / "reported"
-KINDS = {"printed", "read from figure", "authors' earlier presentation", "computed"}
+KINDS = {"printed", "read from figure", "authors' earlier presentation", "computed", "cited"}
 TABLES = sorted(path.stem for path in FOLDER.glob("*.csv"))
 
 
@@ -105,3 +107,40 @@ def test_supports_equal_the_published_table(classes: pd.DataFrame) -> None:
     assert counts.to_dict() == classes.set_index("name")["support"].to_dict()
     floors = table("floors").set_index("floor")["low"]
     assert counts.max() / counts.sum() == pytest.approx(floors["best single class"], abs=5e-5)
+
+
+# ---- references ------------------------------------------------------------------------------------------------------
+ORIGINAL_LINKS = (  # as printed on the original's slides 35 and 36
+    *("10.1007/s10489-021-02951-w", "10.1186/s40537-019-0197-0", "keras.io/examples/vision/grad_cam/"),
+    *("10.1088/1742-6596/1004/1/012001", "10.1007/s00371-019-01641-6", "10.1109/tip.2017.2710631"),
+    "10.1007/s42452-020-2378-z",
+)
+
+
+def cited(text: str) -> set[str]:
+    """ArXiv numbers and DOIs in a text."""
+    numbers = re.findall(r"(?i)arxiv(?:\.org/abs/|[ :]+)(\d{4}\.\d{4,5})", text)
+    return set(numbers) | {doi.rstrip(".,;)") for doi in re.findall(r"\b10\.\d{4,5}/[^\s\"`\]>]+", text)}
+
+
+def test_references_hold_the_seven_of_the_original_in_its_order() -> None:
+    rows = table("references")
+    links = rows.loc[rows["whose"] == "original", "url"]
+    assert [url for url, link in zip(links, ORIGINAL_LINKS, strict=True) if not url.endswith(link)] == []
+
+
+def test_whatever_a_notebook_or_a_docstring_cites_is_in_the_references() -> None:
+    urls = " ".join(table("references")["url"])
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (PROJECT / "lab_utils").glob("*.py")}
+    for path in (PROJECT / "notebooks").glob("[0-9]*.ipynb"):
+        texts[path.name] = "\n".join(cell.source for cell in nbformat.read(path, 4).cells)
+    found = {name: cited(text) for name, text in texts.items()}
+    assert sum(map(len, found.values())) > 15
+    assert {(name, one) for name, ones in found.items() for one in ones if one not in urls} == set()
+
+
+def test_references_are_unique_and_have_web_addresses() -> None:
+    rows = table("references")
+    assert rows["key"].is_unique and rows["url"].is_unique
+    assert rows["url"].str.match(r"https://[^\s]+$").all()
+    assert set(rows["whose"]) == {"original", "lab"}
