@@ -60,8 +60,9 @@ class Lab:
     Attributes:
         settings: the run's validated settings.
         chapter: the notebook's name.
-        images: one row an image (columns: `dataset.COLUMNS`), only rows whose image is there unless `all_rows`.
-        all_rows: one row an image, missing images included.
+        images: one row an image (columns: `dataset.COLUMNS`), only rows whose image is there; the labels of test rows
+            are -1, `labels("test")` gives them inside `read_test`.
+        all_rows: one row an image, missing images and test labels included: the table itself, for chapter 00.
         classes: names of the mediums in label order.
     """
 
@@ -72,6 +73,8 @@ class Lab:
         self.table = dataset.open_table(settings)
         self.all_rows: pd.DataFrame = self.table.rows
         self.images: pd.DataFrame = self.table.rows[self.table.rows["has_image"]].reset_index(drop=True)
+        self._labels: np.ndarray = self.images["label"].to_numpy()
+        self.images["label"] = np.where(self.images["subset"] == "test", -1, self._labels)
         self.classes: list[str] = self.table.classes
         self.started = time.time()
         self._records: list[dict[str, Any]] = []
@@ -126,7 +129,7 @@ class Lab:
                 f"Chapter {self.chapter[:2]} asked for test labels before a choice was recorded: choose on val, then "
                 "read test once by `with lab.read_test(model, choice): ...`."
             )
-        return self.images["label"].to_numpy()[self.rows(*splits)]
+        return self._labels[self.rows(*splits)]
 
     def pixels(self, size: int, resize: str = "squash") -> np.ndarray:
         """Decoded images in the order of `images`, made once for all runs on the same data.
@@ -142,20 +145,26 @@ class Lab:
 
         return pipeline.decoded(list(self.images["path"]), size, resize, key=self.table.data_hash)
 
-    def read_test(self, model: str, choice: str) -> "_TestRead":
-        """Open the test labels once for one model, after its choice; the read is logged in the records.
+    def read_test(self, model: str | Sequence[str], choice: str, further: str = "") -> "_TestRead":
+        """Open the test labels for one or several fitted models, after their choice; the read is logged in the records.
+
+        A model has one name in all chapters, so that the log tells which were read more than once: a network from
+        scratch `#10 from scratch`, a fine-tuning run `<title of its network>, <name of its recipe>`
+        (`EfficientNet-Lite0, run 6`; these are the titles of `subjects.Subject`), a classifier on features
+        `<classifier> on <title of the network>, <which features>`.
 
         Args:
-            model: what is evaluated, in words that name one fitted model.
-            choice: the decision (made on val, or fixed beforehand) that led to it.
+            model: name of the model, or of each whose answers are compared with the labels inside the block.
+            choice: the decision (made on val, or fixed beforehand) that led to them, or why nothing is chosen.
+            further: where this chapter has read one of them before: what else its answers are looked at for.
 
         Returns:
             A context manager; inside it `labels("test")` answers.
 
         Raises:
-            LabError: this model's test labels were read before in this chapter.
+            LabError: this chapter has read one of the models before, and `further` doesn't say what else for.
         """
-        return _TestRead(self, model, choice)
+        return _TestRead(self, (model,) if isinstance(model, str) else tuple(model), choice, further)
 
     def features(self, network: str, layer: str = "penultimate") -> np.ndarray:
         """Features of all images by one pretrained network, made once and kept on disk.
@@ -343,15 +352,21 @@ class Lab:
 
 
 class _TestRead:
-    def __init__(self, lab: Lab, model: str, choice: str):
-        self.lab, self.model, self.choice = lab, model, choice
+    def __init__(self, lab: Lab, models: tuple[str, ...], choice: str, further: str):
+        self.lab, self.models, self.choice, self.further = lab, models, choice, further
 
     def __enter__(self) -> Lab:
-        read = f"test read: {self.model}"
-        if any(one["id"] == read for one in self.lab._records):
-            raise LabError(f"Test labels were already read for {self.model!r}: test is read once a model.")
-        n = int((self.lab.all_rows["subset"] == "test").sum())
-        self.lab.record(read, n, kind="test read", model=self.model, choice=self.choice)
+        before = {name for one in self.lab._records if one["kind"] == "test read" for name in one["models"]}
+        again = [name for name in self.models if name in before]
+        if again and not self.further:
+            raise LabError(
+                f"Test labels were already read for {', '.join(again)}: use what the first block found, or say by "
+                "`further=` what else the same answers are looked at for."
+            )
+        n, models = int((self.lab.all_rows["subset"] == "test").sum()), ", ".join(self.models)
+        about = {"model": models, "models": self.models, "choice": self.choice, "further": self.further}
+        words = f"{models} ({self.further})" if self.further else models
+        self.lab.record(f"test read: {words}", n, kind="test read", **about)
         self.lab._test_open = True
         return self.lab
 

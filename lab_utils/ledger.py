@@ -87,7 +87,7 @@ RUBRIC = (
     ("Classification report, averages with intervals", "14", "results-groups", "results-report"),
     ("Calibration", "14", "results-reliability", "results-calibration"),
     ("Claims tested, errata, conclusions", "14", "results-gallery", "results-ledger"),
-    ("Choices on val, test read once a model", "14", "", "results-reads"),
+    ("Choices on val; every read of test labels logged", "14", "", "results-reads"),
     ("Further improvements", "15", "pareto", "costs"),
 )
 
@@ -183,23 +183,45 @@ def errata_words(verdicts: Iterable[claims.Verdict]) -> str:
 
 
 def test_reads(entries: Entries) -> pd.DataFrame:
-    """Log of all test reads: chapter, model, the choice before it, images."""
+    """Log of all test reads: chapter, models, the choice before it, what a further one was for, images."""
     rows = [
-        (figures.Link(name[:2], name), entry["model"], entry["choice"], entry["value"])
-        for name, records in entries.items()
-        for entry in records
-        if entry["kind"] == "test read"
+        (figures.Link(name[:2], name), ", ".join(_models(entry)), entry["choice"], entry.get("further"), entry["value"])
+        for name, entry in _reads(entries)
     ]
-    return pd.DataFrame(rows, columns=["chapter", "model", "choice before it", "images"])
+    return pd.DataFrame(rows, columns=["chapter", "models", "choice before it", "looked at again for", "images"])
 
 
-def reads_words(reads: pd.DataFrame) -> str:
-    """Whether a model's test labels were read more than once, over all chapters."""
-    again = reads["model"][reads["model"].duplicated()].unique()
-    words = f"Test labels were read {len(reads)} times, each for one model after its choice was recorded."
-    if not len(again):
-        return f"{words} No model was read twice."
-    return f"{words} Read in more than one chapter, without a new choice: {', '.join(again)}."
+def _reads(entries: Entries) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, entry) for name, records in entries.items() for entry in records if entry["kind"] == "test read"]
+
+
+def _models(entry: dict[str, Any]) -> list[str]:
+    return entry.get("models") or [entry["model"]]
+
+
+def _read_again(entries: Entries) -> dict[str, list[str]]:
+    """Models that were read more than once, over all chapters, with chapter and purpose of each time."""
+    times: dict[str, list[str]] = {}
+    for name, entry in _reads(entries):
+        for model in _models(entry):
+            times.setdefault(model, []).append(f"chapter {name[:2]}: {entry.get('further') or entry['choice']}")
+    return {model: purposes for model, purposes in times.items() if len(purposes) > 1}
+
+
+def reads_counts(entries: Entries) -> str:
+    """How often test labels were opened, for how many models, and which were read more than once."""
+    models = {model for _, entry in _reads(entries) for model in _models(entry)}
+    if not models:
+        return "No test labels were read."
+    again = "; ".join(_read_again(entries))
+    words = f"Test labels were opened {len(_reads(entries))} times, for {len(models)} fitted models in all"
+    return f"{words}; read more than once: {again}." if again else f"{words}; no model was read twice."
+
+
+def reads_words(entries: Entries) -> str:
+    """`reads_counts`, and what each reading was for where a model was read more than once."""
+    told = "; ".join(f"{model} ({'; '.join(purposes)})" for model, purposes in _read_again(entries).items())
+    return f"{reads_counts(entries)} What for: {told}." if told else reads_counts(entries)
 
 
 def decision_log(entries: Entries) -> pd.DataFrame:

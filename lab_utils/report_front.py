@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from lab_utils import figures
+from lab_utils import figures, ledger
 from lab_utils.profiles import Settings
 from lab_utils.report_parts import Chapter, Part, entries, verdict_counts
 
@@ -41,7 +41,7 @@ _MEANING = {
 _HOW_TO_READ = (
     "A number in brackets is a 95 % interval, and n how many images (or groups) it rests on. Differences within their "
     "interval are called **ties**. “Reported” marks numbers printed in the original lab or the MAMe paper.",
-    "Choices were made on the validation images; the test images were read once a model, and each read is logged.",
+    "Choices were made on the validation images, and each reading of test labels is logged.",
 )
 
 
@@ -82,8 +82,13 @@ def read_first(
     sentences = [_MEANING[source], *(manifest.get("notes") or [])]
     if settings.networks.weights == "random":
         sentences.append("The networks have **random weights**: nothing here is about pretrained networks.")
-    sentences += [*_HOW_TO_READ, *_not_complete(chapters), *_device(results)]
+    sentences += [*_HOW_TO_READ, _test_reads(results), *_not_complete(chapters), *_device(results)]
     return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def _test_reads(results: dict[str, dict[str, Any]]) -> str:
+    words = ledger.reads_counts({name: content.get("records", []) for name, content in sorted(results.items())})
+    return f"{words} The log is in chapter 14."
 
 
 def _not_complete(chapters: list[Chapter]) -> list[str]:

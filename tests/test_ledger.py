@@ -74,10 +74,31 @@ def test_errata_and_themes_name_claims_that_exist() -> None:
     assert named <= set(claims.CLAIMS)
 
 
-def test_reads_are_logged_and_repeated_models_are_named(entries) -> None:
-    reads = ledger.test_reads(entries)
-    assert len(reads) == 2 and "without a new choice: net" in ledger.reads_words(reads)
-    assert "No model was read twice" in ledger.reads_words(reads.iloc[:1])
+def read(models: list[str], choice: str = "on val", further: str = "") -> dict:
+    about = {"model": ", ".join(models), "models": models, "choice": choice, "further": further}
+    return {"id": f"test read: {models}{further}", "kind": "test read", "value": 50, **about}
+
+
+def test_a_model_that_was_read_among_others_counts_as_read_again() -> None:
+    entries = {
+        "01_baseline": [read(["#1"]), read(["#10"])],
+        "13_grad_cam": [read(["#10", "run 6"], "labels of mosaics")],
+    }
+    assert len(ledger.test_reads(entries)) == 3
+    words = ledger.reads_words(entries)
+    assert "opened 3 times, for 3 fitted models" in words and "read more than once: #10." in words
+    assert "#10 (chapter 01: on val; chapter 13: labels of mosaics)" in words
+
+
+def test_a_further_look_within_a_chapter_says_what_for() -> None:
+    entries = {"01_baseline": [read(["#10"]), read(["#10"], further="related images")]}
+    assert "#10 (chapter 01: on val; chapter 01: related images)" in ledger.reads_words(entries)
+    assert ledger.test_reads(entries)["looked at again for"].tolist() == ["", "related images"]
+
+
+def test_single_reads_and_none_are_said() -> None:
+    assert ledger.reads_words({"01_baseline": [read(["#1"])]}).endswith("no model was read twice.")
+    assert ledger.reads_words({"01_baseline": []}) == "No test labels were read."
 
 
 def test_decisions_are_collected(entries) -> None:
