@@ -211,9 +211,9 @@ def confusion_table(counts: np.ndarray, classes: Sequence[str], n: int = 8) -> p
 
 
 def pair_rank(counts: np.ndarray, classes: Sequence[str], first: str, second: str) -> int | None:
-    """Rank (from 1) of a pair among the confused ones; one after the last: never confused; None: not here."""
+    """Rank (from 1) of a pair among the confused ones; 0: never confused; None: a class is not here."""
     if first not in classes or second not in classes:
         return None
     wanted = tuple(sorted((list(classes).index(first), list(classes).index(second))))
     pairs = evaluation.confused_pairs(counts, len(classes) ** 2)
-    return pairs.index(wanted) + 1 if wanted in pairs else len(pairs) + 1
+    return pairs.index(wanted) + 1 if wanted in pairs else 0

@@ -33,7 +33,7 @@ _BASELINE = (
         3,
         "14",
         "The networks from scratch are labelled High, Medium or Low by how much they overfit.",
-        "order of the printed gaps (train minus test) against the printed labels",
+        "order of the printed gaps (train minus val) against the printed labels",
         arithmetic=True,
     ),
     Claim(
@@ -64,6 +64,14 @@ _BASELINE = (
         "01",
         "Network #9 failed because it was regularised too much.",
         "ablation: #9 without dropout before BatchNorm against #9 without the weight penalties",
+    ),
+    Claim(
+        "printed-9-regularised-too-much",
+        3,
+        "14",
+        "The printed accuracies of #9 show too much regularisation (earlier presentation).",
+        "printed gap of train and val of #9 against that of #10: more regularisation must narrow it",
+        arithmetic=True,
     ),
     Claim(
         "augmentation-low-overfitting",
@@ -191,6 +199,14 @@ _PROJECTIONS = (
         "Feature extraction gives a better understanding of distribution and outliers.",
         "share of the flagged images that are from one lot, near-duplicates or mislabelled",
     ),
+    Claim(
+        "printed-sample-of-100",
+        7,
+        "14",
+        "The maps show approximately 100 images of each class.",
+        "smallest and largest class of the histogram against a random draw of 100 a class",
+        arithmetic=True,
+    ),
 )
 
 _CLASSIFICATION = (
@@ -208,6 +224,22 @@ _CLASSIFICATION = (
         "14",
         "The table prints the test scores of the figure.",
         "table against the notebook behind it",
+        arithmetic=True,
+    ),
+    Claim(
+        "printed-cv-scores-hold",
+        17,
+        "14",
+        "The cross-validated scores in the plots tell how good the classifiers are.",
+        "cross-validated scores against the val and test accuracy beside them, interval of two accuracies",
+        arithmetic=True,
+    ),
+    Claim(
+        "printed-folds-agree",
+        17,
+        "14",
+        "The five folds of the cross-validation are draws of one population.",
+        "printed scores by fold: each fold against the others, interval of two accuracies",
         arithmetic=True,
     ),
     Claim(
@@ -254,6 +286,14 @@ _CLASSIFICATION = (
         "accuracy of the external features alone, and permutation importance on val",
     ),
     Claim(
+        "printed-importances-ignore",
+        19,
+        "14",
+        "The printed importances show that external features are ignored.",
+        "printed importance of the museum columns against zero, and against an even share of all columns",
+        arithmetic=True,
+    ),
+    Claim(
         "dense-classifier-equal",
         20,
         "05",
@@ -290,6 +330,22 @@ _FINE_TUNED_FEATURES = (
         "12",
         "The problems with Silk and metal thread are not solved by fine-tuning.",
         "recall of the class and of Woven fabric, and their confusions, before and after",
+    ),
+    Claim(
+        "slide-22-best-follows-figure",
+        22,
+        "14",
+        "The best model of the table is the best one of the figure.",
+        "best model of the table against the highest bar of the figure",
+        arithmetic=True,
+    ),
+    Claim(
+        "printed-fine-tuned-features-help",
+        22,
+        "14",
+        "By the printed scores fine-tuned features are better than pretrained ones, for both networks.",
+        "printed scores of slide 22 against those of slide 17, interval of two accuracies",
+        arithmetic=True,
     ),
     Claim(
         "linear-svm-hero",
@@ -345,6 +401,13 @@ _FINE_TUNING = (
         "paired difference of runs 2 and 1 on val",
     ),
     Claim(
+        "narrower-head-regularises",
+        27,
+        "07",
+        "Shrinking the last dense layer to 256 neurons regularises the network.",
+        "gap of train and val with the width alone changed",
+    ),
+    Claim(
         "val-loss-not-decreasing",
         27,
         "07",
@@ -366,11 +429,27 @@ _FINE_TUNING = (
         "ablation with a wider head, paired difference on val",
     ),
     Claim(
+        "printed-l2-fits-curves",
+        28,
+        "14",
+        "The printed L2 of runs 3 to 6 is that of the plotted losses.",
+        "L2 of the first dense layer before training (factor times squared weights) against the start of the curve",
+        arithmetic=True,
+    ),
+    Claim(
         "run4-too-hard-training",
         29,
         "09",
         "In run 4 validation accuracy is always above train: training is too hard.",
         "train evaluated without dropout against val",
+    ),
+    Claim(
+        "printed-lower-rate-improves",
+        29,
+        "14",
+        "Reducing the learning rate further (run 4) was a nice improvement in the learning process.",
+        "end of the plotted val curve of run 4 against that of run 3, interval of two accuracies",
+        arithmetic=True,
     ),
     Claim(
         "run5-loss-still-falling",

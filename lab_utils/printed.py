@@ -82,14 +82,14 @@ def _average_evidence(kind: str) -> Callable[[Reported], dict[str, Any]]:
 
 
 def _diagonal_evidence(reported: Reported) -> dict[str, Any]:
-    numbers = reported("numbers").set_index("id")["value"]
+    numbers = _numbers(reported)
     printed = printed_averages(reported).loc["accuracy", "f1"]
     diagonal = Accuracy(int(numbers["confusion_diagonal"]), int(numbers["test_images"]), "printed confusion matrix")
     return {"printed": float(printed), "diagonal": diagonal}
 
 
 def _carry_evidence(reported: Reported) -> dict[str, Any]:
-    images = int(reported("numbers").set_index("id")["value"]["val_images"])
+    images = int(_numbers(reported)["val_images"])
     printed = reported("fine_tuning").set_index("run")["val_printed"]["6"]
     return {"val": share_of(printed, images, "val, printed"), "balanced": balanced_accuracy(report_rows(reported))}
 
@@ -114,6 +114,12 @@ def _mixed_evidence(reported: Reported) -> dict[str, Any]:
     return {"rows": joined, "members": members}
 
 
+def _gap_evidence(reported: Reported) -> dict[str, Any]:
+    table = reported("scratch")
+    rows = table[table["kind"] != "printed"].set_index("network")
+    return {"gaps": {number: rows["train"][number] - rows["val"][number] for number in ("9", "10")}}
+
+
 def _shape_evidence(reported: Reported) -> dict[str, Any]:
     images = _test_images(reported)
     rows = reported("paper_r65k").set_index("architecture")
@@ -121,6 +127,13 @@ def _shape_evidence(reported: Reported) -> dict[str, Any]:
         name: (share_of(row["vs"], images, "VS"), share_of(row["fs"], images, "FS")) for name, row in rows.iterrows()
     }
     return {"differences": {name: first.minus(second) for name, (first, second) in pairs.items()}}
+
+
+# ---- projections -----------------------------------------------------------------------------------------------------
+def _sample_evidence(reported: Reported) -> dict[str, Any]:
+    numbers = _numbers(reported).astype(int)
+    sizes = {"smallest": numbers["sample_smallest"], "largest": numbers["sample_largest"]}
+    return {**sizes, "wanted": numbers["sample_wanted"], "classes": len(report_rows(reported))}
 
 
 # ---- feature extraction ----------------------------------------------------------------------------------------------
@@ -181,6 +194,48 @@ def _figure_evidence(reported: Reported) -> dict[str, Any]:
     return {"table": {name: _scores(reported, "CNN features")[name] for name in figure}, "figure": figure}
 
 
+def _cv_evidence(reported: Reported) -> dict[str, Any]:
+    numbers = _numbers(reported)
+    train, test = int(numbers["train_images"]), int(numbers["test_images"])
+    pairs = {"lowest of all": ("cv_lowest", "val_and_test"), "linear SVM": ("linear_svm_cv", "linear_svm_test")}
+    return {
+        "pairs": {
+            name: (share_of(numbers[cv], train, "CV"), share_of(numbers[held], test, "test"))
+            for name, (cv, held) in pairs.items()
+        }
+    }
+
+
+def _folds_evidence(reported: Reported) -> dict[str, Any]:
+    """Upper end of the lowest fold against the lower end of the next, so that reading them off can't make a gap."""
+    folds, gaps = reported("folds"), {}
+    images = int(_numbers(reported)["train_images"]) // folds["fold"].nunique()
+    for name, rows in folds.groupby("classifier", sort=False):
+        lowest = rows["low"].idxmin()
+        others = share_of(rows["low"].drop(lowest).min(), images, "next fold")
+        gaps[name] = share_of(rows["high"][lowest], images, "lowest fold").minus(others)
+    return {"gaps": gaps}
+
+
+def _importance_evidence(reported: Reported) -> dict[str, Any]:
+    shares = reported("importances").set_index("column")["importance"]
+    return {"importances": dict(shares), "columns": int(_numbers(reported)["table_columns"])}
+
+
+def _best_evidence(reported: Reported) -> dict[str, Any]:
+    rows = reported("classification")
+    rows = rows[rows["features"] == "fine-tuned features"]
+    best = {kind: dict(part.set_index("network")["best_model"]) for kind, part in rows.groupby("kind")}
+    return {"table": best["printed"], "figure": best["read from figure"]}
+
+
+def _tuned_evidence(reported: Reported) -> dict[str, Any]:
+    images = _test_images(reported)
+    plain, tuned = (_scores(reported, name) for name in ("CNN features", "fine-tuned features"))
+    pairs = {name: (share_of(tuned[name], images), share_of(plain[name], images)) for name in tuned}
+    return {"differences": {name: first.minus(second) for name, (first, second) in pairs.items()}}
+
+
 def _b0_evidence(reported: Reported) -> dict[str, Any]:
     images = _test_images(reported)
     return {
@@ -206,7 +261,7 @@ def _runs(reported: Reported) -> pd.DataFrame:
 
 
 def _progress_evidence(reported: Reported) -> dict[str, Any]:
-    images = int(reported("numbers").set_index("id")["value"]["val_images"])
+    images = int(_numbers(reported)["val_images"])
     ends = {f"run {run}": share_of(value, images, f"run {run}") for run, value in _runs(reported)["val_end"].items()}
     names = list(ends)
     steps = {f"{later} after {one}": ends[later].minus(ends[one]) for one, later in pairwise(names)}
@@ -218,23 +273,62 @@ def _curves_evidence(reported: Reported) -> dict[str, Any]:
     return {"printed": dict(runs["val_printed"]), "curves": dict(runs["val_end"])}
 
 
+def _rate_evidence(reported: Reported) -> dict[str, Any]:
+    images, ends = int(_numbers(reported)["val_images"]), reported("fine_tuning").set_index("run")["val_end"]
+    before, after = float(ends["3"]), float(ends["4"])
+    return {"difference": share_of(after, images).minus(share_of(before, images)), "before": before, "after": after}
+
+
+def first_layer_penalty(factor: float, width: int, inputs: int = 8 * 8 * 512) -> float:
+    """Expected L2 penalty of a dense layer at its start: factor times the sum of its squared weights.
+
+    Glorot's uniform start has a variance of 2 / (inputs + width) (Glorot and Bengio 2010).
+
+    Args:
+        factor: of Keras's `l2`.
+        width: units of the layer.
+        inputs: values that it takes; the flattened last feature map of VGG16 at 256 pixels.
+    """
+    return factor * inputs * width * 2 / (inputs + width)
+
+
+def _penalty_evidence(reported: Reported) -> dict[str, Any]:
+    rows = reported("fine_tuning").dropna(subset=["l2", "loss_start"]).set_index("run")
+    widths = rows["head"].str.split(",").str[0].astype(int)
+    penalties = {run: first_layer_penalty(rows["l2"][run], widths[run]) for run in rows.index}
+    return {"penalties": penalties, "starts": dict(rows["loss_start"])}
+
+
 def _paper_evidence(reported: Reported) -> dict[str, Any]:
     paper = reported("paper_r65k").set_index("architecture")["fs"]["VGG16"]
     return {"lab": _accuracy_from_rows(reported), "paper": share_of(paper, _test_images(reported), "the paper's VGG16")}
 
 
+def _numbers(reported: Reported) -> pd.Series:
+    return reported("numbers").set_index("id")["value"]
+
+
 def _test_images(reported: Reported) -> int:
-    return int(reported("numbers").set_index("id")["value"]["test_images"])
+    return int(_numbers(reported)["test_images"])
 
 
 EVIDENCE: dict[str, Callable[[Reported], dict[str, Any]]] = {
     "overfitting-labels-consistent": _overfitting_evidence,
     "rows-are-single-networks": _mixed_evidence,
+    "printed-9-regularised-too-much": _gap_evidence,
     "variable-shape-helps": _shape_evidence,
+    "printed-sample-of-100": _sample_evidence,
     "printed-vgg16-parameters": _parameters_evidence,
     "slide-17-follows-figure": _figure_evidence,
+    "printed-cv-scores-hold": _cv_evidence,
+    "printed-folds-agree": _folds_evidence,
     "printed-b0-worse": _b0_evidence,
+    "printed-importances-ignore": _importance_evidence,
+    "slide-22-best-follows-figure": _best_evidence,
+    "printed-fine-tuned-features-help": _tuned_evidence,
     "printed-features-beat-head": _route_evidence,
+    "printed-l2-fits-curves": _penalty_evidence,
+    "printed-lower-rate-improves": _rate_evidence,
     "printed-runs-differ": _progress_evidence,
     "printed-accuracies-follow-curves": _curves_evidence,
     "below-papers-vgg16": _paper_evidence,

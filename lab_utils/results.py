@@ -160,16 +160,18 @@ def flat(groups: Mapping[str, Mapping[str, Accuracy]]) -> dict[str, Accuracy]:
 
 # ---- evidence for claims ---------------------------------------------------------------------------------------------
 def pair_ranks(one: Headline, reported: pd.DataFrame) -> dict[str, int | None]:
-    """Ranks of the original's printed confusions among this run's, from 1; None where a class is missing here."""
-    off = np.where(
-        np.eye(len(one.classes), dtype=bool), 0.0, one.counts / np.maximum(one.counts.sum(1, keepdims=True), 1)
-    )
-    ranks = {}
-    for row in reported.dropna(subset="count").itertuples():
-        known = row.truth in one.classes and row.predicted in one.classes
-        share = off[one.classes.index(row.truth), one.classes.index(row.predicted)] if known else 0
-        ranks[f"{row.truth} → {row.predicted}"] = int((off > share).sum()) + 1 if known else None
-    return ranks
+    """Ranks of the original's printed confusions among this run's, in the order of `evaluation.largest_confusions`.
+
+    Returns:
+        From 1; 0: never confused here; None: a class is missing here.
+    """
+    largest = evaluation.largest_confusions(one.counts, one.classes, one.counts.size)
+    order = {pair: rank for rank, pair in enumerate(zip(largest["truth"], largest["predicted"], strict=True), 1)}
+    printed = reported.dropna(subset="count")
+    return {
+        f"{first} → {second}": order.get((first, second), 0) if {first, second} <= set(one.classes) else None
+        for first, second in zip(printed["truth"], printed["predicted"], strict=True)
+    }
 
 
 def precision_evidence(one: Headline, reported: pd.DataFrame, seed: int = 0) -> dict[str, object] | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import evaluation, printed, records, results
+from lab_utils import claims, evaluation, printed, records, results
 
 CLASSES = ["Engraving", "Etching", "Silk and metal thread", "Mine"]
 
@@ -49,10 +49,24 @@ def test_averages_stand_beside_printed_and_recomputed_ones(one) -> None:
     assert table.loc["balanced accuracy", ["reported", "from the reported rows"]].tolist() == [0.79, "0.792"]
 
 
-def test_ranks_of_printed_pairs_count_larger_shares(one) -> None:
-    ranks = results.pair_ranks(one, reported("confusions"))
-    assert ranks["Engraving → Etching"] == 1
+def test_ranks_of_printed_pairs_are_places_in_the_table_above(one) -> None:
+    predicted = np.array([1, 1, 2, 2, 2, 0])  # by count Engraving → Silk leads, by share Silk → Engraving
+    truth = np.array([0, 0, 0, 0, 0, 2])
+    chances = np.eye(4)[predicted]
+    net = results.Headline("net", "", CLASSES, chances, truth, chances, truth, 8)
+    ranks = results.pair_ranks(net, reported("confusions"))
+    table = evaluation.largest_confusions(net.counts, CLASSES)
+    assert table["predicted"].tolist().index("Etching") + 1 == ranks["Engraving → Etching"] == 2
     assert ranks["Oil on canvas → Polychromed wood"] is None
+
+
+def test_a_classifier_without_errors_confuses_no_printed_pair(one) -> None:
+    right = np.eye(4)[one.truth]
+    perfect = results.Headline("net", "", CLASSES, right, one.truth, right, one.truth, 8)
+    ranks = results.pair_ranks(perfect, reported("confusions"))
+    assert ranks["Engraving → Etching"] == 0
+    verdict = claims.check("hard-pairs-recur", ranks=ranks, among=10)
+    assert verdict.verdict == "contradicted" and "Engraving → Etching never confused" in verdict.sentence
 
 
 def test_rare_class_is_judged_at_equal_priors(one) -> None:
