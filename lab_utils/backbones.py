@@ -7,6 +7,7 @@ of five blocks" of VGG16 has a counterpart in all others.
 
 import os
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 Shape = int | tuple[int | None, int | None]
 CLASSES = 1000
+HUB = "keras-hub==0.32.0"  # what it was tested with
 DARK = 0.35  # share of the input range below which some pixel of several pictures lies
 WEIGHTS_FOLDER = PROJECT / "data" / "weights"
 RANGES = {  # lowest and highest value that images of 0..255 can get
@@ -445,6 +447,29 @@ def missing(name: str, weights: str = "imagenet", download: bool = False) -> str
     return "" if here else "its weights are not on this machine, and this profile downloads none"
 
 
+def fetch(wanted: Iterable[tuple[str, bool]], weights: str = "imagenet") -> list[str]:
+    """See to it that weights files are on this machine, downloading those of `keras.applications` that are not.
+
+    Args:
+        wanted: names of networks, each with whether its top is needed (with and without are two files).
+        weights: `imagenet`, or `random` (then there is nothing to fetch).
+
+    Returns:
+        A sentence for each file that can't be had, with its name, where to put it and how to get it.
+    """
+    sentences = []
+    for name, top in wanted if weights == "imagenet" else ():
+        entry = backbone(name)
+        try:
+            if entry.source == "hub":
+                _keras_hub(entry)
+            else:
+                _lite_file(entry) if entry.source == "lite" else _keras_file(entry, top)
+        except LabError as error:
+            sentences.append(str(error))
+    return list(dict.fromkeys(sentences))
+
+
 _HUB = {
     "vgg11": {"stackwise_num_repeats": [1, 1, 2, 2, 2], "stackwise_num_filters": [64, 128, 256, 512, 512]},
     "resnet18": {
@@ -481,7 +506,7 @@ def _keras_hub(entry: Backbone) -> Any:
     try:
         import keras_hub
     except ImportError:
-        raise LabError(f"{entry.title} needs KerasHub, which is optional: `pip install keras-hub` (241 MB).") from None
+        raise LabError(f"{entry.title} needs KerasHub, which is optional: `pip install {HUB}` (241 MB).") from None
     return keras_hub
 
 

@@ -61,10 +61,16 @@ def _notebook(state: RunState, step: Chapter) -> dict[str, Any]:
 
 
 def _data(state: RunState, step: Chapter) -> dict[str, Any]:
-    from lab_utils import dataset
+    from lab_utils import backbones, dataset
 
+    settings = state.settings
     try:
-        dataset.prepare(state.settings, progress=lambda line: tell(step, "line", text=str(line)))
+        dataset.prepare(settings, progress=lambda line: tell(step, "line", text=str(line)))
+        if not settings.data.partial:  # said now, not after hours of training
+            wanted = [(name, True) for name in settings.networks.names]
+            wanted += [(name, False) for name in settings.fine_tuning.networks]
+            for sentence in backbones.fetch(wanted, settings.networks.weights):
+                tell(step, "line", text=f"Chapters that need them will fail: {sentence}")
     except LabError as error:
         about = {"heading": "", "cell": None, "name": type(error).__name__, "message": str(error), "hint": ""}
         return {"state": "failed", "error": about}

@@ -225,6 +225,15 @@ def test_missing_weights_say_which_file_goes_where_and_how_to_get_it(no_network)
         assert part in str(error.value)
 
 
+def test_weights_that_can_not_be_had_are_told_before_anything_starts_with_and_without_top(no_network):
+    told = backbones.fetch([("lite0", True), ("efficientnetb0", True), ("efficientnetb0", False), ("lite0", False)])
+    assert [re.search(r"[\w-]+\.h5", sentence)[0] for sentence in told] == [
+        "efficientnetb0.h5",
+        "efficientnetb0_notop.h5",
+    ]
+    assert backbones.fetch([("efficientnetb0", True)], "random") == []
+
+
 def test_missing_lite_weights_name_the_package(monkeypatch, tmp_path):
     monkeypatch.setattr(backbones, "WEIGHTS_FOLDER", tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
