@@ -224,6 +224,7 @@ def assign(model: "keras.Model", state: dict[str, np.ndarray]) -> None:
             raise LabError(f"holds the weights of another network than {model.name} (see layer {layer.name}).")
         layer.set_weights(values)
     used = {name for _, name in _torch_names(model)}
+    used |= {"_fc"}  # which a network without its top leaves out
     left = [name for name in state if name.rpartition(".")[0] not in used]
     if left:
         raise LabError(f"holds the weights of another network than {model.name} ({left[0]} has no place in it).")

@@ -79,6 +79,15 @@ def test_weights_of_a_network_that_has_more_than_lite_are_refused():
         lite.assign(lite.network("lite0", (32, 32, 3), True), state)
 
 
+def test_a_network_without_its_top_takes_the_same_weights():
+    state = lite.read_state(FILES["lite0"])
+    whole, base = (lite.network("lite0", (32, 32, 3), top) for top in (True, False))
+    for one in (whole, base):
+        lite.assign(one, state)
+    values = [one.get_layer("top_conv").get_weights()[0] for one in (whole, base)]
+    assert np.array_equal(*values)
+
+
 def test_a_storage_whose_length_disagrees_is_refused(tmp_path):
     state = raw_state([("w", "FloatStorage", (8,), (1,), 0)], 8)
     with pytest.raises(LabError, match="not whole"):
