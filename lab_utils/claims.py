@@ -1343,15 +1343,24 @@ def low_precision_is_difficulty(name: str, plain: float, equal: float, rank: Est
 
 
 @claim("unseen-lots-as-good")
-def unseen_lots_as_good(seen: Accuracy, unseen: Accuracy) -> Decision:
-    """Accuracy on lots that train holds against lots that it doesn't (other images, unpaired)."""
-    difference = seen.minus(unseen)
-    numbers = f"{seen} where the lot is in train, {unseen} where it isn't"
+def unseen_lots_as_good(seen: Accuracy, unseen: Accuracy, same_mix: Difference, classes: int) -> Decision:
+    """Accuracy on lots that train holds against lots that it doesn't, at the same mix of classes, drawn by lot.
+
+    Args:
+        seen: accuracy where the lot is in train, as it is.
+        unseen: the same where it isn't; other images, of another mix of classes.
+        same_mix: difference of the two within classes, averaged at the mix of the unseen lots.
+        classes: how many classes are on both sides.
+    """
+    numbers = (
+        f"{seen} where the lot is in train, {unseen} where it isn't; at the same mix of the {classes} classes that are "
+        f"on both sides {same_mix}"
+    )
     return choose(
-        decide_equal(difference),
+        decide_equal(same_mix),
         supported=f"Images of unseen lots are recognised as well, to within five points: {numbers}.",
-        tie=f"Too few images to tell seen and unseen lots apart, or to call them equal: {numbers}.",
-        contradicted=f"Images of seen lots are recognised {difference}: {numbers}; not all of it is of mediums.",
+        tie=f"Too few lots to tell seen and unseen ones apart, or to call them equal: {numbers}.",
+        contradicted=f"Images of seen and unseen lots aren't recognised alike: {numbers}. Not all of it is of mediums.",
     )
 
 

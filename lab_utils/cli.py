@@ -230,7 +230,8 @@ def report(settings: Settings) -> bool:
 def _report_files(settings: Settings) -> str:
     """Hash of the report's own modules, and of sizes and times of the files that it is made from and consists of."""
     modules = stamps.modules_of(["from lab_utils import report"], PROJECT / "lab_utils")
-    folders = (settings.report_folder, settings.run_folder / "status", PROJECT / "lab_utils" / "templates")
+    own = (PROJECT / "lab_utils" / "templates", PROJECT / "data" / "reported")
+    folders = (settings.report_folder, settings.run_folder / "status", *own)
     return content_hash([modules, *map(listing, folders), settings])
 
 

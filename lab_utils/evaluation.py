@@ -87,16 +87,20 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 # ---- averages with intervals -----------------------------------------------------------------------------------------
-def averages(counts: np.ndarray, of: str = "", seed: int = 0, resamples: int = 2000) -> dict[str, Estimate]:
+def averages(
+    counts: np.ndarray, of: str = "", seed: int = 0, resamples: int = 2000, parts: np.ndarray | None = None
+) -> dict[str, Estimate]:
     """Accuracy, balanced accuracy (macro recall), macro and weighted averages, each with a bootstrap interval.
 
-    Images are drawn with replacement; for a confusion matrix that is a multinomial draw of its cells.
+    Images are drawn with replacement; for a confusion matrix that is a multinomial draw of its cells. Where images of
+    a group (a lot) share what makes them easy or hard, whole groups are drawn instead.
 
     Args:
         counts: confusion matrix, shape (C, C).
         of: what was evaluated, in words.
         seed: of the bootstrap.
         resamples: number of bootstrap samples.
+        parts: the matrix by group (`group_confusions`), shape (G, C, C); None: images are drawn.
 
     Returns:
         `{name: Estimate}` for the names in `AVERAGES`, in percent when printed.
@@ -104,7 +108,10 @@ def averages(counts: np.ndarray, of: str = "", seed: int = 0, resamples: int = 2
     counts = np.asarray(counts)
     images = int(counts.sum())
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(images, counts.ravel() / images, size=resamples).reshape(-1, *counts.shape)
+    if parts is None:
+        drawn = rng.multinomial(images, counts.ravel() / images, size=resamples).reshape(-1, *counts.shape)
+    else:
+        drawn = np.tensordot(_draws(rng, len(parts), resamples), np.asarray(parts, float), 1)
     point, spread = _averages(counts[None])[:, 0], _averages(drawn)
     low, high = np.quantile(spread, [0.025, 0.975], axis=1)
     style = {"scale": 100, "unit": " %", "digits": 1}
@@ -112,6 +119,25 @@ def averages(counts: np.ndarray, of: str = "", seed: int = 0, resamples: int = 2
         name: Estimate(float(point[place]), float(low[place]), float(high[place]), images, f"{name} {of}", **style)
         for place, name in enumerate(AVERAGES)
     }
+
+
+def _draws(rng: np.random.Generator, groups: int, resamples: int) -> np.ndarray:
+    """How often each group is in each bootstrap sample, float (resamples, groups)."""
+    return rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(float)
+
+
+def group_confusions(truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
+    """Confusion matrix of each group of images, int (G, C, C), in the order of the groups' names.
+
+    Args:
+        truth: labels, shape (n,).
+        predicted: labels, shape (n,).
+        groups: name of each image's group, shape (n,).
+        classes: number of classes C.
+    """
+    names, member = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    cells = (member * classes + truth) * classes + predicted
+    return np.bincount(cells, minlength=len(names) * classes**2).reshape(len(names), classes, classes)
 
 
 def _averages(counts: np.ndarray) -> np.ndarray:
@@ -186,6 +212,55 @@ def seen_in_train(values: Sequence[str], train: Sequence[str], what: str = "lot"
     known = set(train) - {""}
     words = {True: f"{what} seen in train", False: f"{what} not seen"}
     return np.array([words[value in known] if value else "" for value in values], dtype=object)
+
+
+def standardised_difference(
+    right: np.ndarray, labels: np.ndarray, first: np.ndarray, groups: np.ndarray, seed: int = 0, resamples: int = 2000
+) -> tuple[Difference, int] | None:
+    """Accuracy of one part of the images minus that of the other, as if both held the same mix of classes.
+
+    Direct standardisation: the mean over classes of the difference within each, weighted by the second part's images.
+    Whole groups are drawn within each part; a class that one part of a draw lacks is left out of it.
+
+    Args:
+        right: whether each image was recognised, shape (n,).
+        labels: class of each image, shape (n,).
+        first: whether it belongs to the first part, shape (n,).
+        groups: name of each image's group (lot), shape (n,).
+        seed: of the bootstrap.
+        resamples: number of bootstrap samples.
+
+    Returns:
+        The difference (n: images of the smaller part in the classes compared), and how many classes are on both sides;
+        None where there is none.
+    """
+    labels, first = np.asarray(labels), np.asarray(first, bool)
+    sides = [_hits(right[part], labels[part], groups[part], labels.max(initial=0) + 1) for part in (first, ~first)]
+    whole = [side.sum(0, keepdims=True) for side in sides]
+    images = np.minimum(*(side.sum((0, 1)) for side in whole))
+    if not images.any():
+        return None
+    rng = np.random.default_rng(seed)
+    drawn = [np.tensordot(_draws(rng, len(side), resamples), side, 1) for side in sides]
+    low, high = np.nanquantile(_standardised(*drawn), [0.025, 0.975])
+    words = "at the same mix of classes"
+    gap = Difference(float(_standardised(*whole)[0]), float(low), float(high), int(images.sum()), words)
+    return gap, int((images > 0).sum())
+
+
+def _hits(right: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
+    """Images of each group by class, those not recognised and those recognised, float (G, 2, C)."""
+    names, member = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    cells = (member * 2 + np.asarray(right, int)) * classes + labels
+    return np.bincount(cells, minlength=len(names) * 2 * classes).reshape(len(names), 2, classes).astype(float)
+
+
+def _standardised(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Mean difference of accuracies (B, 2, C) over the classes that both hold, at the other's mix; NaN where none."""
+    sizes, weights = one.sum(1), np.where(one.sum(1) > 0, other.sum(1), 0)
+    gaps = _share(one[:, 1], sizes) - _share(other[:, 1], other.sum(1))
+    total = weights.sum(1)
+    return np.divide((weights * gaps).sum(1), total, out=np.full(len(total), np.nan), where=total > 0)
 
 
 # ---- priors ----------------------------------------------------------------------------------------------------------

@@ -296,6 +296,7 @@ class Lab:
         """
         from lab_utils import figures
 
+        self._note_shown(label)
         self._display(figures.bundle(figure), kind="figure", caption=caption, alt=alt, label=label, fold=fold)
 
     def share(self, script: str) -> None:
@@ -306,6 +307,7 @@ class Lab:
         """Show a data frame as a table with its caption; `fold` starts it closed in the HTML report."""
         from lab_utils import figures
 
+        self._note_shown(label)
         self._display(figures.table_bundle(table, index), kind="table", caption=caption, label=label, fold=fold)
 
     def say(self, sentence: Any, kind: str = "sentence") -> None:
@@ -322,6 +324,11 @@ class Lab:
         self.say(" ".join(part if part.rstrip().endswith(".") else f"{part}." for part in parts), kind="decision")
 
     # ---- inside -----------------------------------------------------------------------------------------------------
+    def _note_shown(self, label: str) -> None:
+        """Keep the label of a figure or table in the records, so that the rubric links only to what is there."""
+        if label:
+            self.record(f"shown: {label}", label, kind="shown")
+
     def _display(self, bundle: dict[str, Any], **about: Any) -> None:
         from IPython.display import display
 

@@ -165,24 +165,27 @@ def ledger_table(verdicts: Iterable[claims.Verdict]) -> pd.DataFrame:
 
 
 def errata_table(verdicts: Iterable[claims.Verdict]) -> pd.DataFrame:
-    """Known errors of the original whose test has a verdict other than "supported" or is open: claim to verdict."""
+    """Known errors of the original whose test has the verdict "contradicted" or "tie": claim to verdict."""
     by_id = {one.claim: one for one in verdicts}
-    arithmetic = {one.id for one in claims.CLAIMS.values() if one.arithmetic}
     rows = [
         {
             "slide": by_id[id].slide,
             "claim": by_id[id].wording,
             "their evidence": theirs,
             "our test": by_id[id].test,
-            "verdict": by_id[id].verdict,
-            "holds": "on any data" if id in arithmetic else "on this run's data",
+            "finding": by_id[id].sentence,
+            "verdict": f"{by_id[id].verdict}, {_holds(id)}",
             "chapter": figures.Link(by_id[id].chapter, chapter(by_id[id].chapter).name),
         }
         for id, theirs in ERRATA.items()
         if id in by_id and by_id[id].verdict in ("contradicted", "tie")
     ]
-    columns = ["slide", "claim", "their evidence", "our test", "verdict", "holds", "chapter"]
+    columns = ["slide", "claim", "their evidence", "our test", "finding", "verdict", "chapter"]
     return pd.DataFrame(rows, columns=columns).sort_values("slide", kind="stable")
+
+
+def _holds(id: str) -> str:
+    return "on any data" if claims.find(id).arithmetic else "on this run's data"
 
 
 def errata_words(verdicts: Iterable[claims.Verdict]) -> str:
@@ -251,18 +254,26 @@ def decision_log(entries: Entries) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["chapter", "decision", "because", "considered instead"])
 
 
-def rubric_table(entries: Entries, own: str = "14_results") -> pd.DataFrame:
-    """Each criterion with its chapter, figure and table (links), and whether the chapter was run."""
-    rows = [
-        (
-            criterion,
-            figures.Link(number, chapter(number).name),
-            figures.Link("figure", f"#{number}-{figure}") if figure else None,
-            figures.Link("table", f"#{number}-{table}") if table else None,
-            "met" if chapter(number).name in entries or chapter(number).name == own else "chapter not run",
+def rubric_table(entries: Entries) -> pd.DataFrame:
+    """Each criterion with its chapter, figure and table (links), and whether they are there.
+
+    Args:
+        entries: records of all chapters that were run, this one's so far included.
+    """
+    shown = {f"{name[:2]}-{one['value']}" for name, ones in entries.items() for one in ones if one["kind"] == "shown"}
+    rows = []
+    for criterion, number, *labels in RUBRIC:
+        targets = [f"{number}-{label}" if label else "" for label in labels]
+        there = [target in shown for target in targets if target]
+        state = "met" if all(there) else "met in part" if any(there) else "not shown in this run"
+        links = [
+            figures.Link(kind, f"#{target}") if target in shown else None
+            for kind, target in zip(("figure", "table"), targets, strict=True)
+        ]
+        run = chapter(number).name in entries
+        rows.append(
+            (criterion, figures.Link(number, chapter(number).name), *links, state if run else "chapter not run")
         )
-        for criterion, number, figure, table in RUBRIC
-    ]
     return pd.DataFrame(rows, columns=["criterion", "chapter", "figure", "table", "state"])
 
 

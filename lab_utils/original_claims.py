@@ -593,7 +593,7 @@ _RESULTS = (
         33,
         "14",
         "Test accuracy measures what the network knows of the mediums.",
-        "accuracy on test images whose lot was seen in train against those whose lot was not",
+        "accuracy on lots seen in train against lots that were not, at the same mix of classes, bootstrap over lots",
     ),
     Claim(
         "one-accuracy-for-all-museums",

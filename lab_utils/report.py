@@ -9,10 +9,10 @@ from typing import Any
 
 import nbformat
 
-from lab_utils import records, report_html, report_pdf
+from lab_utils import records, report_html, report_pdf, stamps
 from lab_utils.chapters import CHAPTERS
 from lab_utils.profiles import Settings
-from lab_utils.report_front import TITLE, front_parts, provenance_parts, references_chapter
+from lab_utils.report_front import TITLE, errata_parts, front_parts, provenance_parts, references_chapter
 from lab_utils.report_parts import Chapter, Part, read_chapter
 
 TEMPLATES = Path(__file__).parent / "templates" / "report"
@@ -51,9 +51,9 @@ def content_key(settings: Settings) -> str:
     notebooks = [_notebook_content(path) for path in _files(settings.report_folder / "notebooks", "*.ipynb")]
     states = [records.read_json(path) for path in _files(settings.run_folder / "status", "*.json")]
     results = [records.read_json(path) for path in _files(settings.report_folder / "results", "*.json")]
-    own = (*_files(TEMPLATES, "*"), *_files(Path(__file__).parent, "report*.py"), *_files(REPORTED, "*.csv"))
-    code = [records.file_hash(path) for path in own]
-    return records.content_hash([settings, _manifest(settings), notebooks, states, results, code])
+    files = [records.file_hash(path) for path in (*_files(TEMPLATES, "*"), *_files(REPORTED, "*.csv"))]
+    code = stamps.modules_of(["import lab_utils.report"], Path(__file__).parent)
+    return records.content_hash([settings, _manifest(settings), notebooks, states, results, files, code])
 
 
 def read_chapters(settings: Settings) -> list[Chapter]:
@@ -74,6 +74,8 @@ def _front(settings: Settings, chapters: list[Chapter], key: str) -> list[Part]:
     for chapter in chapters:
         chapter.parts = [part for part in chapter.parts if not part.front or part.kind == "code"]
     first = front_parts(settings, _manifest(settings), results, chapters)
+    if not any(part.kind == "table" for part in moved):  # chapter 14 was not run, or failed before it came to them
+        moved = errata_parts(results)
     return [*first, *moved, *provenance_parts(settings, results, key)]
 
 

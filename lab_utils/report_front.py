@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from lab_utils import figures, ledger
+from lab_utils import figures, ledger, printed, records
 from lab_utils.profiles import Settings
 from lab_utils.report_parts import Chapter, Part, entries, verdict_counts
 
@@ -66,6 +66,18 @@ def front_parts(
         parts.append(_table(headline, "The main results, each with its 95 % interval and what it is of."))
     parts += [Part("markdown", "## Chapters"), _table(status_table(chapters), "State of each chapter.")]
     return parts
+
+
+def errata_parts(results: dict[str, dict[str, Any]]) -> list[Part]:
+    """The errata where chapter 14 made none: arithmetic on printed numbers, and what the other chapters decided."""
+    recorded = {name: content.get("records", []) for name, content in sorted(results.items())}
+    verdicts = ledger.collect(recorded, printed.verdicts(records.reported))
+    words = (
+        "Chapter 14 has made no errata in this run. Those “on any data” are arithmetic on the original's printed "
+        f"numbers; the others are what the chapters that were run decide. {ledger.errata_words(verdicts)}"
+    )
+    table = _table(ledger.errata_table(verdicts), "Errata of the original: claim, its evidence, our test, verdict.")
+    return [Part("markdown", f"## Errata of the original\n\n{words}"), table]
 
 
 def provenance_parts(settings: Settings, results: dict[str, dict[str, Any]], key: str) -> list[Part]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from lab_utils import evaluation, subjects
 from lab_utils.chapters import RUNS
+from lab_utils.dataset import fold_groups
 from lab_utils.quantities import Accuracy, Estimate
 from lab_utils.quiet import load_tensorflow
 
@@ -93,14 +94,35 @@ def report_beside(report: pd.DataFrame, reported: pd.DataFrame) -> pd.DataFrame:
         reported: the table `report` of `data/reported`.
 
     Returns:
-        class, precision, recall, F1, support; reported P, R, F; F1 minus reported; all rounded to two digits.
+        class, precision, recall, F1, support; reported P, R, F; each minus reported; all rounded to two digits.
     """
     rows = reported[reported["row"] == "class"].set_index("name").reindex(report["name"])
     table = report.rename(columns={"name": "class", "f1": "F1"}).round(2)
-    for name, column in (("P", "precision"), ("R", "recall"), ("F", "f1")):
+    columns = {"P": "precision", "R": "recall", "F": "f1"}
+    for name, column in columns.items():
         table[f"reported {name}"] = rows[column].to_numpy()
-    table["F1 − reported"] = (report["f1"].to_numpy() - rows["f1"].to_numpy()).round(2)
+    for name, column in columns.items():
+        table[f"Δ{name}"] = (report[column].to_numpy() - rows[column].to_numpy()).round(2)
     return table
+
+
+def check_reported_support(report: pd.DataFrame, reported: pd.DataFrame, lab: "Lab") -> str:
+    """On the whole of MAMe every class must have as many test images as the original's report says; say if it was so.
+
+    Args:
+        report: of `evaluation.classification_report`.
+        reported: the table `report` of `data/reported`.
+        lab: the run.
+
+    Raises:
+        LabError: a class has another support, with its name.
+    """
+    data, missing = lab.settings.data, len(lab.all_rows) - len(lab.images)
+    if lab.table.source != "mame" or missing or data.cap or data.classes:
+        return "Support equals the table's counts."
+    rows = reported[reported["row"] == "class"].set_index("name")["support"]
+    evaluation.check_support(report["support"], list(report["name"]), rows.reindex(report["name"]).to_numpy())
+    return "Support equals the table's counts and, class by class, that of the original's report."
 
 
 def averages_beside(averages: Mapping[str, Estimate], printed: pd.DataFrame, recomputed: pd.DataFrame) -> pd.DataFrame:
@@ -151,6 +173,30 @@ def group_accuracies(lab: "Lab", one: Headline) -> dict[str, dict[str, Accuracy]
         name: evaluation.group_accuracies(one.truth, one.predicted, values, one.title)
         for name, values in groups.items()
     }
+
+
+def lots_evidence(lab: "Lab", one: Headline, lots: Mapping[str, Accuracy]) -> dict[str, Any]:
+    """Evidence on lots seen and not seen in train: accuracies as they are, and their difference at one mix of classes.
+
+    Args:
+        lab: the run.
+        one: the headline classifier.
+        lots: accuracies by lot (`group_accuracies`).
+    """
+    train, test = (lab.images.iloc[lab.rows(split)] for split in ("train", "test"))
+    sides, groups = evaluation.seen_in_train(test["lot"], train["lot"]), fold_groups(test)
+    known, right = sides != "", one.predicted == one.truth
+    first = sides[known] == "lot seen in train"
+    found = evaluation.standardised_difference(right[known], one.truth[known], first, groups[known])
+    same_mix, classes = found or (None, 0)
+    seen, unseen = lots.get("lot seen in train"), lots.get("lot not seen")
+    return {"seen": seen, "unseen": unseen, "same_mix": same_mix, "classes": classes}
+
+
+def lot_confusions(lab: "Lab", one: Headline) -> np.ndarray:
+    """The confusion matrix by accession lot (an image of unknown lot or object is its own), int (G, C, C)."""
+    groups = fold_groups(lab.images.iloc[lab.rows("test")])
+    return evaluation.group_confusions(one.truth, one.predicted, groups, len(one.classes))
 
 
 def flat(groups: Mapping[str, Mapping[str, Accuracy]]) -> dict[str, Accuracy]:

@@ -164,3 +164,37 @@ def test_difference_of_the_extremes_is_widened_for_the_choice() -> None:
     assert (found.high - found.low) / (plain.high - plain.low) == pytest.approx(2.394 / 1.960, abs=1e-3)
     two = evaluation.largest_difference({name: groups[name] for name in "ab"})[2]
     assert two.low == pytest.approx(plain.low)
+
+
+# ---- lots ------------------------------------------------------------------------------------------------------------
+def test_parts_of_other_mixes_that_are_equal_within_classes_do_not_differ() -> None:
+    """Class 0 is easy and mostly seen, class 1 hard and mostly unseen: accuracies differ, classes don't (Simpson)."""
+    cells = [(0, True, 90, 81), (0, False, 10, 9), (1, True, 10, 5), (1, False, 90, 45)]  # class, seen, images, right
+    labels = np.concatenate([np.full(n, label) for label, _, n, _ in cells])
+    seen = np.concatenate([np.full(n, part) for _, part, n, _ in cells])
+    right = np.concatenate([np.arange(n) < hits for _, _, n, hits in cells])
+    assert right[seen].mean() - right[~seen].mean() == pytest.approx(0.32)
+    gap, classes = evaluation.standardised_difference(right, labels, seen, np.arange(200))
+    assert (gap.value, gap.tie, classes) == (pytest.approx(0), True, 2)
+
+
+def test_difference_within_classes_is_weighted_by_the_second_part() -> None:
+    labels, seen = np.array([0, 0, 1, 1, 0, 1, 1, 1, 2]), np.array([1, 1, 1, 1, 0, 0, 0, 0, 0], bool)
+    right = np.array([1, 1, 1, 0, 0, 1, 0, 0, 1])  # class 0: 1 against 0; class 1: 1/2 against 1/3; class 2: not seen
+    gap, classes = evaluation.standardised_difference(right, labels, seen, np.arange(9))
+    assert (gap.value, classes) == (pytest.approx((1 * 1 + 3 * (1 / 2 - 1 / 3)) / 4), 2)
+    assert evaluation.standardised_difference(right, labels, labels == 0, np.arange(9)) is None
+
+
+def test_intervals_by_lot_are_wider_where_images_of_a_lot_are_alike() -> None:
+    truth = np.tile([0, 1], 100)
+    lots = np.repeat(np.arange(10), 20)
+    predicted = np.where(lots < 7, truth, 1 - truth)  # whole lots are right or wrong
+    counts = evaluation.confusion_matrix(truth, predicted, 2)
+    parts = evaluation.group_confusions(truth, predicted, lots, 2)
+    assert np.array_equal(parts.sum(0), counts)
+    images, by_lot = (evaluation.averages(counts, parts=part)["accuracy"] for part in (None, parts))
+    assert images.value == by_lot.value == 0.7
+    expected = 1.96 * np.sqrt(0.7 * 0.3 / 10)  # ten draws of a lot, not 200 of an image
+    assert (by_lot.high - by_lot.low) / 2 == pytest.approx(expected, rel=0.15)
+    assert by_lot.high - by_lot.low > 3 * (images.high - images.low)

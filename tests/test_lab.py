@@ -69,6 +69,13 @@ def test_the_image_table_of_a_chapter_hides_the_labels_of_test(lab: Lab) -> None
     assert np.array_equal(lab.all_rows["label"], [0, 1, 0, 1, 1, 0])
 
 
+def test_labels_of_what_is_shown_are_kept_for_the_rubric(lab: Lab, monkeypatch) -> None:
+    monkeypatch.setattr(lab, "_display", lambda *_, **__: None)
+    lab.tabulate(pd.DataFrame({"a": [1]}), "A table.", label="counts")
+    lab.tabulate(pd.DataFrame({"a": [1]}), "A table without a label.")
+    assert [one["value"] for one in records.read_json(lab.records_path)["records"]] == ["counts"]
+
+
 def test_only_chapter_00_works_on_the_table_that_holds_test_labels() -> None:
     places = [*(records.PROJECT / "notebooks").glob("[0-9]*.ipynb"), *(records.PROJECT / "lab_utils").glob("*.py")]
     using = {path.stem for path in places if re.search(r"\.all_rows|\.table\.rows|\._labels", path.read_text("utf-8"))}

@@ -276,6 +276,17 @@ def test_the_first_page_has_the_headline_the_states_and_the_provenance(page):
         assert words in front
 
 
+def test_errata_on_printed_numbers_stand_in_front_where_chapter_14_made_none(settings, tmp_path):
+    bare = settings.model_copy(update={"name": "bare"})
+    records.write_json(
+        bare.run_folder / "status" / "14_results.json", {"state": "waiting", "error": {"message": "Waits for 11."}}
+    )
+    front = report._front(bare, report.read_chapters(bare), "key")
+    words = " ".join([part.text for part in front] + [str(part.data.get("text/html", "")) for part in front])
+    assert "Errata of the original" in words and "12,180 of 15,657 images" in words
+    assert words.count("on any data") > 10 and "on this run&#x27;s data" not in words
+
+
 def test_cells_tagged_front_matter_move_to_the_front_and_keep_their_number(page):
     assert page.source.index("Table 14.1") < page.source.index('id="chapter-00"')
     assert page.source.count('id="table-14-1"') == 1

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lab_utils import claims, evaluation, printed, records, results
+from lab_utils.errors import LabError
 
 CLASSES = ["Engraving", "Etching", "Silk and metal thread", "Mine"]
 
@@ -32,7 +33,26 @@ def test_report_has_reported_columns_where_classes_coincide(one) -> None:
     table = results.report_beside(report, reported("report")).set_index("class")
     assert table.loc["Engraving", "reported P"] == 0.79 and np.isnan(table.loc["Mine", "reported P"])
     assert table.loc["Engraving", "recall"] == 0.5
-    assert table.loc["Engraving", "F1 − reported"] == pytest.approx(2 / 3 - 0.73, abs=0.006)
+    assert table.loc["Engraving", "ΔF"] == pytest.approx(2 / 3 - 0.73, abs=0.006)
+    assert table.loc["Engraving", ["ΔP", "ΔR"]].tolist() == pytest.approx([1 - 0.79, 0.5 - 0.67])
+
+
+def lab_of(source: str = "mame", images: int = 3, cap: int | None = None) -> SimpleNamespace:
+    settings = SimpleNamespace(data=SimpleNamespace(cap=cap, classes=None))
+    return SimpleNamespace(
+        table=SimpleNamespace(source=source), images=range(images), all_rows=range(3), settings=settings
+    )
+
+
+def test_on_the_whole_of_mame_the_support_is_that_of_the_original() -> None:
+    printed_rows = reported("report").query("row == 'class'")
+    same = printed_rows[["name", "support"]]
+    assert "class by class" in results.check_reported_support(same, reported("report"), lab_of())
+    swapped = same.replace({"name": {"Bronze": "Clay", "Clay": "Bronze"}})
+    with pytest.raises(LabError, match="Clay: 700 images were evaluated, the table has 313"):
+        results.check_reported_support(swapped, reported("report"), lab_of())
+    for other in (lab_of("sample"), lab_of(images=2), lab_of(cap=5)):
+        assert "class by class" not in results.check_reported_support(swapped, reported("report"), other)
 
 
 def test_averages_stand_beside_printed_and_recomputed_ones(one) -> None:
@@ -91,6 +111,7 @@ def test_groups_are_museums_lots_and_objects(one) -> None:
             "museum": ["A"] * 2 + ["A"] * 50 + ["B"] * 50,
             "lot": ["1.1", "1.2"] + ["1.1"] * 60 + ["9.9"] * 30 + [""] * 10,
             "group": ["o1", ""] + ["o1"] * 5 + [""] * 95,
+            "file": [f"{number}.jpg" for number in range(102)],
         }
     )
     rows = {"train": np.arange(2), "test": np.arange(2, 102)}
@@ -100,6 +121,9 @@ def test_groups_are_museums_lots_and_objects(one) -> None:
     assert {name: part.n for name, part in found["lot"].items()} == {"lot seen in train": 60, "lot not seen": 30}
     assert found["object"]["sibling image seen in train"].n == 5
     assert found["object"]["sibling image not seen"].n == 95
+    evidence = results.lots_evidence(lab, one, found["lot"])
+    assert (evidence["seen"].n, evidence["unseen"].n, evidence["classes"]) == (60, 30, 1)  # class 1 is on both sides
+    assert results.lot_confusions(lab, one).shape[0] == 12 and results.lot_confusions(lab, one).sum() == 100
 
 
 def test_calibration_words_follow_the_temperature(one) -> None:
