@@ -172,20 +172,16 @@ def errata_table(verdicts: Iterable[claims.Verdict]) -> pd.DataFrame:
             "slide": by_id[id].slide,
             "claim": by_id[id].wording,
             "their evidence": theirs,
-            "our test": by_id[id].test,
-            "finding": by_id[id].sentence,
-            "verdict": f"{by_id[id].verdict}, {_holds(id)}",
+            "our test, and what it finds": f"{by_id[id].test[:1].upper()}{by_id[id].test[1:]}. {by_id[id].sentence}",
+            "verdict": by_id[id].verdict,
+            "holds on": "any data" if claims.find(id).arithmetic else "this run",
             "chapter": figures.Link(by_id[id].chapter, chapter(by_id[id].chapter).name),
         }
         for id, theirs in ERRATA.items()
         if id in by_id and by_id[id].verdict in ("contradicted", "tie")
     ]
-    columns = ["slide", "claim", "their evidence", "our test", "finding", "verdict", "chapter"]
+    columns = ["slide", "claim", "their evidence", "our test, and what it finds", "verdict", "holds on", "chapter"]
     return pd.DataFrame(rows, columns=columns).sort_values("slide", kind="stable")
-
-
-def _holds(id: str) -> str:
-    return "on any data" if claims.find(id).arithmetic else "on this run's data"
 
 
 def errata_words(verdicts: Iterable[claims.Verdict]) -> str:

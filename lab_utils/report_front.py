@@ -73,8 +73,8 @@ def errata_parts(results: dict[str, dict[str, Any]]) -> list[Part]:
     recorded = {name: content.get("records", []) for name, content in sorted(results.items())}
     verdicts = ledger.collect(recorded, printed.verdicts(records.reported))
     words = (
-        "Chapter 14 has made no errata in this run. Those “on any data” are arithmetic on the original's printed "
-        f"numbers; the others are what the chapters that were run decide. {ledger.errata_words(verdicts)}"
+        "Chapter 14 has made no errata in this run. Those that hold on any data are arithmetic on the original's "
+        f"printed numbers; the others are what the chapters that were run decide. {ledger.errata_words(verdicts)}"
     )
     table = _table(ledger.errata_table(verdicts), "Errata of the original: claim, its evidence, our test, verdict.")
     return [Part("markdown", f"## Errata of the original\n\n{words}"), table]
