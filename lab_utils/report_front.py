@@ -99,8 +99,8 @@ def read_first(
 
 
 def _test_reads(results: dict[str, dict[str, Any]]) -> str:
-    words = ledger.reads_counts({name: content.get("records", []) for name, content in sorted(results.items())})
-    return f"{words} The log is in chapter 14."
+    recorded = {name: content.get("records", []) for name, content in sorted(results.items())}
+    return f"{ledger.reads_counts(recorded)} Chapter 14 lists the readings and what each was for."
 
 
 def _not_complete(chapters: list[Chapter]) -> list[str]:

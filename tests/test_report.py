@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from lab_utils import figures, profiles, records, report, report_html, report_parts, report_pdf
+from lab_utils import figures, profiles, records, report, report_front, report_html, report_parts, report_pdf
 from lab_utils.quantities import Accuracy
 from lab_utils.report_parts import Cell, Grid, Part
 
@@ -274,6 +274,16 @@ def test_the_first_page_has_the_headline_the_states_and_the_provenance(page):
         "1 tie",
     ):
         assert words in front
+
+
+def test_the_first_page_counts_the_readings_of_test_labels(settings):
+    def read(*models):
+        return {"id": str(models), "kind": "test read", "models": models, "choice": "on val", "value": 9}
+
+    results = {"01_baseline": {"records": [read("a"), read("b")]}, "13_grad_cam": {"records": [read("b", "c")]}}
+    words = report_front.read_first(settings, {}, results, [])
+    assert "opened 3 times, for 3 fitted models in all; read more than once: b." in words
+    assert "No test labels were read." in report_front.read_first(settings, {}, {}, [])
 
 
 def test_errata_on_printed_numbers_stand_in_front_where_chapter_14_made_none(settings, tmp_path):
