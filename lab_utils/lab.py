@@ -87,17 +87,21 @@ class Lab:
         """Pretrained networks of the run, in order."""
         return self.settings.networks.names
 
+    @property
+    def missing(self) -> int:
+        """How many images of the table are not there (`--partial`)."""
+        return len(self.all_rows) - len(self.images)
+
     def summary(self) -> str:
         """One line: data, networks, device, what is missing."""
         counts = self.images["subset"].value_counts()
         splits = " / ".join(str(int(counts.get(split, 0))) for split in SPLITS)
-        missing = len(self.all_rows) - len(self.images)
         words = [
             f"run {self.settings.name}: {self.settings.title}",
             f"{len(self.images):,} images ({splits} train/val/test) of {len(self.classes)} classes",
             f"networks {', '.join(self.networks)} ({self.settings.networks.weights} weights)",
         ]
-        return " · ".join(words + ([f"{missing:,} images missing"] if missing else []))
+        return " · ".join(words + ([f"{self.missing:,} images missing"] if self.missing else []))
 
     def need_images(self) -> None:
         """Stop a chapter that needs pixels where images are missing.
@@ -105,10 +109,9 @@ class Lab:
         Raises:
             NotRunError: with the number of missing images.
         """
-        missing = len(self.all_rows) - len(self.images)
-        if missing:
+        if self.missing:
             raise NotRunError(
-                f"{missing:,} of {len(self.all_rows):,} images are missing, so chapter {self.chapter[:2]} was not run: "
+                f"{self.missing:,} of {len(self.all_rows):,} images are missing, so chapter {self.chapter[:2]} was not run: "
                 "get the whole image archive and start again without --partial."
             )
 

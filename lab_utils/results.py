@@ -117,8 +117,8 @@ def check_reported_support(report: pd.DataFrame, reported: pd.DataFrame, lab: "L
     Raises:
         LabError: a class has another support, with its name.
     """
-    data, missing = lab.settings.data, len(lab.all_rows) - len(lab.images)
-    if lab.table.source != "mame" or missing or data.cap or data.classes:
+    data = lab.settings.data
+    if lab.table.source != "mame" or lab.missing or data.cap or data.classes:
         return "Support equals the table's counts."
     rows = reported[reported["row"] == "class"].set_index("name")["support"]
     evaluation.check_support(report["support"], list(report["name"]), rows.reindex(report["name"]).to_numpy())

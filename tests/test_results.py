@@ -37,11 +37,9 @@ def test_report_has_reported_columns_where_classes_coincide(one) -> None:
     assert table.loc["Engraving", ["ΔP", "ΔR"]].tolist() == pytest.approx([1 - 0.79, 0.5 - 0.67])
 
 
-def lab_of(source: str = "mame", images: int = 3, cap: int | None = None) -> SimpleNamespace:
+def lab_of(source: str = "mame", missing: int = 0, cap: int | None = None) -> SimpleNamespace:
     settings = SimpleNamespace(data=SimpleNamespace(cap=cap, classes=None))
-    return SimpleNamespace(
-        table=SimpleNamespace(source=source), images=range(images), all_rows=range(3), settings=settings
-    )
+    return SimpleNamespace(table=SimpleNamespace(source=source), missing=missing, settings=settings)
 
 
 def test_on_the_whole_of_mame_the_support_is_that_of_the_original() -> None:
@@ -51,7 +49,7 @@ def test_on_the_whole_of_mame_the_support_is_that_of_the_original() -> None:
     swapped = same.replace({"name": {"Bronze": "Clay", "Clay": "Bronze"}})
     with pytest.raises(LabError, match="Clay: 700 images were evaluated, the table has 313"):
         results.check_reported_support(swapped, reported("report"), lab_of())
-    for other in (lab_of("sample"), lab_of(images=2), lab_of(cap=5)):
+    for other in (lab_of("sample"), lab_of(missing=2), lab_of(cap=5)):
         assert "class by class" not in results.check_reported_support(swapped, reported("report"), other)
 
 
