@@ -111,8 +111,8 @@ class Lab:
         """
         if self.missing:
             raise NotRunError(
-                f"{self.missing:,} of {len(self.all_rows):,} images are missing, so chapter {self.chapter[:2]} was not run: "
-                "get the whole image archive and start again without --partial."
+                f"{self.missing:,} of {len(self.all_rows):,} images are missing, so chapter {self.chapter[:2]} was not "
+                "run: get the whole image archive and start again without --partial."
             )
 
     def rows(self, *splits: str) -> np.ndarray:
