@@ -747,37 +747,40 @@ def freeze_first_blocks(difference: Difference, frozen: str, other: str) -> Deci
 
 
 @claim("lower-rate-improves")
-def lower_rate_improves(difference: Difference) -> Decision:
-    """`difference`: val accuracy of run 2 minus run 1."""
+def lower_rate_improves(difference: Difference, changed: list[str]) -> Decision:
+    """`difference`: val accuracy of run 2 minus run 1; `changed`: names of the settings in which they differ here."""
+    together = f"between them changed: {', '.join(changed)}"
+    cause = f"{together}; which of these did it, two runs can't tell" if len(changed) > 1 else together
     return choose(
         decide_difference(difference),
-        f"Run 2 is {difference} than run 1 on val; rate, head, batch and epochs changed together.",
-        f"Run 2 is {difference} than run 1 on val.",
-        f"Runs 1 and 2 are {difference} on val.",
+        f"Run 2 is {difference} than run 1 on val; {cause}.",
+        f"Run 2 is {difference} than run 1 on val; {cause}.",
+        f"Runs 1 and 2 are {difference} on val; {together}.",
     )
 
 
 @claim("val-loss-not-decreasing")
-def val_loss_not_decreasing(slope: Estimate) -> Decision:
-    """`slope`: of val cross-entropy over the last epochs, nats an epoch."""
-    verdict = "contradicted" if slope.high < 0 else "supported"
+def val_loss_not_decreasing(slope: Estimate, margin: float = 0.01) -> Decision:
+    """`slope`: of val cross-entropy over the last epochs, nats an epoch; `margin`: falls below it count as none."""
+    verdict = "contradicted" if slope.high < 0 else "supported" if slope.low > -margin else "tie"
     return choose(
         verdict,
         f"Val cross-entropy changes by {slope} nats at the end: it is not decreasing.",
         f"Val cross-entropy changes by {slope} nats at the end: it is still decreasing.",
+        f"Val cross-entropy changes by {slope} nats at the end: whether it still decreases can't be told.",
     )
 
 
 @claim("l2-helps-loss")
 def l2_helps_loss(loss: Estimate, accuracy: Difference) -> Decision:
     """`loss`: val cross-entropy of run 3 minus run 2 (nats); `accuracy`: val accuracy of run 3 minus run 2."""
-    parts = [decide_against(loss, 0.0, "lower"), decide_difference(accuracy, "equal")]
+    parts = [decide_against(loss, 0.0, "lower"), decide_equal(accuracy)]
     words = f"cross-entropy of run 3 minus run 2: {loss}; accuracy: {accuracy}"
     return choose(
         decide_all(parts),
-        f"Val cross-entropy is lower while accuracy is a tie ({words}).",
+        f"Val cross-entropy is lower while accuracy is the same to within five points ({words}).",
         f"Not both hold on val ({words}).",
-        f"The cross-entropies are a tie on val ({words}).",
+        f"A lower cross-entropy at the same accuracy is neither shown nor ruled out on val ({words}).",
     )
 
 
@@ -793,16 +796,31 @@ def wider_head_worse(difference: Difference, widths: str) -> Decision:
 
 
 @claim("run4-too-hard-training")
-def too_hard_training(counted: Difference, clean: Difference) -> Decision:
-    """Val minus train accuracy: as `counted` while training, and on train evaluated `clean`ly."""
-    words = f"val minus train as counted: {counted}; evaluated without dropout: {clean}"
-    if counted.low <= 0:
-        return choose(decide_difference(counted), "", f"Val is not above the counted train accuracy ({words}).")
+def too_hard_training(counted: Difference, clean: Difference, above: int, epochs: int) -> Decision:
+    """Val minus train accuracy at the end: as `counted` while training, and on train evaluated `clean`ly.
+
+    `above`: after how many of the `epochs` val lies above the counted train accuracy.
+    """
+    return _too_hard(counted, clean, above, epochs, "at the end")
+
+
+@claim("run5-too-hard-at-first")
+def too_hard_at_first(counted: Difference, clean: Difference, above: int, epochs: int) -> Decision:
+    """The same for the mean over the first half of run 5's epochs."""
+    return _too_hard(counted, clean, above, epochs, "on average over the first half of the epochs")
+
+
+def _too_hard(counted: Difference, clean: Difference, above: int, epochs: int, when: str) -> Decision:
+    words = f"val against train {when}, as counted: {counted}; evaluated cleanly: {clean}"
+    often = f"Val lies above the counted train accuracy after {above} of {epochs} epochs"
+    if above < epochs:
+        verdict = "contradicted" if counted.high < 0 or 2 * above <= epochs else "tie"
+        return verdict, f"{often}, so not always ({words})."
     return choose(
         decide_difference(clean),
-        f"Val lies above train even where train is evaluated without dropout ({words}).",
-        f"The order is made by dropout: evaluated without it, train lies above val ({words}).",
-        f"The order is made by dropout: evaluated without it, train and val are level ({words}).",
+        f"{often}, and above train even where train is evaluated cleanly ({words}).",
+        f"{often}, which the way of counting makes: evaluated cleanly, train lies above val ({words}).",
+        f"{often}; evaluated cleanly, train and val can't be told apart ({words}).",
     )
 
 
@@ -813,59 +831,91 @@ def loss_still_falling(slope: Estimate) -> Decision:
         decide_against(slope, 0.0, "lower"),
         f"Val cross-entropy still falls at the end ({slope} nats).",
         f"Val cross-entropy rises at the end ({slope} nats).",
-        f"Val cross-entropy is level within its scatter at the end ({slope} nats).",
+        f"Val cross-entropy neither falls nor rises beyond its scatter at the end ({slope} nats).",
     )
 
 
 @claim("run5-could-be-regularised")
 def could_be_regularised(gap: Difference) -> Decision:
     """`gap`: clean train minus val accuracy at the end."""
+    if gap.low > 0:
+        return "supported", f"At the end clean train is {gap} than val: there is a gap for a regulariser to lower."
+    if gap.high < 0:
+        return "contradicted", f"At the end clean train is {gap} than val: nothing is overfitted."
+    words = f"At the end clean train and val are {gap}"
     return choose(
-        decide_difference(gap),
-        f"At the end clean train is {gap} than val: there is overfitting for a regulariser to lower.",
-        f"At the end clean train is {gap} than val: nothing is overfitted.",
-        f"At the end clean train and val are {gap}: there is no overfitting to regularise.",
+        {"supported": "contradicted", "tie": "tie"}[decide_equal(gap)],
+        "",
+        f"{words}: they agree to within five points, so there is next to nothing to regularise.",
+        f"{words}: neither overfitting nor its absence is shown.",
     )
 
 
 @claim("loss-rises-accuracy-rises")
 def loss_rises_accuracy_rises(loss: Estimate, accuracy: Estimate) -> Decision:
-    """Slopes of val cross-entropy (nats an epoch) and val accuracy at the end."""
+    """Slopes of val cross-entropy (nats an epoch) and val accuracy from the lowest cross-entropy on."""
     words = f"cross-entropy {loss} nats, accuracy {accuracy}"
     return choose(
         decide_all([decide_against(loss, 0.0), decide_against(accuracy, 0.0)]),
-        f"Both rise at the end of run 6 here ({words}).",
-        f"They do not both rise at the end of run 6 here ({words}).",
-        f"At the end of run 6 here not both trends exceed their scatter ({words}).",
+        f"Both rise after the lowest loss of run 6 here ({words}).",
+        f"They do not both rise after the lowest loss of run 6 here ({words}).",
+        f"After the lowest loss of run 6 here not both trends exceed their scatter ({words}).",
     )
 
 
 @claim("loss-rises-less-sure")
-def loss_rises_less_sure(total: float, right: float, wrong: float, confidence_wrong: float) -> Decision:
-    """Rise of val cross-entropy since its minimum (nats), its parts by final answers, change of wrong confidence."""
-    if total <= 0:
+def loss_rises_less_sure(
+    total: Estimate, right: Estimate, wrong: Estimate, balance: Estimate, surer_right: Estimate, surer_wrong: Estimate
+) -> Decision:
+    """Change of val cross-entropy since its lowest epoch (nats) and who carries it (`diagnosis.Rise`)."""
+    if total.value <= 0:
         raise NotTestable("val cross-entropy is lowest at the last epoch of this run, so it did not rise.")
-    verdict = "supported" if right > wrong else "contradicted"
-    words = f"{100 * wrong / total:.0f} % of the rise of {total:.3f} nats"
+    if total.low <= 0:
+        return "tie", f"Val cross-entropy rose by {total} since its lowest epoch: a rise is not shown."
+    words = f"right answers {right}, wrong ones {wrong} of {total}; {_surer('right', surer_right)}; "
+    words += _surer("wrong", surer_wrong)
     return choose(
-        verdict,
-        f"Right answers carry more of the rise; wrong ones carry {words}.",
-        f"Wrong answers carry {words}, and their mean confidence changed by {100 * confidence_wrong:+.1f} points: "
-        "the network is surer of its errors, not less sure of its right answers.",
+        decide_against(balance, 0.0),
+        f"Images that are right at the end carry more of the rise ({words}).",
+        f"Images that are wrong at the end carry more of the rise ({words}).",
+        f"Which of right and wrong answers carry more of the rise can't be told ({words}).",
     )
 
 
+def _surer(which: str, change: Estimate) -> str:
+    if not change.n:
+        return f"no answer is {which}"
+    if not change.excludes(0.0):
+        return f"the confidence of {which} ones doesn't change beyond its interval ({change})"
+    return f"the network became {'surer' if change.value > 0 else 'less sure'} of {which} ones ({change})"
+
+
 @claim("accuracy-against-confidence")
-def accuracy_against_confidence(before: Estimate, after: Estimate, temperature: float, changed: int) -> Decision:
-    """NLL of val halves before and after one temperature fitted on the other half; answers that it changed."""
-    gained = after.value < before.value
+def accuracy_against_confidence(
+    accurate: int, lowest: int, accuracy: Difference, before: Estimate, after: Estimate, margin: float = 0.05
+) -> Decision:
+    """Epoch of the highest val accuracy against that of the lowest val cross-entropy.
+
+    Args:
+        accurate: the former, from 1.
+        lowest: the latter, from 1.
+        accuracy: of the former minus the latter, paired.
+        before: negative log likelihood (NLL) of the former minus the latter, nats, as they are.
+        after: the same after one temperature each, fitted on other images.
+        margin: nats up to which the former is no worse.
+    """
+    if accurate == lowest:
+        raise NotTestable(f"epoch {accurate} of this run has both the highest accuracy and the lowest cross-entropy.")
+    words = (
+        f"epoch {accurate} against epoch {lowest}: accuracy {accuracy}; NLL {before} as they are, {after} after one "
+        "temperature each"
+    )
+    worse = "tie" if accuracy.low <= 0 else "supported"
     return choose(
-        "contradicted" if gained and not changed else "tie",
-        "",
-        f"No trade is needed: one temperature ({temperature:.2f}) lowers the NLL from {before} to {after} nats and "
-        "changes no answer, so the accuracy stays.",
-        f"One temperature ({temperature:.2f}) takes the NLL from {before} to {after} nats and changes {changed} "
-        "answers: there was no miscalibration to correct.",
+        "contradicted" if after.high < margin else worse if after.low > 0 else "tie",
+        f"The more accurate epoch stays clearly worse in likelihood ({words}).",
+        f"No trade is needed: with a temperature the more accurate epoch is no worse in likelihood ({words}).",
+        f"A trade of accuracy against confidence is neither shown nor ruled out ({words}).",
     )
 
 
@@ -882,13 +932,16 @@ def run6_best(difference: Difference, other: str) -> Decision:
 
 @claim("steady-improvement")
 def steady_improvement(overall: Difference, steps: list[Difference]) -> Decision:
-    """`overall`: run 6 minus run 1 on val; `steps`: each run minus the one before."""
-    clear = sum(not one.tie for one in steps)
-    words = f"run 6 against run 1: {overall}; {clear} of {len(steps)} steps between neighbours exceed their interval"
+    """`overall`: run 6 minus run 1 on val; `steps`: each run minus the one before; a clear fall contradicts a rise."""
+    rises, falls = (sum(not one.tie and (one.value > 0) == up for one in steps) for up in (True, False))
+    words = (
+        f"run 6 against run 1: {overall}; of {len(steps)} steps between neighbours {rises} clearly rise, {falls} "
+        f"clearly fall, {len(steps) - rises - falls} are ties"
+    )
     return choose(
-        decide_difference(overall),
-        f"Accuracy rises from run 1 to run 6 here ({words}).",
-        f"Accuracy falls from run 1 to run 6 here ({words}).",
+        "contradicted" if falls else decide_difference(overall),
+        f"Accuracy rises from run 1 to run 6 here without a clear fall on the way ({words}).",
+        f"Accuracy does not rise steadily from run 1 to run 6 here ({words}).",
         f"From run 1 to run 6 here it is a tie ({words}).",
     )
 
@@ -921,27 +974,40 @@ def clearer_separability(val: Difference, test: Difference, train: Difference) -
 
 
 @claim("silk-not-solved")
-def silk_not_solved(before: Accuracy, after: Accuracy, name: str) -> Decision:
-    """Recall of the class on test with pretrained and with fine-tuned features."""
-    gain = after.minus(before)
+def silk_not_solved(gains: dict[str, Difference], recalls: dict[str, str], margin: float = 0.05) -> Decision:
+    """Recall of the textile classes on test, fine-tuned minus pretrained features, paired on the class's images.
+
+    `recalls` says in words what each class's recall was before and after; gains below `margin` are none.
+    """
+    words = "; ".join(f"{name}: {recalls[name]}, {gain}" for name, gain in gains.items())
+    verdicts = {
+        "contradicted" if one.low > 0 else "supported" if one.high < margin else "tie" for one in gains.values()
+    }
     return choose(
-        {"supported": "contradicted", "contradicted": "supported", "tie": "supported"}[decide_difference(gain)],
-        f"Recall of {name} is {after} with fine-tuned features and {before} with pretrained ones: no clear gain.",
-        f"Recall of {name} rises from {before} to {after}.",
+        verdicts.pop() if len(verdicts) == 1 else "tie",
+        f"Recall does not rise with fine-tuned features ({words}).",
+        f"Recall rises with fine-tuned features ({words}).",
+        f"Whether fine-tuned features help these classes can't be told as a whole ({words}).",
     )
 
 
 @claim("linear-svm-hero")
 def linear_svm_hero(before: Difference, after: Difference) -> Decision:
     """Linear SVM minus the best other classifier on val, on pretrained and on fine-tuned features."""
-    words = f"against the best other classifier: pretrained {before}, fine-tuned {after}"
-    zero = before.high < 0
-    hero = after.low > 0 or after.tie
-    verdict = "supported" if zero and hero else "contradicted"
+    words = (
+        f"pretrained {before}, fine-tuned {after}; its rival is the best of the others on the same images, which "
+        "favours the rival"
+    )
+    level = {name: decide_equal(one) == "supported" for name, one in (("before", before), ("after", after))}
+    if after.high < 0 or before.low > 0 or level["before"]:
+        verdict = "contradicted"
+    else:
+        verdict = "supported" if before.high < 0 and (after.low > 0 or level["after"]) else "tie"
     return choose(
         verdict,
         f"The linear SVM goes from behind to the front ({words}).",
-        f"The linear SVM was no zero on full features, or is no hero now ({words}).",
+        f"The linear SVM was not behind on full features, or still is on fine-tuned ones ({words}).",
+        f"That the linear SVM went from behind to the front is neither shown nor ruled out ({words}).",
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab_utils.errors import LabError
-from lab_utils.quantities import Difference, Estimate
+from lab_utils.quantities import Difference, Estimate, bootstrap_estimate, paired_difference
 
 SMALLEST = 1e-7  # probabilities are clipped here before their logarithm, as Keras does
 
@@ -43,18 +43,24 @@ def trend(values: np.ndarray, last: int | None = None, of: str = "", level: floa
     )
 
 
+def after_minimum(values: np.ndarray) -> int:
+    """How many values a curve has from its (first) lowest one on, that one included; values: shape (epochs,)."""
+    return len(values) - int(np.argmin(values))
+
+
 def direction(slope: Estimate) -> str:
-    """`rising`, `falling`, or `level` where the interval includes zero."""
+    """`rising`, `falling`, or `undecided` where the interval includes zero."""
     if not slope.excludes(0.0):
-        return "level"
+        return "undecided"
     return "rising" if slope.value > 0 else "falling"
 
 
 def overfitting(gap: Difference, low: float = 0.05, high: float = 0.2) -> str:
     """Judge a gap of clean train and val accuracy by a stated rule on its 95 % interval.
 
-    `none`: the interval includes zero or less. Else by the gap itself: `low` below 5 points, `high` from 20 points on,
-    `medium` between. The bounds are those that the original's labels come closest to.
+    `none`: the interval includes zero or less and lies below `low` as a whole; `not shown`: it includes zero and larger
+    gaps too. Else by the gap itself: `low` below 5 points, `high` from 20 points on, `medium` between. The bounds are
+    those that the original's labels come closest to.
 
     Args:
         gap: train minus val, in [-1, 1].
@@ -62,7 +68,7 @@ def overfitting(gap: Difference, low: float = 0.05, high: float = 0.2) -> str:
         high: gaps from here on are high.
     """
     if gap.low <= 0:
-        return "none"
+        return "none" if gap.high < low else "not shown"
     return "low" if gap.value < low else "high" if gap.value >= high else "medium"
 
 
@@ -99,8 +105,7 @@ def confidence(probabilities: np.ndarray, labels: np.ndarray) -> Confidence:
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)
     right = probabilities.argmax(-1) == labels
-    true_class = np.take_along_axis(probabilities, np.asarray(labels)[None, :, None], axis=2)[..., 0]
-    loss = -np.log(np.clip(true_class, SMALLEST, 1.0))
+    loss = image_losses(probabilities, labels)
     sure = probabilities.max(-1)
     return Confidence(right.mean(1), _mean(sure, right), _mean(sure, ~right), _mean(loss, right), _mean(loss, ~right))
 
@@ -112,47 +117,77 @@ def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Rise:
-    """How the mean cross-entropy changed between two epochs, and who carries the change (nats; they add up).
+    """How the mean cross-entropy changed between two epochs, and who carries the change (`right` and `wrong` add up).
+
+    Intervals are 95 % bootstrap intervals over groups of images. The first epoch was picked as the lowest on the same
+    images, so the change is a little too large.
 
     Attributes:
         start: epoch (from 0) of the lowest cross-entropy.
         end: last epoch.
-        total: change of the mean cross-entropy.
-        wrong: part of images that are wrong at the end.
-        right: part of images that are right at the end.
-        accuracy: change of the accuracy.
-        confidence_wrong: change of the mean confidence of wrong predictions.
+        total: change of the mean cross-entropy, nats.
+        right: part of images that are right at the end, nats.
+        wrong: part of images that are wrong at the end, nats.
+        balance: `right` minus `wrong`, nats.
+        accuracy: at the end minus that at the start, paired by image.
+        surer_right: change of the mean confidence of images that are right at the end, share (0 of no image).
+        surer_wrong: the same for images that are wrong at the end.
     """
 
     start: int
     end: int
-    total: float
-    wrong: float
-    right: float
-    accuracy: float
-    confidence_wrong: float
+    total: Estimate
+    right: Estimate
+    wrong: Estimate
+    balance: Estimate
+    accuracy: Difference
+    surer_right: Estimate
+    surer_wrong: Estimate
+
+    @property
+    def shown(self) -> bool:
+        """Whether the cross-entropy rose beyond its interval."""
+        return self.total.low > 0
+
+    @property
+    def evidence(self) -> dict[str, Estimate]:
+        """What the claim on the rising loss is decided on."""
+        names = ("total", "right", "wrong", "balance", "surer_right", "surer_wrong")
+        return {name: getattr(self, name) for name in names}
 
 
-def rise_since_best(probabilities: np.ndarray, labels: np.ndarray) -> Rise:
+def rise_since_best(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> Rise:
     """Split the change of the cross-entropy since its lowest epoch by images that end right and wrong.
 
     Args:
         probabilities: shape (epochs, n, classes).
         labels: shape (n,).
+        groups: what is drawn as a whole in the bootstrap (lots), shape (n,); None: images.
     """
-    probabilities = np.asarray(probabilities, dtype=np.float64)
-    true_class = np.take_along_axis(probabilities, np.asarray(labels)[None, :, None], axis=2)[..., 0]
-    loss = -np.log(np.clip(true_class, SMALLEST, 1.0))
+    loss = image_losses(probabilities, labels)
     start, end = int(loss.mean(1).argmin()), len(loss) - 1
-    change = (loss[end] - loss[start]) / loss.shape[1]
-    wrong = probabilities[end].argmax(-1) != labels
-    split = confidence(probabilities, labels)
+    change, sure = loss[end] - loss[start], np.asarray(probabilities, np.float64).max(-1)
+    answers = np.asarray(probabilities)[[start, end]].argmax(-1)
+    right = answers[1] == labels
+    parts = [change, change * right, change * ~right, change * np.where(right, 1, -1)]
     return Rise(
         start,
         end,
-        float(change.sum()),
-        float(change[wrong].sum()),
-        float(change[~wrong].sum()),
-        float(split.share_right[end] - split.share_right[start]),
-        float(split.confidence_wrong[end] - split.confidence_wrong[start]),
+        *(bootstrap_estimate(part, "", groups, digits=3, unit=" nats") for part in parts),
+        paired_difference(labels, answers[1], answers[0], "last epoch minus the lowest loss's", groups),
+        *(_surer(sure[end] - sure[start], which, groups) for which in (right, ~right)),
     )
+
+
+def image_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Cross-entropy in nats of each image after each epoch, from (epochs, n, classes) and (n,); shape (epochs, n)."""
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    true_class = np.take_along_axis(probabilities, np.asarray(labels)[None, :, None], axis=2)[..., 0]
+    return -np.log(np.clip(true_class, SMALLEST, 1.0))
+
+
+def _surer(change: np.ndarray, chosen: np.ndarray, groups: np.ndarray | None) -> Estimate:
+    style = {"scale": 100, "unit": " points", "digits": 1}
+    if not chosen.any():
+        return Estimate(0.0, 0.0, 0.0, 0, **style)
+    return bootstrap_estimate(change[chosen], "", None if groups is None else groups[chosen], **style)

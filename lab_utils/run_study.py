@@ -1,7 +1,7 @@
 """What chapters 06 to 11 say of a fine-tuning run: curves, diagnosis in sentences, comparisons on val.
 
 The notebooks differ in their story and the number of the run; everything that they share is here, as functions of a
-trained run (`fine_tuning.FineTuned`) and val labels. Nothing here reads test.
+trained run (`fine_tuning.FineTuned`) and val labels. `run_chapter` shows it. Nothing here reads test.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lab_utils import diagnosis, evaluation, recipes
+from lab_utils import claims, diagnosis, recipes
 from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 
 if TYPE_CHECKING:
@@ -30,13 +30,15 @@ class Study:
     Attributes:
         run: the trained network.
         labels: of the val images, shape (n,).
-        train_images: how many train images a clean evaluation looked at.
+        train_images: how many train images a clean evaluation looked at (a sample as large as val).
+        counted_images: how many train images an epoch counts: all of them.
         groups: lot of each val image, or object where the lot is unknown; shape (n,).
     """
 
     run: "FineTuned"
     labels: np.ndarray
     train_images: int
+    counted_images: int
     groups: np.ndarray
 
     @property
@@ -74,8 +76,20 @@ class Study:
 
     @property
     def counted_at_end(self) -> Accuracy:
-        """Train accuracy as it is counted while training (with dropout), last epoch."""
-        return _share(self.history["accuracy"].iloc[-1], self.train_images, f"{self.name}, counted in training")
+        """Train accuracy as it is counted while training (moving weights, dropout if any), last epoch."""
+        return _share(self.history["accuracy"].iloc[-1], self.counted_images, f"{self.name}, counted in training")
+
+    def mean_accuracies(self, epochs: int) -> dict[str, Accuracy]:
+        """Mean accuracy over the first so many epochs: `counted` and `clean` on train, and `val`."""
+        columns = {
+            "counted": ("accuracy", self.counted_images),
+            "clean": ("clean_accuracy", self.train_images),
+            "val": ("val_accuracy", len(self.labels)),
+        }
+        return {
+            name: _share(self.history[column][:epochs].mean(), n, f"{self.name}, {name}, first {epochs} epochs")
+            for name, (column, n) in columns.items()
+        }
 
 
 def _share(value: float, n: int, of: str) -> Accuracy:
@@ -95,8 +109,8 @@ def study(lab: "Lab", recipe: Any, **changes: Any) -> Study:
     run = lab.fine_tune(recipe, **changes)
     rows = run.rows("val")
     groups = np.asarray(fold_groups(lab.images.iloc[rows]))
-    clean = min(len(run.rows("train")), len(rows))
-    found = Study(run, lab.labels("val"), clean, groups)
+    counted = len(run.rows("train"))
+    found = Study(run, lab.labels("val"), min(counted, len(rows)), counted, groups)
     lab.cost(f"fine-tuning, {found.name}", found.val, run.seconds, split="val", network=lab.title(run.recipe.network))
     return found
 
@@ -113,30 +127,52 @@ def reported_words(table: pd.DataFrame, number: int) -> str:
     )
 
 
-def changes_words(number: int) -> str:
-    """Which settings a run changes against the one before, and what its note says."""
+def changed_here(number: int, settings: Any) -> list[str]:
+    """Names of the settings in which a run and the one before differ as scaled to a profile's `fine_tuning`."""
+    pair = [recipes.scaled(one, settings) for one in recipes.RUNS[max(0, number - 2) : number]]
+    return [recipes.label(name) for name in recipes.changed(pair[0], pair[-1])]
+
+
+def changes_words(number: int, settings: Any) -> str:
+    """Which settings a run changes against the one before, as printed and in this profile, and what its note says.
+
+    Args:
+        number: of the run, from 1.
+        settings: the profile's section `fine_tuning`.
+    """
     one = recipes.RUNS[number - 1]
     note = f" Note: {one.note}." if one.note else ""
     if number == 1:
         return f"Run 1 is where the original starts.{note}"
     before = recipes.RUNS[number - 2]
-    names = [recipes.label(name) for name in recipes.changed(before, one)]
-    caution = " With more than one change, a difference can't be put down to any one of them." if len(names) > 1 else ""
-    return f"Run {number} differs from {before.name} in {len(names)} settings: {', '.join(names)}.{caution}{note}"
+    printed = [recipes.label(name) for name in recipes.changed(before, one)]
+    here = changed_here(number, settings)
+    words = f"As printed, run {number} differs from {before.name} in {len(printed)} settings: {', '.join(printed)}"
+    words += "; the same in this profile." if here == printed else f". In this profile: {', '.join(here) or 'in none'}."
+    caution = " With more than one change, a difference can't be put down to any one of them." if len(here) > 1 else ""
+    return f"{words}{caution}{note}"
 
 
-def settings_table(run: "FineTuned", number: int) -> pd.DataFrame:
-    """Settings of the run before, of a run as printed, and as scaled to this profile; differences are marked."""
-    one = recipes.RUNS[number - 1]
-    before = recipes.RUNS[number - 2] if number > 1 else one
-    shown = [name for name in recipes.SHOWN if name not in ("schedule", "warmup", "label_smoothing", "amsgrad", "seed")]
+def settings_table(number: int, settings: Any) -> pd.DataFrame:
+    """Settings of a run and of the one before, as printed and as scaled to this profile; differences are marked.
+
+    Args:
+        number: of the run, from 1.
+        settings: the profile's section `fine_tuning`.
+    """
+    printed = recipes.RUNS[max(0, number - 2) : number]
+    here = [recipes.scaled(one, settings) for one in printed]
+    changes = [recipes.changed(pair[0], pair[-1]) for pair in (printed, here)]
+    titles = [*(f"{one.name}, printed" for one in printed), *(f"{one.name}, in this profile" for one in printed)]
     rows = []
-    for name in shown:
-        values = [recipes.in_words(getattr(which, name)) for which in (before, one, run.recipe)]
-        mark = "changed" if number > 1 and values[0] != values[1] else ""
-        rows.append((recipes.label(name), *(values if number > 1 else values[1:]), mark))
-    columns = ["setting", *([before.name] if number > 1 else []), one.name, "in this profile", "against the run before"]
-    return pd.DataFrame(rows, columns=columns).drop(columns=[] if number > 1 else ["against the run before"])
+    for name in recipes.SHOWN:
+        if name in ("schedule", "warmup", "label_smoothing", "amsgrad", "seed"):
+            continue
+        where = [title for title, names in zip(("as printed", "here"), changes, strict=True) if name in names]
+        values = [recipes.in_words(getattr(one, name)) for one in (*printed, *here)]
+        rows.append((recipes.label(name), *values, " and ".join(where)))
+    table = pd.DataFrame(rows, columns=["setting", *titles, "changed"])
+    return table if number > 1 else table.drop(columns="changed")
 
 
 # ---- curves ----------------------------------------------------------------------------------------------------------
@@ -163,7 +199,8 @@ def curve_panels(one: Study) -> dict[str, dict[str, np.ndarray]]:
 def reported_levels(table: pd.DataFrame, number: int) -> dict[str, dict[str, float]]:
     """Levels that the original prints and plots, for the accuracy panel."""
     row = table.set_index("run").loc[str(number)]
-    names = {"val printed": "val_printed", "val at the end": "val_end", "train at the end": "train_end"}
+    names = {"val printed": "val_printed", "val at the end": "val_end"}
+    names |= {"val, highest": "val_peak", "train at the end": "train_end"}
     return {"accuracy": {name: float(row[key]) for name, key in names.items() if pd.notna(row[key])}}
 
 
@@ -178,6 +215,18 @@ def curves_alt(one: Study) -> str:
     )
 
 
+def start_words(one: Study, table: pd.DataFrame, number: int) -> str:
+    """The loss of the first epoch, cross-entropy and penalty apart, beside where the original's plotted loss starts."""
+    first, plotted = one.history.iloc[0], table.set_index("run").loc[str(number), "loss_start"]
+    words = (
+        f"**Start.** Over the first epoch cross-entropy is {first['cross_entropy']:.3g} nats and the L2 penalty "
+        f"{first['penalty']:.3g}, so the loss is {first['cross_entropy'] + first['penalty']:.3g}."
+    )
+    if pd.isna(plotted):
+        return words
+    return f"{words} Reported: the original's plotted loss (penalty included, VGG16's head) starts near {plotted:g}."
+
+
 # ---- diagnosis -------------------------------------------------------------------------------------------------------
 def gap_words(one: Study) -> str:
     """Overfitting by the rule of `diagnosis.overfitting`, on clean train against val at the end."""
@@ -189,17 +238,46 @@ def gap_words(one: Study) -> str:
 
 
 def order_words(one: Study) -> str:
-    """Whether val lies above train, as counted in training and evaluated cleanly."""
+    """Whether val lies above train, counted in training and evaluated cleanly, and what makes the difference."""
     counted = one.val_at_end.minus(one.counted_at_end)
     clean = one.val_at_end.minus(one.train_at_end)
-    cost = 100 * (one.train_at_end.value - one.counted_at_end.value)
-    seen = "above train" if counted.low > 0 else "below train" if counted.high < 0 else "level with train"
-    truly = "above train" if clean.low > 0 else "below train" if clean.high < 0 else "level with train"
     return (
-        f"**Val against train.** Against the accuracy counted while training, val lies {seen} ({counted}); against "
-        f"train evaluated cleanly it lies {truly} ({clean}). Dropout and the weights' movement within the epoch cost "
-        f"the counted accuracy {cost:.1f} points."
+        f"**Val against train.** Against the accuracy counted while training (all {one.counted_images:,} train images) "
+        f"val {_lies(counted)}; against train evaluated cleanly after the epoch ({one.train_images:,} of them) it "
+        f"{_lies(clean)}. {counting_words(one)}"
     )
+
+
+def _lies(gap: Difference) -> str:
+    where = "can't be told from it" if gap.tie else "lies above it" if gap.value > 0 else "lies below it"
+    return f"{where} ({gap})"
+
+
+def counting_words(one: Study) -> str:
+    """What the way of counting (dropout if any, moving weights) and the penalty do to train's figures at the end."""
+    last, dropout = one.history.iloc[-1], one.run.recipe.dropout
+    causes = "the weights' movement within the epoch"
+    causes = f"dropout and {causes}" if dropout else f"{causes} (this run has no dropout)"
+    penalty = f"adds {last['penalty']:.3g} nats to the loss" if last["penalty"] > 0 else "is none in this run"
+    return (
+        f"Clean minus counted train accuracy is {one.train_at_end.minus(one.counted_at_end)}: what {causes} cost. "
+        f"Train cross-entropy is {last['cross_entropy']:.2f} nats counted, {last['clean_cross_entropy']:.2f} clean, "
+        f"and {last['val_cross_entropy']:.2f} on val; the penalty {penalty} and is in none of the three."
+    )
+
+
+def above_train(one: Study, epochs: int | None = None) -> dict[str, Any]:
+    """Evidence on "val is above train": at the end, or over the first so many epochs.
+
+    Returns:
+        `counted` and `clean`: val minus train accuracy; `above`: epochs with val above the counted one; `epochs`.
+    """
+    looked = epochs or len(one.history)
+    above = (one.history["val_accuracy"] > one.history["accuracy"])[:looked]
+    found = {"counted": one.counted_at_end, "clean": one.train_at_end, "val": one.val_at_end}
+    found = one.mean_accuracies(looked) if epochs else found
+    gaps = {name: found["val"].minus(found[name]) for name in ("counted", "clean")}
+    return {**gaps, "above": int(above.sum()), "epochs": looked}
 
 
 def val_loss_slope(one: Study) -> Estimate:
@@ -212,9 +290,23 @@ def val_accuracy_slope(one: Study) -> Estimate:
     return diagnosis.trend(one.history["val_accuracy"].to_numpy(), of=f"{one.name}, val accuracy")
 
 
+def rising_verdict(one: Study) -> claims.Verdict:
+    """Verdict on "loss rises while accuracy still improves", by the trends from the lowest val cross-entropy on."""
+    name, columns = "loss-rises-accuracy-rises", {"loss": "val_cross_entropy", "accuracy": "val_accuracy"}
+    after = diagnosis.after_minimum(one.history["val_cross_entropy"].to_numpy())
+    if after < 3:
+        lowest, epochs = len(one.history) - after + 1, len(one.history)
+        return claims.untestable(
+            name, f"val cross-entropy is lowest after epoch {lowest} of {epochs}: too few after it."
+        )
+    values = {key: one.history[column].to_numpy() for key, column in columns.items()}
+    slopes = {key: diagnosis.trend(curve, after, f"{one.name}, {key}") for key, curve in values.items()}
+    return claims.check(name, **slopes)
+
+
 def rise_of(one: Study) -> diagnosis.Rise:
     """Change of val cross-entropy since its lowest epoch, split by final answers."""
-    return diagnosis.rise_since_best(one.probabilities(), one.labels)
+    return diagnosis.rise_since_best(one.probabilities(), one.labels, one.groups)
 
 
 def trend_words(one: Study) -> str:
@@ -223,7 +315,7 @@ def trend_words(one: Study) -> str:
     what = {
         "falling": "still falling: longer training should lower it further",
         "rising": "rising: the best epoch is behind",
-        "level": "neither rising nor falling beyond its scatter",
+        "undecided": "neither rising nor falling beyond its scatter",
     }[diagnosis.direction(slope)]
     return f"**Trend.** Over the last {slope.n} epochs val cross-entropy changes by {slope} nats: it is {what}."
 
@@ -231,15 +323,15 @@ def trend_words(one: Study) -> str:
 def rise_words(one: Study) -> str:
     """Who carries the rise of val cross-entropy since its lowest epoch."""
     rise = rise_of(one)
-    if rise.start == rise.end or rise.total <= 0:
+    if rise.total.value <= 0:
         return "**Loss and accuracy.** Val cross-entropy is lowest at the last epoch: there is no rise to explain."
-    share = 100 * rise.wrong / rise.total
-    moved = "rises" if rise.accuracy > 0 else "falls" if rise.accuracy < 0 else "stays"
+    words = f"**Loss and accuracy.** Since epoch {rise.start + 1} val cross-entropy rose by {rise.total}"
+    if not rise.shown:
+        return f"{words}: within its interval, so no rise is shown."
     return (
-        f"**Loss and accuracy.** Since epoch {rise.start + 1} val cross-entropy rose by {rise.total:.3f} nats while "
-        f"accuracy {moved} ({100 * rise.accuracy:+.1f} points). Images that are wrong at the end carry {share:.0f} % "
-        f"of the rise, right ones {100 - share:.0f} %; the mean confidence of wrong answers changed by "
-        f"{100 * rise.confidence_wrong:+.1f} points."
+        f"{words}, while accuracy against that epoch is {rise.accuracy}. Images that are right at the end carry "
+        f"{rise.right} of it, wrong ones {rise.wrong}; the mean confidence changed by {rise.surer_right} for the right "
+        f"ones and by {rise.surer_wrong} for the wrong ones."
     )
 
 
@@ -266,13 +358,8 @@ def compare(one: Study, other: Study) -> Difference:
 
 def compare_loss(one: Study, other: Study) -> Estimate:
     """Val cross-entropy (nats, no penalty) of one minus the other at their ends, paired bootstrap over lots."""
-    ends = [_losses(which.probabilities()[-1], which.labels) for which in (one, other)]
+    ends = [diagnosis.image_losses(which.probabilities()[-1:], which.labels)[0] for which in (one, other)]
     return bootstrap_estimate(ends[0] - ends[1], f"{one.name} minus {other.name}", one.groups, digits=3, unit=" nats")
-
-
-def _losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    true_class = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return -np.log(np.clip(true_class, diagnosis.SMALLEST, 1.0))
 
 
 def steps(studies: Sequence[Study]) -> list[Difference]:
@@ -355,69 +442,32 @@ def confidence_panels(one: Study) -> dict[str, dict[str, np.ndarray]]:
     }
 
 
-# ---- confidence ------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Calibration:
-    """Confidence of a run on val, before and after one temperature that was fitted on the other half of val.
-
-    Attributes:
-        temperature: fitted on all of val; above 1 the network is too sure.
-        before: NLL in nats as it is.
-        after: NLL with the other half's temperature.
-        before_ece: expected calibration error as it is.
-        after_ece: with the other half's temperature.
-        changed: answers that the temperature changed (none, by construction).
-        reliability: `{"before": table, "after": table}` of `evaluation.reliability`.
-    """
-
-    temperature: float
-    before: Estimate
-    after: Estimate
-    before_ece: Estimate
-    after_ece: Estimate
-    changed: int
-    reliability: dict[str, pd.DataFrame]
-
-    @property
-    def evidence(self) -> dict[str, Any]:
-        """What the claim on accuracy and confidence is decided on."""
-        return {name: getattr(self, name) for name in ("before", "after", "temperature", "changed")}
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """NLL and calibration error, before and after."""
-        rows = [("as it is", self.before, self.before_ece), ("with the temperature", self.after, self.after_ece)]
-        return pd.DataFrame(rows, columns=["probabilities", "NLL (nats)", "expected calibration error"])
-
-
-def calibration(one: Study, seed: int = 0) -> Calibration:
-    """Calibration of the best epoch on val (Guo et al., arXiv 1706.04599), each half with the other half's temperature.
-
-    Args:
-        one: the run.
-        seed: of the halves.
-    """
-    plain = one.probabilities()[one.run.best_epoch - 1].astype(np.float64)
-    half = np.random.default_rng(seed).permutation(len(plain)) % 2 == 0
-    softened = plain.copy()
-    for fitted, applied in ((half, ~half), (~half, half)):
-        value = evaluation.temperature(plain[fitted], one.labels[fitted])
-        softened[applied] = evaluation.apply_temperature(plain[applied], value)
-    both = {"before": plain, "after": softened}
-    losses = [
-        bootstrap_estimate(evaluation.log_loss(values, one.labels), f"NLL, {when}", one.groups, digits=3)
-        for when, values in both.items()
-    ]
-    errors = [evaluation.calibration_estimate(values, one.labels, f"ECE, {when}") for when, values in both.items()]
-    changed = int((plain.argmax(1) != softened.argmax(1)).sum())
-    tables = {when: evaluation.reliability(values, one.labels) for when, values in both.items()}
-    return Calibration(evaluation.temperature(plain, one.labels), *losses, *errors, changed, tables)
-
-
 # ---- beside the original and the paper -------------------------------------------------------------------------------
+def unlike_the_original(lab: "Lab") -> list[str]:
+    """What keeps this run's fine-tuning from being set beside the original's, in words; empty where nothing does."""
+    settings, other = lab.settings.fine_tuning, recipes.RUNS[0]
+    found = {
+        "other images than MAMe's full list": lab.table.source != "mame",
+        "missing images": len(lab.images) < len(lab.all_rows),
+        f"at most {settings.cap} train images a class": settings.cap is not None,
+        "random weights": lab.settings.networks.weights != "imagenet",
+        f"another network than {other.network}": settings.networks[0] != other.network,
+        f"another input size than {other.size} pixels": settings.size != other.size,
+    }
+    words = [name for name, holds in found.items() if holds]
+    if words or all(recipes.scaled(one, settings) == one for one in recipes.RUNS):
+        return words
+    return ["runs that are scaled to this profile"]
+
+
+def like_the_original(lab: "Lab") -> bool:
+    """Whether fine-tuning runs can be set beside the original's: all of MAMe, its network and weights, as printed."""
+    return not unlike_the_original(lab)
+
+
 def diamonds(lab: "Lab", reported: pd.DataFrame) -> dict[str, float] | None:
-    """The original's printed val accuracies in percent, for the bars; only where the data are the original's."""
-    if lab.settings.data.source != "mame":
+    """The original's printed val accuracies in percent, for the bars; only where the runs are like the original's."""
+    if not like_the_original(lab):
         return None
     printed = reported[reported["run"].str.isdigit() & reported["val_printed"].notna()]
     return {f"run {row.run}": 100 * row.val_printed for row in printed.itertuples()}
@@ -428,11 +478,61 @@ def paper_words(lab: "Lab", one: Study) -> str:
     paper = lab.reported("paper_r65k").set_index("architecture").loc["VGG16"]
     printed = lab.reported("fine_tuning").set_index("run").loc[str(HEADLINE), "val_printed"]
     ours = f"{lab.title(one.run.recipe.network)} at {one.run.recipe.size} pixels on val of this run: {one.val}"
-    alike = "" if lab.settings.data.source == "mame" else " Ours are other images, so it can't be set against either."
+    unlike = unlike_the_original(lab)
+    alike = f" Ours can't be set against either: {', '.join(unlike)}." if unlike else ""
     return (
         f"Reported for VGG16 on MAMe: by the paper {_percent(paper['fs'])} on test with fixed shape and "
         f"{_percent(paper['vs'])} with variable shape (whole network tuned, augmentation, hundreds of epochs); by the "
-        f"original's last run {_percent(printed)} on val. {ours}.{alike}"
+        f"original's last run {_percent(printed)} on val. MAMe's val is balanced and its test is not, so the two are "
+        f"not alike either (chapter 14 gives balanced test accuracy). {ours}.{alike}"
+    )
+
+
+# ---- the headline run ------------------------------------------------------------------------------------------------
+def headline_decision(one: Study, best: Study, seeds: str) -> tuple[str, str, str]:
+    """Decision on the headline run, its reason and the alternative, for `lab.decide`.
+
+    Which run is the headline was fixed beforehand, so it stays whatever val says; what val says is told.
+
+    Args:
+        one: the headline run.
+        best: the best of the others by val.
+        seeds: what the seeds say, in words.
+    """
+    gap = compare(one, best)
+    because = f"{one.name} against {best.name}, the best of the others on val: {gap}; over seeds: {seeds}"
+    if not gap.tie and gap.value < 0:
+        what = (
+            f"{one.name.capitalize()} stays the headline run because it was fixed beforehand, as the original's final "
+            f"one; on these data {best.name} is clearly better, so the chapters that follow describe the original's "
+            "last recipe and not the best one here."
+        )
+        return what, because, f"{best.name}: then the chapters that follow would be of another recipe."
+    what = f"{one.name.capitalize()} stays the headline run, as in the original"
+    if gap.tie:
+        chance = "the run with the highest val accuracy, which the choice among ties would make a choice by luck."
+        return f"{what}: no other run is clearly better on val.", because, chance
+    return f"{what}: it is the best on val.", because, f"{best.name}, which is clearly worse."
+
+
+def probe_words(one: Study, answers: np.ndarray, title: str) -> str:
+    """A fine-tuned run beside a linear classifier on the same network's frozen features, in a sentence.
+
+    Args:
+        one: the run.
+        answers: the linear classifier's predictions on val, shape (n,).
+        title: what it is.
+    """
+    probe = Accuracy.from_labels(one.labels, answers, title)
+    gap = paired_difference(one.labels, one.predicted(), answers, f"{one.name} minus {title}", one.groups)
+    words = f"**Under-training.** On val {one.name} is at {one.val}, {title} at {probe}: {one.name} is {gap}."
+    if gap.tie:
+        return f"{words} Fine-tuning is not shown to add to the frozen features here."
+    if gap.value > 0:
+        return f"{words} Fine-tuning adds to the frozen features."
+    return (
+        f"{words} The run has not caught up with features that needed no training: it is under-trained in this "
+        "profile, and what its curves say of overfitting and confidence is said of an unfinished network."
     )
 
 

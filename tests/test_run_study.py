@@ -6,15 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import recipes, run_study
+from lab_utils import recipes, run_confidence, run_study
+from lab_utils.profiles import FineTuning
 from lab_utils.quantities import Difference
 from lab_utils.records import PROJECT
 
 REPORTED = pd.read_csv(PROJECT / "data" / "reported" / "fine_tuning.csv")
 LABELS = np.arange(400) % 4
+AS_PRINTED = FineTuning(networks=("vgg16",), size=256, pooling="flatten")
+SMALL = FineTuning(size=96, frozen=4, batch=18, epochs=8, learning_rate=8e-4, spread=0.5)
 
 
-def made(name: str, right: list[float], sure: float = 0.7, train: list[float] | None = None) -> run_study.Study:
+def made(
+    name: str, right: list[float], sure: float = 0.7, train: list[float] | None = None, dropout: float = 0.5
+) -> run_study.Study:
     """A run whose val accuracy by epoch is `right`; wrong answers name the next class, all with confidence `sure`."""
     answers = np.stack([np.where(np.arange(400) < 400 * share, LABELS, (LABELS + 1) % 4) for share in right])
     probabilities = np.full((*answers.shape, 4), (1 - sure) / 3)
@@ -33,13 +38,13 @@ def made(name: str, right: list[float], sure: float = 0.7, train: list[float] | 
         }
     )
     run = SimpleNamespace(
-        recipe=SimpleNamespace(name=name),
+        recipe=SimpleNamespace(name=name, dropout=dropout),
         history=history,
         best_epoch=int(np.argmax(right)) + 1,
         seconds=2.0,
         val_probabilities=lambda: probabilities,
     )
-    return run_study.Study(run, LABELS, 400, np.arange(400).astype(str))
+    return run_study.Study(run, LABELS, 400, 1000, np.arange(400).astype(str))
 
 
 def test_accuracies_count_the_constructed_answers():
@@ -47,19 +52,40 @@ def test_accuracies_count_the_constructed_answers():
     assert one.val.successes == 300
     assert one.val_at_end.successes == 200
     assert one.train_at_end.successes == 360
-    assert one.counted_at_end.successes == 320
+    assert (one.counted_at_end.successes, one.counted_at_end.n) == (800, 1000)
 
 
-def test_a_large_gap_is_called_high_and_no_gap_none():
+def test_means_over_the_first_epochs_leave_the_last_ones_out():
+    found = made("run 1", [0.25, 0.75, 0.5], train=[0.3, 0.8, 0.9]).mean_accuracies(2)
+    assert {name: (one.successes, one.n) for name, one in found.items()} == {
+        "counted": (450, 1000),
+        "clean": (220, 400),
+        "val": (200, 400),
+    }
+
+
+def test_a_large_gap_is_called_high_and_an_open_one_not_shown():
     assert "overfitting: high" in run_study.gap_words(made("a", [0.5, 0.5, 0.5], train=[0.9, 0.9, 0.9]))
-    assert "overfitting: none" in run_study.gap_words(made("a", [0.8, 0.8, 0.8], train=[0.8, 0.8, 0.8]))
+    assert "overfitting: not shown" in run_study.gap_words(made("a", [0.8, 0.8, 0.8], train=[0.8, 0.8, 0.8]))
 
 
-def test_val_above_counted_train_and_level_with_clean_train_is_told_apart():
+def test_val_above_counted_train_and_not_told_from_clean_train_is_told_apart():
     words = run_study.order_words(made("a", [0.8, 0.8, 0.8]))
-    assert "val lies above train" in words
-    assert "it lies level with train" in words
-    assert "counted accuracy 10.0 points" in words
+    assert "(all 1,000 train images) val lies above it" in words
+    assert "(400 of them) it can't be told from it" in words
+    assert "dropout and the weights' movement" in words
+
+
+def test_a_run_without_dropout_is_not_said_to_pay_for_it():
+    words = run_study.order_words(made("a", [0.8, 0.8, 0.8], dropout=0.0))
+    assert "this run has no dropout" in words and "dropout and" not in words
+
+
+def test_epochs_with_val_above_the_counted_accuracy_are_counted():
+    one = made("a", [0.5, 0.6, 0.7, 0.8], train=[0.5, 0.6, 0.9, 0.95])  # counted .4 .5 .8 .85
+    whole, early = run_study.above_train(one), run_study.above_train(one, 2)
+    assert (whole["above"], whole["epochs"]) == (2, 4) and whole["counted"].value == pytest.approx(-0.05)
+    assert (early["above"], early["epochs"]) == (2, 2) and early["counted"].value == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +101,7 @@ def test_no_rise_is_said_where_the_loss_is_lowest_at_the_end():
 
 def test_a_rise_is_put_on_the_wrong_answers_that_carry_it():
     words = run_study.rise_words(made("a", [0.8, 0.7, 0.6]))
-    assert "Images that are wrong at the end carry 100 % of the rise" in words
+    assert "right at the end carry 0.000 nats" in words
 
 
 def test_equal_runs_are_a_tie_and_a_clear_gain_is_none():
@@ -102,9 +128,8 @@ def test_the_grid_changes_one_setting_at_a_time():
 
 
 def test_a_perfectly_overconfident_run_gets_a_temperature_above_one():
-    calibrated = run_study.calibration(made("a", [0.6, 0.6, 0.6], sure=0.99))
+    calibrated = run_confidence.calibration(made("a", [0.6, 0.6, 0.6], sure=0.99))
     assert calibrated.temperature > 1.5
-    assert calibrated.changed == 0
     assert calibrated.after.value < calibrated.before.value
     assert calibrated.after_ece.value < calibrated.before_ece.value
 
@@ -119,10 +144,64 @@ def test_every_reported_sentence_says_that_it_is_reported(number):
 
 
 def test_changed_settings_are_named():
-    words = run_study.changes_words(2)
-    assert "learning rate" in words
-    assert "head" in words
+    words = run_study.changes_words(2, AS_PRINTED)
+    assert "learning rate, batch, epochs, head; the same in this profile" in words
     assert "can't be put down to any one" in words
+
+
+def test_settings_that_scaling_makes_equal_are_not_called_changed_here():
+    pair = [recipes.scaled(one, SMALL) for one in recipes.RUNS[1:3]]
+    assert pair[0].epochs == pair[1].epochs and recipes.RUNS[1].epochs != recipes.RUNS[2].epochs
+    assert "epochs" not in run_study.changed_here(3, SMALL)
+    assert "In this profile: batch, L2, dropout." in run_study.changes_words(3, SMALL)
+    table = run_study.settings_table(3, SMALL).set_index("setting")
+    assert list(table.columns[:4]) == [f"run {k}, {where}" for where in ("printed", "in this profile") for k in (2, 3)]
+    assert table.loc["epochs", "changed"] == "as printed"
+    assert table.loc["L2", "changed"] == "as printed and here"
+
+
+def test_the_first_run_is_compared_with_none():
+    assert "starts" in run_study.changes_words(1, SMALL)
+    assert list(run_study.settings_table(1, SMALL).columns) == ["setting", "run 1, printed", "run 1, in this profile"]
+
+
+def lab_like(source: str = "mame", weights: str = "imagenet", missing: int = 0, tuning: FineTuning = AS_PRINTED):
+    """As much of a lab as the comparison with the original asks for."""
+    settings = SimpleNamespace(fine_tuning=tuning, networks=SimpleNamespace(weights=weights))
+    table = SimpleNamespace(source=source)
+    return SimpleNamespace(table=table, settings=settings, images=range(9 - missing), all_rows=range(9))
+
+
+@pytest.mark.parametrize(
+    ("lab", "word"),
+    [
+        (lab_like("mame-toy"), "other images"),
+        (lab_like("sample"), "other images"),
+        (lab_like(weights="random"), "random weights"),
+        (lab_like(missing=1), "missing images"),
+        (lab_like(tuning=AS_PRINTED.model_copy(update={"cap": 5})), "at most 5 train images"),
+        (lab_like(tuning=AS_PRINTED.model_copy(update={"networks": ("lite0",)})), "another network"),
+        (lab_like(tuning=AS_PRINTED.model_copy(update={"epochs": 8})), "scaled to this profile"),
+    ],
+)
+def test_only_all_of_mame_with_its_network_as_printed_is_like_the_original(lab, word):
+    assert any(word in reason for reason in run_study.unlike_the_original(lab))
+    assert run_study.diamonds(lab, REPORTED) is None
+
+
+def test_the_printed_values_are_drawn_where_the_runs_are_like_the_originals():
+    assert run_study.like_the_original(lab_like())
+    assert run_study.diamonds(lab_like(), REPORTED)["run 6"] == pytest.approx(78)
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_the_plotted_start_of_the_loss_stands_beside_ours_where_it_is_known(number):
+    words = run_study.start_words(made("a", [0.5, 0.5, 0.5]), REPORTED, number)
+    known = REPORTED.set_index("run").loc[str(number), "loss_start"]
+    assert ("Reported" in words) == pd.notna(known)
+    assert pd.isna(known) or f"near {known:g}" in words
+    peak = REPORTED.set_index("run").loc[str(number), "val_peak"]
+    assert run_study.reported_levels(REPORTED, number)["accuracy"].get("val, highest") == (peak if peak > 0 else None)
 
 
 def test_the_table_of_runs_keeps_reported_numbers_apart():
@@ -142,3 +221,72 @@ def test_the_table_of_runs_keeps_reported_numbers_apart():
 )
 def test_a_decision_says_what_the_step_before_it_gave(low, high, words):
     assert words in run_study.follow("longer", Difference((low + high) / 2, low, high, 9))
+
+
+@pytest.mark.parametrize(
+    ("ours", "other", "words"),
+    [
+        (0.5, 0.8, "is clearly better, so the chapters that follow describe the original's last recipe"),
+        (0.5, 0.5, "no other run is clearly better"),
+        (0.8, 0.5, "it is the best on val"),
+    ],
+)
+def test_the_decision_on_the_headline_follows_its_evidence(ours, other, words):
+    one, best = made("run 6", [ours] * 3), made("run 2", [other] * 3)
+    what, because, instead = run_study.headline_decision(one, best, "three seeds")
+    assert words in what
+    assert str(run_study.compare(one, best)) in because
+    assert ("by luck" in instead) == (ours == other)
+
+
+@pytest.mark.parametrize(
+    ("ours", "probe", "words"),
+    [(0.5, 0.9, "under-trained"), (0.5, 0.5, "not shown to add"), (0.9, 0.5, "Fine-tuning adds")],
+)
+def test_a_run_below_its_own_frozen_features_is_called_under_trained(ours, probe, words):
+    answers = made("probe", [probe]).predicted()
+    assert words in run_study.probe_words(made("run 6", [ours] * 3), answers, "a linear SVM")
+
+
+def test_a_rise_after_the_lowest_loss_is_tested_from_there_on():
+    late = run_study.rising_verdict(made("a", [0.2, 0.3, 0.4, 0.5, 0.6]))
+    assert late.verdict == "not testable" and "epoch 5 of 5" in late.sentence
+    early = run_study.rising_verdict(made("a", [0.2, 0.6, 0.5, 0.4, 0.3, 0.2]))
+    assert early.verdict == "contradicted"  # the loss rises and the accuracy falls
+    assert early.evidence["loss"].n == 5
+
+
+# ---- confidence
+def test_halves_share_no_lot_and_are_about_equal():
+    groups = np.repeat(np.arange(12), [1, 9, 3, 3, 5, 2, 7, 1, 1, 8, 4, 6])
+    half = run_confidence.halves(groups, seed=3)
+    assert not set(groups[half]) & set(groups[~half])
+    assert abs(half.sum() - (~half).sum()) <= 9
+
+
+def test_one_lot_alone_is_not_tempered_by_itself():
+    plain = np.array([[0.9, 0.1], [0.2, 0.8]])
+    assert np.array_equal(run_confidence.softened(plain, np.array([0, 0]), np.array([True, True])), plain)
+
+
+def two_epochs(first: float, second: float, right: tuple[int, int]) -> run_study.Study:
+    """Two epochs of 200 images whose answers have the confidence `first` and `second`; so many are right."""
+    labels = np.zeros(200, int)
+    epochs = []
+    for sure, count in zip((first, second), right, strict=True):
+        true_class = np.where(np.arange(200) < count, sure, 1 - sure)
+        epochs.append(np.stack([true_class, 1 - true_class], axis=1))
+    probabilities = np.stack(epochs)
+    losses = -np.log(probabilities[..., 0]).mean(1)
+    history = pd.DataFrame({"val_cross_entropy": losses, "val_accuracy": np.array(right) / 200})
+    run = SimpleNamespace(history=history, best_epoch=2, val_probabilities=lambda: probabilities)
+    return run_study.Study(run, labels, 200, 200, np.arange(200).astype(str))
+
+
+def test_an_overconfident_accurate_epoch_is_cured_by_a_temperature():
+    found = run_confidence.trade(two_epochs(0.8, 0.999, (150, 160)))
+    assert (found["accurate"], found["lowest"]) == (2, 1)
+    assert found["before"].low > 0
+    # as sure as they are right: binary entropies of 0.75 and 0.8, the second lower
+    assert found["after"].value == pytest.approx(-0.062, abs=0.03)
+    assert found["accuracy"].value == pytest.approx(0.05)
