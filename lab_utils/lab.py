@@ -169,13 +169,14 @@ class Lab:
         """
         return _TestRead(self, (model,) if isinstance(model, str) else tuple(model), choice, further)
 
-    def features(self, network: str, layer: str = "penultimate") -> np.ndarray:
+    def features(self, network: str, layer: str = "penultimate", size: int | None = None) -> np.ndarray:
         """Features of all images by one pretrained network, made once and kept on disk.
 
         Args:
             network: name in the registry of backbones.
             layer: `penultimate`, `logits`, `averages` (of all layers) or `full_network` (the embedding, standardised on
                 this run's train rows and discretised).
+            size: side of the input in pixels; None: the profile's (`features.size`).
 
         Returns:
             Array (len(images), width) in the order of `images`; float32, memory-mapped (`full_network`: int8).
@@ -186,7 +187,8 @@ class Lab:
         from lab_utils import backbones, features
 
         options = self.settings.features
-        size = None if options.size == "native" else options.size
+        if size is None and options.size != "native":
+            size = options.size
         wanted = "averages" if layer == "full_network" else layer
         arrays = features.extract(
             network,

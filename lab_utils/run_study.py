@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lab_utils.lab import Lab
 
 HEADLINE = 6
+NEVER_VARIED = ("schedule", "warmup", "label_smoothing", "amsgrad", "seed")  # the same in all of the original's runs
 GRID = {"learning_rate": (1e-5, 5e-6), "l2": (0.0, 0.5), "head": ((1024, 256), (128, 256))}
 
 
@@ -166,7 +167,7 @@ def settings_table(number: int, settings: Any) -> pd.DataFrame:
     titles = [*(f"{one.name}, printed" for one in printed), *(f"{one.name}, in this profile" for one in printed)]
     rows = []
     for name in recipes.SHOWN:
-        if name in ("schedule", "warmup", "label_smoothing", "amsgrad", "seed"):
+        if name in NEVER_VARIED:
             continue
         where = [title for title, names in zip(("as printed", "here"), changes, strict=True) if name in names]
         values = [recipes.in_words(getattr(one, name)) for one in (*printed, *here)]

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from lab_utils import claims, classification, classifiers, similarity
+from lab_utils import backbones, claims, classification, classifiers, recipes, run_study, similarity
+from lab_utils.dataset import fold_groups
 from lab_utils.quantities import Accuracy, Difference, paired_difference
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 5
 SPLITS = ("train", "val", "test")
+TEXTILES = ("Silk and metal thread", "Woven fabric")
+FEWEST = 20  # test images of a class below which its recall carries no verdict
 
 
 @dataclass
@@ -25,56 +28,190 @@ class Space:
     """Features of the run's images, the same rows for every space.
 
     Attributes:
-        title: what they are, for tables and figures.
+        title: what they are, for tables and figures; the input size is in it.
         features: float32 (N, D), in the order of `rows`.
         split: split of each row, shape (N,).
         rows: positions in `lab.images`, shape (N,).
-        seconds: what making them cost beyond one pass of the pretrained network (training).
+        size: side of the network's input in pixels.
+        groups: what intervals draw as a whole (lot, or object), shape (N,).
+        run: the fine-tuned network behind them, if any.
+        outcome: what the lab's classifiers answer on them, once fitted.
     """
 
     title: str
     features: np.ndarray
     split: np.ndarray
     rows: np.ndarray
-    seconds: float = 0.0
+    size: int
+    groups: np.ndarray
+    run: "FineTuned | None" = field(default=None, repr=False)
     outcome: classification.Outcome | None = field(default=None, repr=False)
+
+    @property
+    def head(self) -> str:
+        """Name of the route through the network's own head."""
+        return f"own head of {self.title}"
 
     def of(self, split: str) -> np.ndarray:
         """Places of a split's rows, shape (n,)."""
         return np.flatnonzero(self.split == split)
 
+    def compare(self, split: str, labels: np.ndarray, first: np.ndarray, second: np.ndarray, of: str) -> Difference:
+        """Accuracy of `first` minus `second` on a split, paired by image, drawn by lot; all arrays (n,)."""
+        return paired_difference(labels, first, second, of, self.groups[self.of(split)])
 
+
+# ---- spaces ----------------------------------------------------------------------------------------------------------
 def tuned_space(lab: "Lab", recipe: str, network: str | None = None) -> Space:
     """Features of the first dense layer of a fine-tuned network (trained or loaded), all splits."""
     run = lab.fine_tune(recipe, network=network)
     rows = [run.rows(split) for split in SPLITS]
     features = np.concatenate([run.features(split) for split in SPLITS])
-    title = f"fine-tuned {lab.title(run.recipe.network)} ({features.shape[1]})"
-    return Space(title, features, np.repeat(SPLITS, [len(one) for one in rows]), np.concatenate(rows), run.seconds)
+    size, places = run.recipe.size, np.concatenate(rows)
+    title = f"fine-tuned {lab.title(run.recipe.network)}, {size} px ({features.shape[1]})"
+    groups = np.asarray(fold_groups(lab.images.iloc[places]))
+    return Space(title, features, np.repeat(SPLITS, [len(one) for one in rows]), places, size, groups, run)
 
 
-def pretrained_space(lab: "Lab", network: str, like: Space, layer: str = "penultimate") -> Space:
-    """Pretrained features of the same rows as another space."""
-    features = np.asarray(lab.features(network, layer)[like.rows], np.float32)
+def comparable_size(network: str, size: int) -> int:
+    """The input size at which pretrained features are set beside features of `size` pixels.
+
+    The same; but the native one where the network's dense layers take no other, which the spaces' titles then show.
+    """
+    entry = backbones.backbone(network)
+    return entry.size if entry.fixed_size else size
+
+
+def pretrained_space(
+    lab: "Lab", network: str, like: Space, layer: str = "penultimate", size: int | None = None
+) -> Space:
+    """Pretrained features of the same rows as another space, by the network's own preprocessing.
+
+    Args:
+        lab: the run.
+        network: name in the registry.
+        like: the other space.
+        layer: as `lab.features` takes it.
+        size: of the input in pixels; None: that of the other space (`comparable_size`).
+    """
+    size = size or comparable_size(network, like.size)
+    features = np.asarray(lab.features(network, layer, size=size)[like.rows], np.float32)
     kind = "full-network embedding of" if layer == "full_network" else "pretrained"
-    return Space(f"{kind} {lab.title(network)} ({features.shape[1]})", features, like.split, like.rows)
+    title = f"{kind} {lab.title(network)}, {size} px ({features.shape[1]})"
+    return Space(title, features, like.split, like.rows, size, like.groups)
 
 
-def neighbours_right(space: Space, split: str, labels: np.ndarray) -> tuple[Accuracy, np.ndarray]:
-    """How often the nearest other images of the same split are of the same class.
+def native_space(lab: "Lab", network: str, like: Space, layer: str = "penultimate") -> Space | None:
+    """Pretrained features at the size that the weights were trained at; None where that is the other space's size."""
+    native = backbones.backbone(network).size
+    if native == comparable_size(network, like.size):
+        return None
+    return pretrained_space(lab, network, like, layer, native)
+
+
+def sizes_words(fine: Space, spaces: Sequence[Space]) -> str:
+    """Which spaces see images of one size, and which stand beside them at another."""
+    same = [one.title for one in spaces if one.size == fine.size]
+    other = [one.title for one in spaces if one.size != fine.size]
+    words = f"Compared at one input size, {fine.size} pixels: {'; '.join(same)}."
+    return f"{words} Beside them at another size, as rows of their own: {'; '.join(other)}." if other else words
+
+
+def settings(lab: "Lab") -> pd.DataFrame:
+    """Settings of the features run as printed and in this profile."""
+    printed = recipes.FEATURES_RUN
+    here = replace(recipes.scaled(printed, lab.settings.fine_tuning), name="in this profile")
+    shown = tuple(name for name in recipes.SHOWN if name not in run_study.NEVER_VARIED)
+    return recipes.table(replace(printed, name="as printed"), here, settings=shown)
+
+
+# ---- neighbours ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Votes:
+    """What the neighbours of some images say.
+
+    Attributes:
+        of: what was asked, in words.
+        labels: the truth, shape (n,).
+        predicted: the vote, shape (n,).
+        groups: what intervals draw as a whole, shape (n,).
+    """
+
+    of: str
+    labels: np.ndarray
+    predicted: np.ndarray
+    groups: np.ndarray
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """How often the vote is right."""
+        return Accuracy.from_labels(self.labels, self.predicted, self.of)
+
+    def minus(self, other: "Votes") -> Difference:
+        """This minus another space's votes on the same images, paired by image, drawn by lot."""
+        of = f"{self.of} minus {other.of}"
+        return paired_difference(self.labels, self.predicted, other.predicted, of, self.groups)
+
+
+def neighbours_right(space: Space, split: str, labels: np.ndarray, places: np.ndarray | None = None) -> Votes:
+    """Ask images of which class their nearest other images of the same split are.
 
     Args:
         space: the features.
         split: images asked and answered by (each left out of its own vote).
         labels: of that split, shape (n,).
+        places: which of the split's images to use; None: all.
 
     Returns:
-        The accuracy of the vote of `NEIGHBOURS` neighbours, and the predictions, shape (n,).
+        The votes of `NEIGHBOURS` neighbours.
     """
-    predicted = similarity.nearest_neighbours(space.features[space.of(split)], labels, NEIGHBOURS)
-    return Accuracy.from_labels(labels, predicted, f"{space.title}, neighbours within {split}"), predicted
+    chosen = np.arange(len(labels)) if places is None else places
+    rows = space.of(split)[chosen]
+    predicted = similarity.nearest_neighbours(space.features[rows], labels[chosen], NEIGHBOURS)
+    return Votes(f"{space.title}, neighbours within {split}", labels[chosen], predicted, space.groups[rows])
 
 
+def as_dense(labels: np.ndarray, like: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Places of a random part of `labels` (n,) with at most as many images of each class as `like` (m,) has.
+
+    Neighbours are the nearer the more images there are, so splits are compared at one number of images a class.
+    """
+    rng = np.random.default_rng(seed)
+    parts = [rng.permutation(np.flatnonzero(labels == name))[: (like == name).sum()] for name in np.unique(labels)]
+    return np.sort(np.concatenate(parts))
+
+
+def by_split(space: Space, labels: Mapping[str, np.ndarray]) -> dict[str, Votes]:
+    """`neighbours_right` of every split whose labels are given; train is thinned to val's number of images a class."""
+    thinned = {"train": as_dense(labels["train"], labels["val"])} if {"train", "val"} <= set(labels) else {}
+    return {split: neighbours_right(space, split, known, thinned.get(split)) for split, known in labels.items()}
+
+
+def shares(right: Mapping[str, Mapping[str, Votes]]) -> dict[str, dict[str, Accuracy]]:
+    """The accuracies alone, by space and split."""
+    return {title: {split: votes.accuracy for split, votes in one.items()} for title, one in right.items()}
+
+
+def gains(fine: Mapping[str, Votes], plain: Mapping[str, Votes]) -> dict[str, Difference]:
+    """Fine-tuned minus pretrained, by split."""
+    return {split: fine[split].minus(plain[split]) for split in fine}
+
+
+def illusion_words(found: Mapping[str, Difference]) -> str:
+    """How much of the gain on train is left on images that the network never saw, in a sentence.
+
+    Args:
+        found: `gains` with at least train and one other split.
+    """
+    unseen = "; on ".join(f"{split}: {one}" for split, one in found.items() if split != "train")
+    return (
+        f"Neighbours of the same class, fine-tuned against pretrained features, on the train images that the network "
+        f"was fitted on: {found['train']}; on {unseen}. Only images that it never saw say something about "
+        "separability; the train images are what the original's map shows."
+    )
+
+
+# ---- classifiers and routes ------------------------------------------------------------------------------------------
 def classify(space: Space, labels: np.ndarray, rounds: int, trees: int, components: int) -> classification.Outcome:
     """Fit the lab's classifiers on train (no cross-validation: the features have seen the train labels).
 
@@ -103,14 +240,49 @@ def scores(space: Space, labels: np.ndarray, split: str) -> dict[str, Accuracy]:
 
 
 def svm_against_best(space: Space, labels: np.ndarray) -> Difference:
-    """Linear SVM minus the best other single classifier on val, paired."""
+    """Linear SVM minus the best other single classifier on val, paired, drawn by lot.
+
+    The rival is picked on the same images, which favours it; the claim's sentence says so.
+    """
     place = space.of("val")
     others = [name for name in space.outcome.predictions if name not in ("Linear SVM", classification.VOTING)]
     rival = max(others, key=lambda name: space.outcome.accuracy(name, labels, place).value)
     first, second = (space.outcome.predictions[name][place] for name in ("Linear SVM", rival))
-    return paired_difference(labels, first, second, f"Linear SVM minus {rival}, {space.title}")
+    return space.compare("val", labels, first, second, f"Linear SVM minus {rival}, {space.title}")
 
 
+def best_classifier(found: Mapping[str, Accuracy]) -> str:
+    """The classifier of the highest accuracy; of equals the first."""
+    return max(found, key=lambda name: found[name].value)
+
+
+def routes(spaces: Sequence[Space], classifier: str, split: str) -> dict[str, np.ndarray]:
+    """What each route answers on a split: the classifier on every space, and the fine-tuned networks' own heads."""
+    found = {one.title: one.outcome.predictions[classifier][one.of(split)] for one in spaces}
+    return found | {one.head: one.run.probabilities(split).argmax(1) for one in spaces if one.run}
+
+
+def report_by(val: Difference, test: Difference, classifier: str) -> tuple[str, str, str]:
+    """Decision on what to report as the result of fine-tuning, its reason and the alternative, for `lab.decide`.
+
+    Args:
+        val: features' route minus the network's own head on val, which decides.
+        test: the same on test, read afterwards.
+        classifier: on the features, chosen on val.
+    """
+    head, route = "the network's own head", f"the route through features ({classifier})"
+    wins = not val.tie and val.value > 0
+    why = "it is better on val" if not val.tie else "it needs no second classifier, and on val the two are a tie"
+    chosen, other = (route, head) if wins else (head, route)
+    because = (
+        f"the features' route against the head on val: {val} (its classifier was chosen on the same images, which "
+        f"favours the route); on test, read afterwards: {test}"
+    )
+    original = "" if wins else ", as in the original"
+    return f"Report {chosen} as the result of fine-tuning: {why}.", because, f"{other} as the final result{original}."
+
+
+# ---- single classes --------------------------------------------------------------------------------------------------
 def recall(labels: np.ndarray, predicted: np.ndarray, member: int, of: str) -> Accuracy | None:
     """Share of a class's images that are found; None where it has none."""
     inside = labels == member
@@ -139,16 +311,6 @@ def followed(
     return pd.DataFrame(rows, columns=["class", "features", "recall", "else taken for, mostly"])
 
 
-def illusion_words(fine: Mapping[str, Accuracy], plain: Mapping[str, Accuracy]) -> str:
-    """How much of the gain on train is left on images that the network never saw, in a sentence."""
-    gains = {split: 100 * (fine[split].value - plain[split].value) for split in SPLITS}
-    return (
-        f"Neighbours of the same class, fine-tuned against pretrained: {gains['train']:+.1f} points on the train "
-        f"images that the network was fitted on, {gains['val']:+.1f} on val and {gains['test']:+.1f} on test. Only the "
-        "last two say something about separability; the first is what a plot of train images shows."
-    )
-
-
 def components_words(parts: Mapping[str, "Components"], reported: pd.DataFrame) -> str:
     """How many components reach nine tenths of the variance in each space, beside the reported number."""
     ours = "; ".join(f"{title}: {one.reaching(0.9)}" for title, one in parts.items())
@@ -159,52 +321,42 @@ def components_words(parts: Mapping[str, "Components"], reported: pd.DataFrame) 
     )
 
 
-Answers = dict[str, tuple[Accuracy, np.ndarray]]
-
-
-def by_split(space: Space, labels: Mapping[str, np.ndarray]) -> Answers:
-    """`neighbours_right` of every split whose labels are given."""
-    return {split: neighbours_right(space, split, known) for split, known in labels.items()}
-
-
-def shares(right: Mapping[str, Answers]) -> dict[str, dict[str, Accuracy]]:
-    """The accuracies alone, by space and split."""
-    return {title: {split: values[0] for split, values in one.items()} for title, one in right.items()}
-
-
-def accuracies(right: Mapping[str, Answers], *spaces: Space) -> list[dict[str, Accuracy]]:
-    """Accuracies by split of each space, out of what `by_split` gave for all."""
-    return [{split: found[0] for split, found in right[one.title].items()} for one in spaces]
-
-
-def gain(right: Mapping[str, Answers], fine: Space, plain: Space, split: str, labels: np.ndarray) -> Difference:
-    """Neighbours of the same class, fine-tuned minus pretrained, on a split; paired by image."""
-    first, second = (right[one.title][split][1] for one in (fine, plain))
-    return difference(labels, first, second, f"{fine.title} minus {plain.title}, neighbours, {split}")
-
-
-def difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray, of: str) -> Difference:
-    """Paired difference of two routes' accuracies on the same images."""
-    return paired_difference(labels, first, second, of)
-
-
 def tested(labels: np.ndarray, predicted: np.ndarray, of: str) -> Accuracy:
     """Test accuracy of a route."""
     return Accuracy.from_labels(labels, predicted, f"{of}, test")
 
 
 def silk_verdict(
-    classes: Sequence[str], labels: np.ndarray, predicted: Mapping[str, np.ndarray], before: str, after: str
+    space: Space,
+    classes: Sequence[str],
+    labels: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
 ) -> claims.Verdict:
-    """Verdict on Silk and metal thread; not testable where the class or its test images are missing."""
-    name = "Silk and metal thread"
-    if name not in classes:
-        return claims.untestable("silk-not-solved", f"these images have no class {name}.")
-    member = list(classes).index(name)
-    found = [recall(labels, predicted[title], member, f"{name}, {title}") for title in (before, after)]
-    return claims.check("silk-not-solved", before=found[0], after=found[1], name=name)
+    """Verdict on the textile classes; not testable where Silk and metal thread has too few test images, or none.
+
+    Args:
+        space: whose test rows the answers are of.
+        classes: all names in label order.
+        labels: of test, shape (n,).
+        before: answers on pretrained features, shape (n,).
+        after: answers on fine-tuned features, shape (n,).
+    """
+    support = {name: int((labels == list(classes).index(name)).sum()) for name in TEXTILES if name in classes}
+    if support.get(TEXTILES[0], 0) < FEWEST:
+        count = support.get(TEXTILES[0], 0)
+        return claims.untestable("silk-not-solved", f"{count} test images of {TEXTILES[0]}; {FEWEST} are asked for.")
+    groups, gain, words = space.groups[space.of("test")], {}, {}
+    for name in (one for one, count in support.items() if count >= FEWEST):
+        member = list(classes).index(name)
+        inside = labels == member
+        pair = [recall(labels, guess, member, name) for guess in (before, after)]
+        gain[name] = paired_difference(labels[inside], after[inside], before[inside], name, groups[inside])
+        words[name] = f"recall {pair[0]} before, {pair[1]} after"
+    return claims.check("silk-not-solved", gains=gain, recalls=words)
 
 
+# ---- frozen or fine-tuned --------------------------------------------------------------------------------------------
 def linear_svm(space: Space, labels: np.ndarray) -> tuple[np.ndarray, float]:
     """Fit a linear SVM on the train rows and answer val; labels (N,) of train are looked at. Answers and seconds."""
     began = time.perf_counter()
@@ -214,24 +366,40 @@ def linear_svm(space: Space, labels: np.ndarray) -> tuple[np.ndarray, float]:
     return predicted, time.perf_counter() - began
 
 
+def frozen_probe(lab: "Lab", run: "FineTuned") -> tuple[np.ndarray, str]:
+    """A linear SVM on the frozen features of a fine-tuned run's network, at its size, on its train images.
+
+    Returns:
+        Predictions on val, shape (n,), and what they are of, in words.
+    """
+    rows = [run.rows(split) for split in SPLITS[:2]]
+    places, split = np.concatenate(rows), np.repeat(SPLITS[:2], [len(one) for one in rows])
+    like = Space("", np.empty((0, 0)), split, places, run.recipe.size, np.empty(0))
+    frozen = pretrained_space(lab, run.recipe.network, like)
+    labels = lab.images["label"].to_numpy()[places]
+    return linear_svm(frozen, labels)[0], f"a linear SVM on {frozen.title}"
+
+
 def frozen_or_tuned(
-    labels: np.ndarray, frozen: np.ndarray, seconds: float, tuned: "FineTuned", title: str
+    labels: np.ndarray, frozen: Sequence[Space], known: np.ndarray, fine: Space
 ) -> tuple[pd.DataFrame, str]:
-    """Frozen embedding with a linear SVM beside fine-tuning, on val: a table with cost, and the difference in words.
+    """Frozen embeddings with a linear SVM beside fine-tuning, on val: a table with cost, and the differences in words.
 
     Args:
         labels: of val, shape (n,).
-        frozen: answers on the frozen embedding, shape (n,).
-        seconds: of fitting it.
-        tuned: the fine-tuned network.
-        title: of the embedding.
+        frozen: the embeddings.
+        known: labels of all rows, shape (N,); only those of train are looked at.
+        fine: the fine-tuned network's space.
     """
-    answers = tuned.probabilities("val").argmax(1)
-    rows = [
-        (f"{title} + linear SVM", Accuracy.from_labels(labels, frozen, title), round(seconds, 1)),
-        (f"fine-tuning, {tuned.recipe.name}", Accuracy.from_labels(labels, answers, "head"), round(tuned.seconds, 1)),
-    ]
+    answers = fine.run.probabilities("val").argmax(1)
+    rows, words = [], []
+    for one in frozen:
+        found, seconds = linear_svm(one, known)
+        rows.append((f"{one.title} + linear SVM", Accuracy.from_labels(labels, found, one.title), round(seconds, 1)))
+        gap = fine.compare("val", labels, found, answers, "frozen embedding minus fine-tuning, val")
+        words.append(f"{one.title}: {gap}, {seconds:.1f} s against {fine.run.seconds:.1f} s of training")
+    tuned = Accuracy.from_labels(labels, answers, "head")
+    rows.append((f"fine-tuning, {fine.run.recipe.name}, {fine.size} px", tuned, round(fine.run.seconds, 1)))
     table = pd.DataFrame(rows, columns=["route", "val", "seconds of training"])
-    gap = difference(labels, frozen, answers, "frozen embedding minus fine-tuning, val")
-    words = f"On val the frozen full-network embedding with a linear SVM against fine-tuning: {gap}"
-    return table, f"{words}; {seconds:.1f} s against {tuned.seconds:.1f} s of training."
+    against = f"On val, a linear SVM on the frozen embedding against fine-tuning at {fine.size} px"
+    return table, f"{against}: {'; '.join(words)}."
