@@ -44,8 +44,11 @@ class RunChapter:
         return run_study.changed_here(self.number, self.lab.settings.fine_tuning)
 
     def show_original(self) -> None:
-        """Say what the original reports of the run, what the run changes, and how runs are scaled."""
+        """Say what the original reports of the run."""
         self.lab.say(run_study.reported_words(self.lab.reported("fine_tuning"), self.number))
+
+    def show_changes(self) -> None:
+        """Say what the run changes, and how runs are scaled."""
         self.lab.say(run_study.changes_words(self.number, self.lab.settings.fine_tuning))
         self.lab.say(recipes.scaling(self.lab.settings.fine_tuning))
 

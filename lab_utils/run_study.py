@@ -281,6 +281,13 @@ def above_train(one: Study, epochs: int | None = None) -> dict[str, Any]:
     return {**gaps, "above": int(above.sum()), "epochs": looked}
 
 
+def capacity_words(clean: Difference) -> str:
+    """Whether the order of clean train and val (`clean`: val minus train) asks for more capacity, as an alternative."""
+    if clean.low > 0:
+        return "more capacity, for val lies above train even where train is evaluated cleanly."
+    return "more capacity, which the order of the two curves does not ask for once train is evaluated cleanly."
+
+
 def val_loss_slope(one: Study) -> Estimate:
     """Slope of val cross-entropy over the last half of the epochs, nats an epoch."""
     return diagnosis.trend(one.history["val_cross_entropy"].to_numpy(), of=f"{one.name}, val cross-entropy")

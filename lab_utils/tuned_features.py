@@ -28,7 +28,8 @@ class Space:
     """Features of the run's images, the same rows for every space.
 
     Attributes:
-        title: what they are, for tables and figures; the input size is in it.
+        network: its title.
+        kind: what they are: `pretrained`, `fine-tuned`, `full-network embedding`.
         features: float32 (N, D), in the order of `rows`.
         split: split of each row, shape (N,).
         rows: positions in `lab.images`, shape (N,).
@@ -38,7 +39,8 @@ class Space:
         outcome: what the lab's classifiers answer on them, once fitted.
     """
 
-    title: str
+    network: str
+    kind: str
     features: np.ndarray
     split: np.ndarray
     rows: np.ndarray
@@ -48,9 +50,18 @@ class Space:
     outcome: classification.Outcome | None = field(default=None, repr=False)
 
     @property
+    def title(self) -> str:
+        """What they are, for tables and figures; input size and number of features are in it."""
+        return f"{self.network}, {self.kind}, {self.size} px ({self.features.shape[1]})"
+
+    @property
     def head(self) -> str:
         """Name of the route through the network's own head."""
-        return f"own head of {self.title}"
+        return f"{self.network}, {self.run.recipe.name}"
+
+    def route(self, classifier: str) -> str:
+        """Name of the route through a classifier on these features."""
+        return f"{classifier} on {self.title}"
 
     def of(self, split: str) -> np.ndarray:
         """Places of a split's rows, shape (n,)."""
@@ -68,9 +79,8 @@ def tuned_space(lab: "Lab", recipe: str, network: str | None = None) -> Space:
     rows = [run.rows(split) for split in SPLITS]
     features = np.concatenate([run.features(split) for split in SPLITS])
     size, places = run.recipe.size, np.concatenate(rows)
-    title = f"fine-tuned {lab.title(run.recipe.network)}, {size} px ({features.shape[1]})"
-    groups = np.asarray(fold_groups(lab.images.iloc[places]))
-    return Space(title, features, np.repeat(SPLITS, [len(one) for one in rows]), places, size, groups, run)
+    split, groups = np.repeat(SPLITS, [len(one) for one in rows]), np.asarray(fold_groups(lab.images.iloc[places]))
+    return Space(lab.title(run.recipe.network), "fine-tuned", features, split, places, size, groups, run)
 
 
 def comparable_size(network: str, size: int) -> int:
@@ -96,9 +106,8 @@ def pretrained_space(
     """
     size = size or comparable_size(network, like.size)
     features = np.asarray(lab.features(network, layer, size=size)[like.rows], np.float32)
-    kind = "full-network embedding of" if layer == "full_network" else "pretrained"
-    title = f"{kind} {lab.title(network)}, {size} px ({features.shape[1]})"
-    return Space(title, features, like.split, like.rows, size, like.groups)
+    kind = "full-network embedding" if layer == "full_network" else "pretrained"
+    return Space(lab.title(network), kind, features, like.split, like.rows, size, like.groups)
 
 
 def native_space(lab: "Lab", network: str, like: Space, layer: str = "penultimate") -> Space | None:
@@ -107,6 +116,9 @@ def native_space(lab: "Lab", network: str, like: Space, layer: str = "penultimat
     if native == comparable_size(network, like.size):
         return None
     return pretrained_space(lab, network, like, layer, native)
+
+
+MAKERS = (pretrained_space, native_space)  # at the comparable size, and at the native one where that is another
 
 
 def sizes_words(fine: Space, spaces: Sequence[Space]) -> str:
@@ -258,7 +270,7 @@ def best_classifier(found: Mapping[str, Accuracy]) -> str:
 
 def routes(spaces: Sequence[Space], classifier: str, split: str) -> dict[str, np.ndarray]:
     """What each route answers on a split: the classifier on every space, and the fine-tuned networks' own heads."""
-    found = {one.title: one.outcome.predictions[classifier][one.of(split)] for one in spaces}
+    found = {one.route(classifier): one.outcome.predictions[classifier][one.of(split)] for one in spaces}
     return found | {one.head: one.run.probabilities(split).argmax(1) for one in spaces if one.run}
 
 
@@ -374,7 +386,7 @@ def frozen_probe(lab: "Lab", run: "FineTuned") -> tuple[np.ndarray, str]:
     """
     rows = [run.rows(split) for split in SPLITS[:2]]
     places, split = np.concatenate(rows), np.repeat(SPLITS[:2], [len(one) for one in rows])
-    like = Space("", np.empty((0, 0)), split, places, run.recipe.size, np.empty(0))
+    like = Space("", "", np.empty((0, 0)), split, places, run.recipe.size, np.empty(0))
     frozen = pretrained_space(lab, run.recipe.network, like)
     labels = lab.images["label"].to_numpy()[places]
     return linear_svm(frozen, labels)[0], f"a linear SVM on {frozen.title}"
