@@ -288,14 +288,18 @@ def capacity_words(clean: Difference) -> str:
     return "more capacity, which the order of the two curves does not ask for once train is evaluated cleanly."
 
 
-def val_loss_slope(one: Study) -> Estimate:
-    """Slope of val cross-entropy over the last half of the epochs, nats an epoch."""
-    return diagnosis.trend(one.history["val_cross_entropy"].to_numpy(), of=f"{one.name}, val cross-entropy")
+def val_loss_slope(one: Study) -> Estimate | None:
+    """Slope of val cross-entropy over the last half of the epochs, nats an epoch; None with fewer than three epochs."""
+    losses = one.history["val_cross_entropy"].to_numpy()
+    return diagnosis.trend(losses, of=f"{one.name}, val cross-entropy") if len(losses) >= 3 else None
 
 
-def val_accuracy_slope(one: Study) -> Estimate:
-    """Slope of val accuracy over the last half of the epochs, share an epoch."""
-    return diagnosis.trend(one.history["val_accuracy"].to_numpy(), of=f"{one.name}, val accuracy")
+def slope_verdict(claim: str, one: Study) -> claims.Verdict:
+    """Verdict on a claim that the slope of val cross-entropy at the end decides."""
+    slope = val_loss_slope(one)
+    if slope is None:
+        return claims.untestable(claim, f"{len(one.history)} epochs are too few for a trend.")
+    return claims.check(claim, slope=slope)
 
 
 def rising_verdict(one: Study) -> claims.Verdict:
@@ -320,6 +324,8 @@ def rise_of(one: Study) -> diagnosis.Rise:
 def trend_words(one: Study) -> str:
     """Where val cross-entropy is heading at the end."""
     slope = val_loss_slope(one)
+    if slope is None:
+        return f"**Trend.** {len(one.history)} epochs are too few to tell where val cross-entropy is heading."
     what = {
         "falling": "still falling: longer training should lower it further",
         "rising": "rising: the best epoch is behind",

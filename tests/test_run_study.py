@@ -290,3 +290,10 @@ def test_an_overconfident_accurate_epoch_is_cured_by_a_temperature():
     # as sure as they are right: binary entropies of 0.75 and 0.8, the second lower
     assert found["after"].value == pytest.approx(-0.062, abs=0.03)
     assert found["accuracy"].value == pytest.approx(0.05)
+
+
+def test_two_epochs_make_no_trend_and_stop_no_chapter():
+    short = made("a", [0.4, 0.5])
+    assert "too few" in run_study.trend_words(short)
+    assert run_study.slope_verdict("run5-loss-still-falling", short).verdict == "not testable"
+    assert run_study.slope_verdict("run5-loss-still-falling", made("a", [0.2, 0.4, 0.6, 0.8])).verdict == "supported"
