@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lab_utils import evaluation, subjects
+from lab_utils import evaluation, run_study, subjects
 from lab_utils.chapters import RUNS
 from lab_utils.dataset import fold_groups
 from lab_utils.quantities import Accuracy, Estimate
@@ -142,9 +142,14 @@ def averages_beside(averages: Mapping[str, Estimate], printed: pd.DataFrame, rec
 
 def comparable_words(lab: "Lab") -> str:
     """Whether this run's figures can be set beside the original's."""
-    if lab.table.source == "mame":
-        return "Same data set and splits as the original: the columns can be compared."
-    return "Other images than the original's: the reported columns say what was printed there and nothing about here."
+    if lab.table.source != "mame":
+        return (
+            "Other images than the original's: the reported columns say what was printed there and nothing about here."
+        )
+    unlike = run_study.unlike_the_original(lab)
+    if unlike:
+        return f"The original's data set, but not its network as printed ({', '.join(unlike)}): no like for like."
+    return "Same data set, splits and network as the original: the columns can be compared."
 
 
 def confusion_words(one: Headline) -> str:

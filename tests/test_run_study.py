@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import recipes, run_confidence, run_study
+from lab_utils import recipes, results, run_confidence, run_study
 from lab_utils.profiles import FineTuning
 from lab_utils.quantities import Difference
 from lab_utils.records import PROJECT
@@ -187,10 +187,12 @@ def lab_like(source: str = "mame", weights: str = "imagenet", missing: int = 0, 
 def test_only_all_of_mame_with_its_network_as_printed_is_like_the_original(lab, word):
     assert any(word in reason for reason in run_study.unlike_the_original(lab))
     assert run_study.diamonds(lab, REPORTED) is None
+    assert "can be compared" not in results.comparable_words(lab)
 
 
 def test_the_printed_values_are_drawn_where_the_runs_are_like_the_originals():
     assert run_study.like_the_original(lab_like())
+    assert "can be compared" in results.comparable_words(lab_like())
     assert run_study.diamonds(lab_like(), REPORTED)["run 6"] == pytest.approx(78)
 
 
