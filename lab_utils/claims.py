@@ -765,9 +765,9 @@ def val_loss_not_decreasing(slope: Estimate, margin: float = 0.01) -> Decision:
     verdict = "contradicted" if slope.high < 0 else "supported" if slope.low > -margin else "tie"
     return choose(
         verdict,
-        f"Val cross-entropy changes by {slope} nats at the end: it is not decreasing.",
-        f"Val cross-entropy changes by {slope} nats at the end: it is still decreasing.",
-        f"Val cross-entropy changes by {slope} nats at the end: whether it still decreases can't be told.",
+        f"Val cross-entropy changes by {slope} at the end: it is not decreasing.",
+        f"Val cross-entropy changes by {slope} at the end: it is still decreasing.",
+        f"Val cross-entropy changes by {slope} at the end: whether it still decreases can't be told.",
     )
 
 
@@ -829,9 +829,9 @@ def loss_still_falling(slope: Estimate) -> Decision:
     """`slope`: of val cross-entropy over the last epochs, nats an epoch."""
     return choose(
         decide_against(slope, 0.0, "lower"),
-        f"Val cross-entropy still falls at the end ({slope} nats).",
-        f"Val cross-entropy rises at the end ({slope} nats).",
-        f"Val cross-entropy neither falls nor rises beyond its scatter at the end ({slope} nats).",
+        f"Val cross-entropy still falls at the end ({slope}).",
+        f"Val cross-entropy rises at the end ({slope}).",
+        f"Val cross-entropy neither falls nor rises beyond its scatter at the end ({slope}).",
     )
 
 
@@ -854,7 +854,7 @@ def could_be_regularised(gap: Difference) -> Decision:
 @claim("loss-rises-accuracy-rises")
 def loss_rises_accuracy_rises(loss: Estimate, accuracy: Estimate) -> Decision:
     """Slopes of val cross-entropy (nats an epoch) and val accuracy from the lowest cross-entropy on."""
-    words = f"cross-entropy {loss} nats, accuracy {accuracy}"
+    words = f"cross-entropy {loss}, accuracy {accuracy}"
     return choose(
         decide_all([decide_against(loss, 0.0), decide_against(accuracy, 0.0)]),
         f"Both rise after the lowest loss of run 6 here ({words}).",

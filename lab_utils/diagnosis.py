@@ -10,7 +10,9 @@ from lab_utils.quantities import Difference, Estimate, bootstrap_estimate, paire
 SMALLEST = 1e-7  # probabilities are clipped here before their logarithm, as Keras does
 
 
-def trend(values: np.ndarray, last: int | None = None, of: str = "", level: float = 0.95) -> Estimate:
+def trend(
+    values: np.ndarray, last: int | None = None, of: str = "", level: float = 0.95, unit: str = " an epoch"
+) -> Estimate:
     """Least-squares slope of the last values of a curve, with its t interval.
 
     Epochs follow each other, so their errors are not independent and the interval is a lower bound of the doubt.
@@ -20,6 +22,7 @@ def trend(values: np.ndarray, last: int | None = None, of: str = "", level: floa
         last: how many of the last epochs to use, at least 3; default the last half, at least 3.
         of: what the curve is, in words.
         level: of the interval, in (0, 1).
+        unit: of the slope, for printing.
 
     Returns:
         Change an epoch.
@@ -35,12 +38,11 @@ def trend(values: np.ndarray, last: int | None = None, of: str = "", level: floa
         raise LabError(f"A trend needs at least 3 epochs and the history has {len(values)}: raise the epochs.")
     tail = values[-count:]
     if np.ptp(tail) == 0:
-        return Estimate(0.0, 0.0, 0.0, count, of, digits=4, unit=" an epoch")
+        return Estimate(0.0, 0.0, 0.0, count, of, digits=4, unit=unit)
     fit = stats.linregress(np.arange(count), tail)
     half = stats.t.ppf((1 + level) / 2, count - 2) * fit.stderr
-    return Estimate(
-        float(fit.slope), float(fit.slope - half), float(fit.slope + half), count, of, digits=4, unit=" an epoch"
-    )
+    slope = float(fit.slope)
+    return Estimate(slope, float(slope - half), float(slope + half), count, of, digits=4, unit=unit)
 
 
 def after_minimum(values: np.ndarray) -> int:

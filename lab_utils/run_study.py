@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lab_utils.lab import Lab
 
 HEADLINE = 6
+NATS = " nats an epoch"
 NEVER_VARIED = ("schedule", "warmup", "label_smoothing", "amsgrad", "seed")  # the same in all of the original's runs
 GRID = {"learning_rate": (1e-5, 5e-6), "l2": (0.0, 0.5), "head": ((1024, 256), (128, 256))}
 
@@ -258,10 +259,10 @@ def counting_words(one: Study) -> str:
     """What the way of counting (dropout if any, moving weights) and the penalty do to train's figures at the end."""
     last, dropout = one.history.iloc[-1], one.run.recipe.dropout
     causes = "the weights' movement within the epoch"
-    causes = f"dropout and {causes}" if dropout else f"{causes} (this run has no dropout)"
+    causes = f"dropout and {causes} together" if dropout else f"{causes} alone (no dropout in this run)"
     penalty = f"adds {last['penalty']:.3g} nats to the loss" if last["penalty"] > 0 else "is none in this run"
     return (
-        f"Clean minus counted train accuracy is {one.train_at_end.minus(one.counted_at_end)}: what {causes} cost. "
+        f"Clean minus counted train accuracy, made by {causes}: {one.train_at_end.minus(one.counted_at_end)}. "
         f"Train cross-entropy is {last['cross_entropy']:.2f} nats counted, {last['clean_cross_entropy']:.2f} clean, "
         f"and {last['val_cross_entropy']:.2f} on val; the penalty {penalty} and is in none of the three."
     )
@@ -291,7 +292,7 @@ def capacity_words(clean: Difference) -> str:
 def val_loss_slope(one: Study) -> Estimate | None:
     """Slope of val cross-entropy over the last half of the epochs, nats an epoch; None with fewer than three epochs."""
     losses = one.history["val_cross_entropy"].to_numpy()
-    return diagnosis.trend(losses, of=f"{one.name}, val cross-entropy") if len(losses) >= 3 else None
+    return diagnosis.trend(losses, of=f"{one.name}, val cross-entropy", unit=NATS) if len(losses) >= 3 else None
 
 
 def slope_verdict(claim: str, one: Study) -> claims.Verdict:
@@ -312,7 +313,10 @@ def rising_verdict(one: Study) -> claims.Verdict:
             name, f"val cross-entropy is lowest after epoch {lowest} of {epochs}: too few after it."
         )
     values = {key: one.history[column].to_numpy() for key, column in columns.items()}
-    slopes = {key: diagnosis.trend(curve, after, f"{one.name}, {key}") for key, curve in values.items()}
+    units = {"loss": NATS, "accuracy": " an epoch"}
+    slopes = {
+        key: diagnosis.trend(curve, after, f"{one.name}, {key}", unit=units[key]) for key, curve in values.items()
+    }
     return claims.check(name, **slopes)
 
 
@@ -331,7 +335,7 @@ def trend_words(one: Study) -> str:
         "rising": "rising: the best epoch is behind",
         "undecided": "neither rising nor falling beyond its scatter",
     }[diagnosis.direction(slope)]
-    return f"**Trend.** Over the last {slope.n} epochs val cross-entropy changes by {slope} nats: it is {what}."
+    return f"**Trend.** Over the last {slope.n} epochs val cross-entropy changes by {slope}: it is {what}."
 
 
 def rise_words(one: Study) -> str:
@@ -514,7 +518,7 @@ def headline_decision(one: Study, best: Study, seeds: str) -> tuple[str, str, st
         seeds: what the seeds say, in words.
     """
     gap = compare(one, best)
-    because = f"{one.name} against {best.name}, the best of the others on val: {gap}; over seeds: {seeds}"
+    because = f"{one.name} against {best.name}, the best of the others on val: {gap}. {seeds}"
     if not gap.tie and gap.value < 0:
         what = (
             f"{one.name.capitalize()} stays the headline run because it was fixed beforehand, as the original's final "

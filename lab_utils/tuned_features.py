@@ -110,15 +110,16 @@ def pretrained_space(
     return Space(lab.title(network), kind, features, like.split, like.rows, size, like.groups)
 
 
-def native_space(lab: "Lab", network: str, like: Space, layer: str = "penultimate") -> Space | None:
-    """Pretrained features at the size that the weights were trained at; None where that is the other space's size."""
-    native = backbones.backbone(network).size
-    if native == comparable_size(network, like.size):
+def usual_space(lab: "Lab", network: str, like: Space, layer: str = "penultimate") -> Space | None:
+    """Pretrained features at the size of chapters 03 to 05 (the profile's, or native); None where it is the same."""
+    asked = lab.settings.features.size
+    usual = backbones.backbone(network).size if asked == "native" else asked
+    if usual == comparable_size(network, like.size):
         return None
-    return pretrained_space(lab, network, like, layer, native)
+    return pretrained_space(lab, network, like, layer, usual)
 
 
-MAKERS = (pretrained_space, native_space)  # at the comparable size, and at the native one where that is another
+MAKERS = (pretrained_space, usual_space)  # at the comparable size, and at the usual one where that is another
 
 
 def sizes_words(fine: Space, spaces: Sequence[Space]) -> str:

@@ -78,7 +78,7 @@ def test_val_above_counted_train_and_not_told_from_clean_train_is_told_apart():
 
 def test_a_run_without_dropout_is_not_said_to_pay_for_it():
     words = run_study.order_words(made("a", [0.8, 0.8, 0.8], dropout=0.0))
-    assert "this run has no dropout" in words and "dropout and" not in words
+    assert "no dropout in this run" in words and "dropout and" not in words
 
 
 def test_epochs_with_val_above_the_counted_accuracy_are_counted():

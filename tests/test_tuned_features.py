@@ -26,8 +26,9 @@ def space(title: str, signal: float, seed: int = 0) -> Space:
 class Lab:
     """As much of a lab as pretrained spaces ask for; it notes which sizes it was asked for."""
 
-    def __init__(self):
+    def __init__(self, size: int | str = "native"):
         self.sizes = []
+        self.settings = SimpleNamespace(features=SimpleNamespace(size=size))
 
     def title(self, network: str) -> str:
         return network.upper()
@@ -46,14 +47,16 @@ def test_pretrained_features_are_of_the_input_size_that_the_fine_tuned_ones_are_
     assert "one input size, 96 pixels" in words and "another size" not in words
 
 
-def test_the_native_size_is_a_row_of_its_own_that_says_so():
-    lab, fine = Lab(), space("fine", 3)
-    plain, native = (make(lab, "lite0", fine) for make in tuned_features.MAKERS)
-    assert (plain.size, native.size) == (96, 224)
-    assert plain.title != native.title
-    assert "rows of their own: LITE0, pretrained, 224 px (4)" in tuned_features.sizes_words(fine, [plain, fine, native])
-    fine.size = 224
-    assert tuned_features.native_space(lab, "lite0", fine) is None
+@pytest.mark.parametrize(("asked", "usual"), [("native", 224), (160, 160)])
+def test_the_size_of_the_other_chapters_is_a_row_of_its_own_that_says_so(asked, usual):
+    lab, fine = Lab(asked), space("fine", 3)
+    plain, other = (make(lab, "lite0", fine) for make in tuned_features.MAKERS)
+    assert (plain.size, other.size) == (96, usual)
+    assert plain.title != other.title
+    row = f"rows of their own: LITE0, pretrained, {usual} px (4)"
+    assert row in tuned_features.sizes_words(fine, [plain, fine, other])
+    fine.size = usual
+    assert tuned_features.usual_space(lab, "lite0", fine) is None
 
 
 def test_a_network_whose_dense_layers_fix_its_size_keeps_it_and_shows_it():
