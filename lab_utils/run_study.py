@@ -466,7 +466,7 @@ def unlike_the_original(lab: "Lab") -> list[str]:
     settings, other = lab.settings.fine_tuning, recipes.RUNS[0]
     found = {
         "other images than MAMe's full list": lab.table.source != "mame",
-        "missing images": len(lab.images) < len(lab.all_rows),
+        "missing images": lab.missing > 0,
         f"at most {settings.cap} train images a class": settings.cap is not None,
         "random weights": lab.settings.networks.weights != "imagenet",
         f"another network than {other.network}": settings.networks[0] != other.network,

@@ -169,7 +169,7 @@ def lab_like(source: str = "mame", weights: str = "imagenet", missing: int = 0, 
     """As much of a lab as the comparison with the original asks for."""
     settings = SimpleNamespace(fine_tuning=tuning, networks=SimpleNamespace(weights=weights))
     table = SimpleNamespace(source=source)
-    return SimpleNamespace(table=table, settings=settings, images=range(9 - missing), all_rows=range(9))
+    return SimpleNamespace(table=table, settings=settings, missing=missing)
 
 
 @pytest.mark.parametrize(
