@@ -102,7 +102,7 @@ def report_beside(report: pd.DataFrame, reported: pd.DataFrame) -> pd.DataFrame:
     for name, column in columns.items():
         table[f"reported {name}"] = rows[column].to_numpy()
     for name, column in columns.items():
-        table[f"Δ{name}"] = (report[column].to_numpy() - rows[column].to_numpy()).round(2)
+        table[f"Δ{name}"] = (report[column].to_numpy() - rows[column].to_numpy()).round(2) + 0.0  # no "-0"
     return table
 
 
