@@ -374,8 +374,9 @@ def linear_svm(space: Space, labels: np.ndarray) -> tuple[np.ndarray, float]:
     """Fit a linear SVM on the train rows and answer val; labels (N,) of train are looked at. Answers and seconds."""
     began = time.perf_counter()
     table = classification.standardise(space.features, space.of("train"))
-    model = classifiers.LinearSVM().fit(table[space.of("train")], labels[space.of("train")])
-    predicted = model.predict(table[space.of("val")])
+    with classifiers.few_threads(table.size):
+        model = classifiers.LinearSVM().fit(table[space.of("train")], labels[space.of("train")])
+        predicted = model.predict(table[space.of("val")])
     return predicted, time.perf_counter() - began
 
 
