@@ -1,10 +1,13 @@
 """The graph of chapters."""
 
+import re
+
 import pytest
 
 from lab_utils.chapters import CHAPTERS, chapter, dependents, priority
 from lab_utils.errors import LabError
 from lab_utils.profiles import Settings
+from lab_utils.records import PROJECT
 
 
 def test_execution_order_puts_every_chapter_behind_what_it_needs():
@@ -26,6 +29,12 @@ def test_the_sixteen_chapters_are_numbered_00_to_15():
 def test_every_settings_section_named_exists():
     for one in CHAPTERS:
         assert set(one.settings) <= set(Settings.model_fields), one.name
+
+
+@pytest.mark.parametrize("one", CHAPTERS, ids=lambda one: one.number)
+def test_a_section_that_a_notebook_reads_is_named_so_that_its_change_runs_the_chapter_again(one):
+    text = (PROJECT / "notebooks" / f"{one.name}.ipynb").read_text("utf-8")
+    assert set(re.findall(r"lab\.settings\.(\w+)", text)) - {"title", "name"} <= set(one.settings)
 
 
 @pytest.mark.parametrize("word", ["5", "05", "05_classification", "05_classification.ipynb", 5])
