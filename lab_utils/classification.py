@@ -62,11 +62,18 @@ def check_features(features: np.ndarray, rows: np.ndarray | None = None, name: s
 
 
 def standardise(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Centre and scale columns by the mean and deviation of `rows`; constant columns become zero; float32 (N, D)."""
+    """Centre and scale columns by the mean and deviation of `rows`; constant columns become zero; float32 (N, D).
+
+    Constant is a deviation of at most 1e-9 of the mean, so that the scale of a column does not matter.
+    """
     part = features[rows]
     mean, deviation = part.mean(0, dtype=np.float64), part.std(0, dtype=np.float64)
-    deviation[deviation < 1e-12 * np.maximum(1, np.abs(mean))] = np.inf
-    return ((features - mean.astype(np.float32)) / deviation.astype(np.float32)).astype(np.float32)
+    deviation[deviation <= 1e-9 * np.abs(mean)] = np.inf
+    table = np.empty(features.shape, np.float32)
+    for start in range(0, len(table), 2048):  # in float64, which tiny values around a mean need, by parts for memory
+        block = slice(start, start + 2048)
+        table[block] = (features[block] - mean) / deviation
+    return table
 
 
 def external_columns(images: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ Arrays in, plain results out; every number carries a bootstrap interval.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 
 ENOUGH_NETWORKS = 5
+LAYERS = ("ImageNet outputs", "logits", "penultimate features")  # as the probes name them, from the top down
 
 
 # ---- what a network sees ---------------------------------------------------------------------------------------------
@@ -146,7 +148,7 @@ def probe(features: np.ndarray, targets: np.ndarray, train: np.ndarray, held: np
         of: words for the result.
 
     Raises:
-        LabError: no known target on one of the sides, or unusable features.
+        LabError: no known target on one of the sides, unusable features, or none that varies over train.
     """
     known = (targets != "") if targets.dtype.kind in "OUT" else targets >= 0
     fit, asked = train[known[train]], held[known[held]]
@@ -154,6 +156,8 @@ def probe(features: np.ndarray, targets: np.ndarray, train: np.ndarray, held: np
         raise LabError(f"{of or 'The probe'}: no image with a known target to {'ask about' if len(fit) else 'fit on'}.")
     check_features(features, fit, f"features ({of})" if of else "features")
     table = standardise(features, fit)
+    if not table[fit].any():
+        raise LabError(f"{of or 'The probe'}: no feature varies over the train images, so there is nothing to read.")
     with few_threads(table.size):
         predicted = fit_predict(Ridge(), table[fit], targets[fit].astype(str), table[asked])
     kinds, counts = np.unique(targets[fit].astype(str), return_counts=True)
@@ -165,6 +169,62 @@ def shuffled(targets: np.ndarray, rows: np.ndarray, seed: int = 0) -> np.ndarray
     mixed = targets.copy()
     mixed[rows] = targets[np.random.default_rng(seed).permutation(rows)]
     return mixed
+
+
+def shuffled_probes(
+    features: np.ndarray, targets: np.ndarray, train: np.ndarray, held: np.ndarray, seeds: Sequence[int]
+) -> Estimate:
+    """Accuracy of the probe on shuffled train labels, once a seed; arguments else as of `probe`.
+
+    Returns:
+        Mean over the permutations, from the least to the most (a range, no interval); n is their number.
+    """
+    values = [probe(features, shuffled(targets, train, seed), train, held).accuracy.value for seed in seeds]
+    of = f"shuffled labels, mean and range of {len(values)} permutations"
+    return Estimate(float(np.mean(values)), min(values), max(values), len(values), of, scale=100, unit=" %", digits=1)
+
+
+def shuffled_words(found: Estimate, floor: Accuracy) -> str:
+    """Whether shuffled labels leave the probe nothing to read, in a sentence; `floor` is the commonest answer's."""
+    mean, low, high = (f"{100 * value:.1f}" for value in (found.value, found.low, found.high))
+    words = f"With the train labels shuffled the probe reaches {mean} % on average over {found.n} permutations "
+    words += f"({low} to {high}); the commonest answer reaches {floor}"
+    if found.low > floor.interval[1]:
+        return f"{words}. It stays above that every time, so these probes measure something besides the labels."
+    return f"{words}. So it reads nothing where there is nothing to read."
+
+
+def order_words(
+    probes: Mapping[str, Mapping[str, Probe]], titles: Mapping[str, str], groups: np.ndarray | None = None
+) -> str:
+    """Whether outputs < logits < features holds on the probes, network by network, in a sentence."""
+    steps = {network: [row[b].minus(row[a], groups) for a, b in pairwise(LAYERS)] for network, row in probes.items()}
+    told = "; ".join(f"{titles[n]}: logits {one}, features {other}" for n, (one, other) in steps.items())
+    all_steps = [step for pair in steps.values() for step in pair]
+    if all(step.low > 0 for step in all_steps):
+        end = "Every step down adds to what the probe reads, as expected."
+    elif any(step.high < 0 for step in all_steps):
+        end = "The expected order is wrong in at least one step."
+    else:
+        end = "The expected order is not shown in every step."
+    return f"Logits against outputs, then features against logits: {told}. {end}"
+
+
+def untrained_outputs(untrained: np.ndarray, pretrained: np.ndarray) -> np.ndarray:
+    """Outputs of a network with random weights, as unevenly spread over the classes as the pretrained network's.
+
+    Untrained logits lie within 1e-11 of each other, and their softmax is 1/Z to the last digits; so they are first
+    brought to the overall standard deviation of the pretrained ones, which changes no order.
+
+    Args:
+        untrained: logits, shape (n, Z).
+        pretrained: logits of the same images, shape (n, Z).
+
+    Returns:
+        Probabilities, shape (n, Z).
+    """
+    logits = untrained.astype(np.float64)
+    return probabilities((logits - logits.mean()) * (pretrained.std(dtype=np.float64) / max(logits.std(), 1e-300)))
 
 
 def recovered(output: Probe, ceiling: Probe, groups: np.ndarray | None = None, seed: int = 0) -> Estimate:
@@ -391,8 +451,8 @@ def stand_ins(
         seed: of the draws.
 
     Returns:
-        One row a medium that occurs: medium, ImageNet class, P(medium | ImageNet class) as an `Estimate`, and the
-        share of the medium's probability that this class carries.
+        One row a medium that occurs: medium, ImageNet class, P(medium | ImageNet class) as an `Estimate` (n: effective
+        number of images that carry it, (sum p)² / sum p²), and the share of the medium's probability that it carries.
     """
     present, codes = np.unique(labels, return_inverse=True)
     joint = np.eye(len(present))[codes].T @ source
@@ -426,7 +486,8 @@ def _ratio_estimate(mass: np.ndarray, member: np.ndarray, weights: np.ndarray) -
     drawn = weights @ (mass * member) / np.maximum(weights @ mass, 1e-300)
     low, high = np.quantile(drawn, [0.025, 0.975])
     value = float(mass[member].sum() / max(mass.sum(), 1e-300))
-    return Estimate(value, float(low), float(high), len(mass), "P(medium | ImageNet class)", 100, " %", 0)
+    carried = max(1, round(float(mass.sum() ** 2 / max((mass**2).sum(), 1e-300))))  # effective images (Kish 1965)
+    return Estimate(value, float(low), float(high), carried, "P(medium | ImageNet class)", 100, " %", 0)
 
 
 def _weights(n: int, groups: np.ndarray | None, seed: int, resamples: int) -> np.ndarray:
@@ -452,7 +513,7 @@ def measures_table(
     measures: Mapping[str, Mapping[str, Estimate]], probes: Mapping[str, Mapping[str, Probe]], titles: Mapping[str, str]
 ) -> pd.DataFrame:
     """One row a network: its measures on train and its two probes on val."""
-    shown = ("ImageNet outputs", "penultimate features")
+    shown = (LAYERS[0], LAYERS[-1])
     return pd.DataFrame(
         {"network": titles[network], **row, **{f"probe, {name}": probes[network][name].accuracy for name in shown}}
         for network, row in measures.items()
@@ -464,7 +525,9 @@ def agreement_words(measures: Mapping[str, Mapping[str, Estimate]], probed: Mapp
     names = list(next(iter(measures.values())))
     found = {name: rank_agreement({n: row[name] for n, row in measures.items()}, probed) for name in names}
     return (
-        "Kendall's rank agreement with the probe on features: " + "; ".join(f"{k} {v}" for k, v in found.items()) + "."
+        "Kendall's rank agreement with the ImageNet-output probe: "
+        + "; ".join(f"{k} {v}" for k, v in found.items())
+        + "."
     )
 
 

@@ -43,6 +43,13 @@ def test_standardising_looks_at_the_given_rows_only_and_zeroes_constant_columns(
     assert c.standardise(X, np.array([0, 1])).tolist() == [[-1, 0], [1, 0], [98, 0]]
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e6])
+def test_standardising_does_not_depend_on_the_scale_of_a_column(scale):
+    X, rows = np.random.default_rng(0).normal(3, 1, (3000, 4)), np.arange(20)
+    np.testing.assert_allclose(c.standardise(X * scale, rows), c.standardise(X, rows), rtol=1e-5)
+    np.testing.assert_allclose(c.standardise(X, rows), (X - X[rows].mean(0)) / X[rows].std(0), rtol=1e-5)
+
+
 @pytest.mark.parametrize("method", ["pca", "umap", "supervised umap"])
 def test_a_reduction_does_not_change_when_other_rows_do(method):
     X, y = blobs(60)

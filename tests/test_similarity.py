@@ -173,6 +173,54 @@ def test_features_with_nan_are_refused_by_every_measure():
         s.probe(X, y, np.arange(10), np.arange(10, 20))
 
 
+def test_features_that_vary_by_rounding_only_are_one_sentence():
+    X, y = 1e-3 * (1 + 1e-11 * blobs(20)[0].astype(float)), blobs(20)[1]
+    with pytest.raises(LabError, match="outputs: no feature varies over the train images"):
+        s.probe(X, y, np.arange(10), np.arange(10, 20), "outputs")
+
+
+def test_an_untrained_network_sees_something_and_its_outputs_are_spread_like_the_others():
+    from lab_utils import backbones
+
+    rng = np.random.default_rng(0)
+    labels = np.tile([0, 1, 2], 10)
+    images = rng.integers(0, 60, (30, 32, 32, 3)).astype(np.float32)
+    images[np.arange(30), :, :, labels] += 150
+    model = backbones.build("lite0", weights="random", size=32)
+    logits = np.asarray(model(backbones.preprocess("lite0", images)))
+    assert logits.std() < 1e-6, "or it needs no bringing up"
+    outputs = s.untrained_outputs(logits, rng.normal(0, 2, (30, 1000)).astype(np.float32))
+    np.testing.assert_allclose(outputs.sum(1), 1)
+    log = np.log(outputs)
+    assert (log - log.mean(1, keepdims=True)).std() == pytest.approx(2, rel=0.05)
+    assert (outputs.argmax(1) == logits.argmax(1)).all()
+    found = s.probe(outputs, labels, np.arange(15), np.arange(15, 30))
+    assert len(set(found.predicted)) == 3 and found.accuracy.value > 0.9
+
+
+def test_shuffled_labels_fall_to_chance_over_several_permutations():
+    X, y = blobs(400, spread=1.0)
+    found = s.shuffled_probes(X, y, np.arange(200), np.arange(200, 400), range(8))
+    assert found.n == 8 and found.low <= found.value <= found.high and found.value == pytest.approx(0.25, abs=0.06)
+    assert s.probe(X, y, np.arange(200), np.arange(200, 400)).accuracy.value > 0.9
+
+
+@pytest.mark.parametrize("least, words", [(0.2, "reads nothing"), (0.6, "besides the labels")])
+def test_the_sentence_on_shuffled_labels_follows_the_numbers(least, words):
+    text = s.shuffled_words(Estimate(least + 0.1, least, least + 0.2, 8), Accuracy(25, 100))
+    assert words in text and "8 permutations" in text
+
+
+@pytest.mark.parametrize(
+    "right, words", [((20, 50, 80), "as expected"), ((20, 80, 50), "is wrong"), ((20, 80, 80), "is not shown")]
+)
+def test_the_expected_order_of_the_layers_is_computed(right, words):
+    truth = np.full(100, "a")
+    made = [s.Probe("", np.where(np.arange(100) < n, "a", "b"), truth, truth) for n in right]
+    text = s.order_words({"n": dict(zip(s.LAYERS, made, strict=True))}, {"n": "Net"})
+    assert words in text and "Net: logits better by" in text
+
+
 def test_recovered_share_by_hand():
     truth = np.array(["a"] * 5 + ["b"] * 5)
     guess = np.full(10, "a")
@@ -212,6 +260,7 @@ def test_stand_ins_find_the_source_class_of_each_medium():
     assert table["medium"].tolist() == ["Clay", "Steel"]
     assert table["ImageNet class"].tolist() == ["pot", "sword"]
     assert table["P(medium | class)"][0].value == pytest.approx(8.5 / 9) and table["share of the medium"][0] == 0.85
+    assert table["P(medium | class)"][0].n == round(9.0**2 / (10 * 0.85**2 + 10 * 0.05**2))  # effective images, not 20
 
 
 def test_columns_of_the_conditional_table_sum_to_one_hundred_heaviest_first():
