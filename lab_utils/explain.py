@@ -248,6 +248,29 @@ def border_area(size: tuple[int, int], border: float = 0.1) -> float:
     return float(border_share(np.ones((1, *size)), border)[0])
 
 
+def mean_border_share(
+    maps: np.ndarray, of: str, border: float = 0.1, groups: np.ndarray | None = None
+) -> Estimate | None:
+    """Mean of `border_share` in percent; `of` says how many maps were left out because nothing speaks for their class.
+
+    Args:
+        maps: shape (N, H, W), 0 or above.
+        of: what the maps are of, in words.
+        border: see `border_share`.
+        groups: what the bootstrap draws together (lots), shape (N,).
+
+    Returns:
+        None where no map has any relevance.
+    """
+    shares = border_share(maps, border)
+    there = np.isfinite(shares)
+    if not there.any():
+        return None
+    out = f" ({(~there).sum()} of {len(maps)} maps are empty and left out)" if not there.all() else ""
+    drawn = None if groups is None else groups[there]
+    return bootstrap_estimate(shares[there], f"border share, {of}{out}", drawn, scale=100, unit=" %", digits=1)
+
+
 # ---- pictures chosen by rule -----------------------------------------------------------------------------------------
 def first_right(truth: np.ndarray, probabilities: np.ndarray, n: int) -> np.ndarray:
     """Positions of the first `n` images (table order) that are right, one a class as long as classes last."""

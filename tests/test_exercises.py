@@ -44,3 +44,20 @@ def test_wrong_answers_of_any_type_are_not_yet_and_the_truth_is_not_shown(answer
     assert not exercises.check(answer, truth, "Look again.")
     text = capsys.readouterr().out
     assert text == "Not yet. Look again.\n"
+
+
+@pytest.mark.parametrize("truth", [1234567, 0.123456, "Gold", {"Iron", "Gold"}, (1, 2.00001), np.float32(2.5), True])
+def test_solving_gives_the_truth_as_a_reader_would_write_it(truth, monkeypatch):
+    monkeypatch.setenv("LAB_EXERCISES", "solve")
+    assert exercises.check(..., lambda: truth)
+
+
+@pytest.mark.parametrize("truth", [np.nan, set(), None, object()])
+def test_a_truth_that_nobody_can_write_fails_the_tests(truth, monkeypatch):
+    monkeypatch.setenv("LAB_EXERCISES", "solve")
+    with pytest.raises((AssertionError, TypeError)):
+        exercises.check(..., lambda: truth)
+
+
+def test_comparing_knows_a_tie():
+    assert [exercises.compared(1, two) for two in (0.5, 1, 2)] == ["higher", "equal", "lower"]

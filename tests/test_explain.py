@@ -113,6 +113,13 @@ def test_opening_a_network_leaves_it_as_it_was(keras, images: np.ndarray) -> Non
     np.testing.assert_array_equal(model.predict(images, verbose=0), before)
 
 
+def test_mean_border_share_leaves_empty_maps_out_and_says_so_or_is_none() -> None:
+    maps = np.concatenate([np.ones((3, 10, 10)), np.zeros((1, 10, 10))])
+    found = explain.mean_border_share(maps, "#10")
+    assert found.value == pytest.approx(0.36) and found.n == 3 and "1 of 4 maps are empty" in found.of
+    assert explain.mean_border_share(np.zeros((4, 10, 10)), "#10") is None
+
+
 def test_border_share_of_maps_whose_answer_is_known() -> None:
     even, inner, edge = np.ones((10, 10)), np.zeros((10, 10)), np.zeros((10, 10))
     inner[4, 4] = edge[0, 5] = 1
