@@ -1,14 +1,15 @@
 """Chapter 01's arithmetic: gaps between train and val, what a step changed, the table beside the original's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from lab_utils import evaluation
-from lab_utils.quantities import Accuracy, Difference, bootstrap_means, paired_difference
+from lab_utils.dataset import fold_groups
+from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_means, paired_difference
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
@@ -22,7 +23,7 @@ STEPS = (
     *(("1", "2"), ("2", "3"), ("3", "4"), ("4", "5"), ("5", "6"), ("6", "7"), ("7", "8")),
     *(("8", "9"), ("9", "10"), ("10", "11"), ("7", "12"), ("10", "13")),
 )
-NINE = ("8", "9, dropout only", "9, penalties only", "9")
+NINE = ("8", "9, dropout only", "9, dropout after BatchNorm", "9, penalties only", "9")
 
 
 @dataclass(frozen=True)
@@ -34,35 +35,51 @@ class Outcome:
         train: whether each train image is right, shape (n,).
         val: whether each val image is right, shape (m,).
         predicted: label of each val image, shape (m,).
+        groups: split -> what the bootstrap draws together (lots), shapes (n,) and (m,); None: images.
     """
 
     number: str
     train: np.ndarray
     val: np.ndarray
     predicted: np.ndarray
+    groups: Mapping[str, np.ndarray | None] = field(default_factory=lambda: {"train": None, "val": None})
 
     def accuracy(self, split: str) -> Accuracy:
         """Accuracy on `train` or `val`."""
         right = getattr(self, split)
         return Accuracy(int(right.sum()), len(right), f"#{self.number}, {split}")
 
+    def learnt(self, classes: int) -> bool:
+        """Whether val accuracy lies above that of guessing among the classes, beyond its interval."""
+        return self.accuracy("val").interval[0] > 1 / classes
+
     @property
     def gap(self) -> Difference:
         """Clean train minus val accuracy."""
-        return self.accuracy("train").minus(self.accuracy("val"))
+        return self._gap(self.train, self.val, f"gap of #{self.number}")
+
+    def _gap(self, train: np.ndarray, val: np.ndarray, of: str, seed: int = 0) -> Difference:
+        """Mean of `train` minus mean of `val`, by bootstrap over the images (or lots) of each split."""
+        train, val = train.astype(float), val.astype(float)
+        draws = bootstrap_means(train, self.groups["train"], seed) - bootstrap_means(val, self.groups["val"], seed + 1)
+        low, high = np.quantile(draws, [0.025, 0.975])
+        return Difference(float(train.mean() - val.mean()), float(low), float(high), len(val), of)
 
 
 def outcome(lab: "Lab", trained: "Trained") -> Outcome:
     """Let a trained network answer on train and val."""
-    labels = lab.images["label"].to_numpy()
-    predicted = {split: trained.probabilities(split).argmax(1) for split in ("train", "val")}
-    right = {split: predicted[split] == labels[trained.rows(split)] for split in predicted}
-    return Outcome(trained.network.number, right["train"], right["val"], predicted["val"])
+    labels, lots = lab.images["label"].to_numpy(), fold_groups(lab.images)
+    rows = {split: trained.rows(split) for split in ("train", "val")}
+    predicted = {split: trained.probabilities(split).argmax(1) for split in rows}
+    right = {split: predicted[split] == labels[rows[split]] for split in rows}
+    groups = {split: lots[rows[split]] for split in rows}
+    return Outcome(trained.network.number, right["train"], right["val"], predicted["val"], groups)
 
 
 def overfitting(gap: Difference) -> str:
-    """The rule: High where the gap's interval lies above 20 points, Low where it reaches below 10, else Medium."""
-    return "High" if gap.low > HIGH else "Low" if gap.low < LOW else "Medium"
+    """The rule: High above 20 points, Low below 10, Medium between, where the whole interval is; else open."""
+    low, high = ("Low" if end < LOW else "High" if end > HIGH else "Medium" for end in (gap.low, gap.high))
+    return low if low == high else f"open ({low} to {high})"
 
 
 def gap_change(first: Outcome, second: Outcome, seed: int = 0) -> Difference:
@@ -70,15 +87,19 @@ def gap_change(first: Outcome, second: Outcome, seed: int = 0) -> Difference:
     train, val = (
         getattr(second, split).astype(float) - getattr(first, split).astype(float) for split in ("train", "val")
     )
-    draws = bootstrap_means(train, seed=seed) - bootstrap_means(val, seed=seed + 1)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    change = float(train.mean() - val.mean())
-    return Difference(change, float(low), float(high), len(val), f"gap of #{second.number} minus #{first.number}")
+    return second._gap(train, val, f"gap of #{second.number} minus #{first.number}", seed)
+
+
+def mean_outcome(outcomes: Sequence[Outcome]) -> Outcome:
+    """The mean over networks of whether each image is right, in [0, 1], so that its gap is their mean gap."""
+    train, val = (np.mean([getattr(one, split) for one in outcomes], axis=0) for split in ("train", "val"))
+    return Outcome("mean", train, val, np.full(len(val), -1), outcomes[0].groups)
 
 
 def val_change(truth: np.ndarray, first: Outcome, second: Outcome) -> Difference:
     """Val accuracy of the second network minus that of the first, on the same images."""
-    return paired_difference(truth, second.predicted, first.predicted, f"#{second.number} minus #{first.number}")
+    of = f"#{second.number} minus #{first.number}"
+    return paired_difference(truth, second.predicted, first.predicted, of, second.groups["val"])
 
 
 def table(outcomes: Mapping[str, Outcome], test: Mapping[str, Accuracy], reported: pd.DataFrame) -> pd.DataFrame:
@@ -132,19 +153,43 @@ def step_words(truth: np.ndarray, outcomes: Mapping[str, Outcome]) -> str:
 def judged_words(outcomes: Mapping[str, Outcome], reported: pd.DataFrame) -> str:
     """How often the rule and the original's word agree."""
     printed = reported[reported["kind"] == "printed"].set_index("network")["overfitting"]
-    same = [number for number, row in ROWS.items() if overfitting(outcomes[number].gap) == printed[row]]
-    other = [f"#{number}" for number in ROWS if number not in same]
+    words = {number: overfitting(outcomes[number].gap) for number in ROWS}
+    same = [number for number, row in ROWS.items() if words[number] == printed[row]]
+    kinds = {"it is open for": [f"#{n}" for n in ROWS if n not in same and words[n].startswith("open")]}
+    kinds["it differs for"] = [f"#{n}" for n in ROWS if n not in same and not words[n].startswith("open")]
     rule = (
-        f"High is a gap whose interval lies above {100 * HIGH:.0f} points, Low one that reaches below {100 * LOW:.0f}"
+        f"High is a gap whose interval lies above {100 * HIGH:.0f} points, Low one below {100 * LOW:.0f}, Medium one "
+        "between; where the interval crosses a border the word is open"
     )
-    tail = f"; it differs for {', '.join(other)}" if other else ""
+    tail = "".join(f"; {kind} {', '.join(names)}" for kind, names in kinds.items() if names)
     return f"By this rule ({rule}) {len(same)} of {len(ROWS)} networks get the word printed for them{tail}."
 
 
-def least_gap(outcomes: Mapping[str, Outcome], numbers: Sequence[str], largest: bool = False) -> Outcome:
-    """The network with the smallest (or largest) gap among `numbers`."""
-    choose = max if largest else min
-    return choose((outcomes[number] for number in numbers), key=lambda one: one.gap.value)
+def augmentation_changes(outcomes: Mapping[str, Outcome], classes: int) -> dict[str, Any]:
+    """Evidence for "the augmented networks overfit least": their gaps against the mean gap of the plain networks.
+
+    The mean, since the smallest of many gaps is small by luck; networks that have learnt nothing have no gap.
+    """
+    able = [number for number in ROWS if number != "13" and outcomes[number].learnt(classes)]
+    plain = [number for number in able if number not in ("11", "12")]
+    mean = mean_outcome([outcomes[number] for number in plain]) if plain else None
+    augmented = [number for number in able if number in ("11", "12") and mean]
+    return {"changes": {number: gap_change(mean, outcomes[number]) for number in augmented}, "plain": plain}
+
+
+def arms_table(trained: "Mapping[str, Trained]", outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+    """The arms of the ablation: train accuracy while training (of the best epoch) beside the clean one, and val."""
+    rows = []
+    for number in NINE:
+        fitted, one = trained[number].fitted, outcomes[number]
+        during = fitted.history["accuracy"].iloc[fitted.best_epoch - 1]
+        row = {
+            "network": f"#{number}",
+            "layers": trained[number].network.idea,
+            "train, while training": f"{100 * during:.1f} %",
+        }
+        rows.append(row | {"train, clean": str(one.accuracy("train")), "val": str(one.accuracy("val"))})
+    return pd.DataFrame(rows)
 
 
 def unrelated(images: pd.DataFrame) -> np.ndarray:
@@ -210,10 +255,43 @@ def confusion_table(counts: np.ndarray, classes: Sequence[str], n: int = 8) -> p
     return pd.DataFrame(rows)
 
 
-def pair_rank(counts: np.ndarray, classes: Sequence[str], first: str, second: str) -> int | None:
-    """Rank (from 1) of a pair among the confused ones; 0: never confused; None: a class is not here."""
+def pair_rank(
+    counts: np.ndarray, classes: Sequence[str], first: str, second: str, seed: int = 0, resamples: int = 500
+) -> Estimate | int | None:
+    """Rank (from 1) of a pair of classes among the confused ones, with a bootstrap over the images of every class.
+
+    Args:
+        counts: confusion matrix, shape (C, C).
+        classes: C names.
+        first: of the pair.
+        second: of the pair.
+        seed: of the bootstrap.
+        resamples: number of bootstrap samples.
+
+    Returns:
+        Equals share their mean rank. 0: never confused; None: a class is not here.
+    """
     if first not in classes or second not in classes:
         return None
-    wanted = tuple(sorted((list(classes).index(first), list(classes).index(second))))
-    pairs = evaluation.confused_pairs(counts, len(classes) ** 2)
-    return pairs.index(wanted) + 1 if wanted in pairs else 0
+    one, other = list(classes).index(first), list(classes).index(second)
+    if not counts[one, other] + counts[other, one]:
+        return 0
+    rng, support = np.random.default_rng(seed), counts.sum(1)
+    shares = counts / np.maximum(support, 1)[:, None]
+    shares[support == 0, 0] = 1  # any distribution: nothing is drawn from it
+    drawn = np.stack([rng.multinomial(n, row, resamples) for n, row in zip(support, shares, strict=True)], axis=1)
+    value, *ranks = (_pair_rank(table, one, other) for table in (counts, *drawn))
+    low, high = np.quantile(ranks, [0.025, 0.975])
+    n = int(support[[one, other]].sum())
+    of = f"rank of {first} / {second} among confused pairs"
+    return Estimate(value, min(value, float(low)), max(value, float(high)), n, of, digits=0)
+
+
+def _pair_rank(counts: np.ndarray, first: int, second: int) -> float:
+    """Mean rank of a pair by its confusions both ways, as shares of their classes; after the last where it has none."""
+    shares = counts / np.maximum(counts.sum(1), 1)[:, None]
+    both = (shares + shares.T)[np.triu_indices(len(counts), 1)]
+    own = shares[first, second] + shares[second, first]
+    if not own:
+        return float(len(both) + 1)
+    return float((both > own).sum() + ((both == own).sum() + 1) / 2)

@@ -56,14 +56,14 @@ _BASELINE = (
         3,
         "01",
         "Regularisation (#8, #10) lowers overfitting.",
-        "gap of #10 against the gap of #6, bootstrap interval of the difference",
+        "gaps of #8 and of #10 against the gap of #6, bootstrap intervals of the differences",
     ),
     Claim(
         "too-much-regularisation",
         3,
         "01",
         "Network #9 failed because it was regularised too much.",
-        "ablation: #9 without dropout before BatchNorm against #9 without the weight penalties",
+        "ablation: #8 with #9's penalties against #8 with #9's dropout, before and after BatchNorm",
     ),
     Claim(
         "printed-9-regularised-too-much",
@@ -78,14 +78,14 @@ _BASELINE = (
         3,
         "01",
         "The augmented networks (#11, #12) overfit least.",
-        "gap of clean train and val accuracy against the networks without augmentation",
+        "gap of clean train and val accuracy of #11 and #12 against the mean gap of the networks without augmentation",
     ),
     Claim(
         "ensemble-best-scratch",
         3,
         "01",
         "The average of the regularised and the augmented network (#13) is the best from scratch.",
-        "paired difference of #13 and the better of its members",
+        "paired difference on test of #13 and the single network that is best on val",
     ),
     Claim(
         "scratch-focus-on-background",
@@ -99,7 +99,7 @@ _BASELINE = (
         3,
         "01",
         "From scratch, Engraving with Etching and Woven fabric with Silk and metal thread are confused most.",
-        "rank of the two pairs among all confusions",
+        "rank of the two pairs among all confusions, bootstrapped over the val images",
     ),
     Claim(
         "variable-shape-helps",
@@ -114,7 +114,7 @@ _BASELINE = (
         4,
         "02",
         "EfficientNet-B3 is the best of the seven fine-tuned architectures.",
-        "our runs of the table: paired difference of the first and the second",
+        "our runs of the table: paired difference of B3 and the other architecture that is best on val",
     ),
 )
 
@@ -138,7 +138,7 @@ _SIMILARITY = (
         18,
         "03",
         "About 64 % of the two tasks overlap, by the task similarity measure (also slide 24).",
-        "accuracy of a linear classifier on the 1,000 outputs against shuffled labels and random weights",
+        "probe on the 1,000 outputs, which measures no overlap if random weights are above chance, too",
     ),
     Claim(
         "imagenet-overlap",

@@ -31,6 +31,7 @@ ARCHITECTURES = {  # the paper's names, in its order
     "EfficientNet-B0": "efficientnetb0",
     "EfficientNet-B3": "efficientnetb3",
 }
+B3 = "EfficientNet-B3"
 STRIDE = 32  # pixels of the input a cell of the last feature map
 AUGMENT = pipeline.Augment(rotation=30, shift=0, flip=True, fill="constant")
 
@@ -52,27 +53,42 @@ class Shapes:
 
 
 def shapes(lab: "Lab", looked_at: int = 64) -> Shapes:
-    """Find out from the first files whether they keep their aspect ratio, are square copies, or simply square."""
+    """Find out whether the files keep their aspect ratio, are square copies, or simply square; looks at some evenly."""
     from PIL import Image
 
     ratios = []
-    for path in lab.images["path"][:looked_at]:
-        with Image.open(path) as image:
+    for row in np.unique(np.linspace(0, len(lab.images) - 1, looked_at).astype(int)):
+        with Image.open(lab.images["path"].iloc[row]) as image:
             ratios.append(image.width / image.height)
     known = lab.images["aspect"].to_numpy(float)
-    if np.ptp(ratios) > 0.02:
+    if _not_square(np.array(ratios)):
         return Shapes(True, "aspect ratio of the files")
-    if np.ptp(known) > 0.02:
+    if _not_square(known):
         return Shapes(True, "square copies stretched back by the table's aspect ratio", known)
     return Shapes(False, "not applicable: all images are square")
 
 
+def _not_square(ratios: np.ndarray) -> bool:
+    """Whether any side is more than 2 % longer than the other."""
+    return bool(np.abs(np.log(ratios)).max() > 0.02)
+
+
 def architectures(lab: "Lab") -> pd.DataFrame:
-    """The paper's seven and our stand-in: architecture, network, and why it isn't run here (empty: it is)."""
+    """The paper's seven and our stand-in: architecture, network, and why it isn't run here (empty: it is).
+
+    Random weights are said in the name. Where the profile downloads, weights are fetched here, so that one file that
+    can't be had is a reason in its row and stops nothing.
+    """
     options, weights = lab.settings.paper, lab.settings.networks.weights
-    names = ARCHITECTURES | {f"{lab.title(options.stand_in)} (stand-in)": options.stand_in}
-    reasons = [backbones.missing(name, weights, options.download) for name in names.values()]
-    return pd.DataFrame({"architecture": list(names), "network": list(names.values()), "not run because": reasons})
+    names = ARCHITECTURES | {f"{backbones.backbone(options.stand_in).title} (stand-in)": options.stand_in}
+    said = "" if weights == "imagenet" else " (random weights)"
+    reasons = []
+    for name in names.values():
+        reason = backbones.missing(name, weights, options.download)
+        fetched = backbones.fetch([(name, False)], weights) if options.download and not reason else []
+        reasons.append(reason or " ".join(fetched))
+    titles = [f"{title}{said}" for title in names]
+    return pd.DataFrame({"architecture": titles, "network": list(names.values()), "not run because": reasons})
 
 
 # ---- the network ----------------------------------------------------------------------------------------------------
@@ -104,8 +120,8 @@ def network(lab: "Lab", name: str, shape: str) -> "keras.Model":
 
     options = lab.settings.paper
     size = options.crop if shape == FIXED else (None, None)
-    frozen = min(options.frozen, 4)
-    base = backbones.frozen_base(name, frozen, weights=lab.settings.networks.weights, size=size, seed=options.seed)
+    weights = lab.settings.networks.weights
+    base = backbones.frozen_base(name, options.frozen, weights=weights, size=size, seed=options.seed)
     if shape == FIXED:
         inputs, pooled = base.input, keras.layers.GlobalAveragePooling2D()(base.output)
     else:
@@ -267,15 +283,40 @@ def fit_all(lab: "Lab", todo: pd.DataFrame, progress: Callable[[str], None] = pr
     return [fit(lab, title, name, shape, progress) for title, name in pairs for shape in kinds]
 
 
-def protocol(lab: "Lab") -> str:
-    """How our runs differ from the paper's, in words made from the settings."""
+def protocol(lab: "Lab", theirs: pd.DataFrame) -> pd.DataFrame:
+    """The settings of our runs beside the paper's: columns setting, here, paper (reported).
+
+    Args:
+        lab: of the run.
+        theirs: `data/reported/paper_protocol.csv`.
+    """
     use = lab.settings.paper
     images = len(training.used_rows(lab, "train", use.cap))
-    words = [f"FS: {use.size} px, crop {use.crop}", f"VS: {use.size**2:,} pixels, {shapes(lab).words}"]
-    words += [f"both: {lab.table.source} data, {images:,} train images, {use.epochs} epoch{'s' * (use.epochs > 1)}"]
-    frozen = f"{use.frozen} of 5 blocks frozen" if use.frozen else "all layers trained"
-    words[-1] += f", batch {use.batch}, rate {use.learning_rate:g}, {frozen}"
-    return "; ".join([*words, "BatchNorm as pretrained, each network's own normalisation, best epoch on val"])
+    ours = {
+        "train images": f"{images:,}" if lab.table.source == "mame" else f"{images:,}, {lab.table.source} data",
+        "FS size": f"{use.size} → {use.crop} px",
+        "VS area": f"{use.size**2:,} px, {shapes(lab).words}",
+        "weights at the start": lab.settings.networks.weights,
+        "frozen": f"{use.frozen} of 5 blocks" if use.frozen else "none",
+        "epochs": f"{use.epochs}",
+        "batch": f"{use.batch}",
+        "learning rate": f"{use.learning_rate:g}",
+        "rotation": f"±{AUGMENT.rotation:g}°",
+        "mirroring": "horizontal" if AUGMENT.flip else "none",
+        "optimiser": "Adam with amsgrad",
+        "normalisation": "each network's own, BatchNorm as pretrained",
+        "epoch": "best on val",
+    }
+    known = theirs.set_index("setting")["value"]
+    paper = [known.get(setting, "not known") for setting in ours]
+    return pd.DataFrame({"setting": list(ours), "here": list(ours.values()), "paper (reported)": paper})
+
+
+def protocol_differences(table: pd.DataFrame) -> str:
+    """The settings of `protocol` that are not the paper's, in words."""
+    other = table[table["here"] != table["paper (reported)"]]
+    rows = zip(other["setting"], other["here"], other["paper (reported)"], strict=True)
+    return "; ".join(f"{setting} {here} (paper {paper})" for setting, here, paper in rows)
 
 
 def results_table(
@@ -288,14 +329,14 @@ def results_table(
         reported: columns architecture, fs, vs (shares).
         test: `{"<architecture>, FS": accuracy}` of the runs.
         variable: from `shapes`.
-        differences: our protocol, in words.
+        differences: from `protocol_differences`.
     """
-    known = reported.set_index("architecture")
+    known, names = reported.set_index("architecture"), {network: name for name, network in ARCHITECTURES.items()}
     rows = []
-    for title, reason in zip(todo["architecture"], todo["not run because"], strict=True):
-        row = {"architecture": title}
+    for title, network, reason in todo[["architecture", "network", "not run because"]].itertuples(index=False):
+        row, name = {"architecture": title}, names.get(network)
         row |= {
-            f"{s} (reported)": f"{100 * known.at[title, s.lower()]:.2f} %" if title in known.index else "–"
+            f"{s} (reported)": f"{100 * known.at[name, s.lower()]:.2f} %" if name in known.index else "–"
             for s in (FIXED, VARIABLE)
         }
         row |= {f"{s} (here)": test.get(f"{title}, {s}", "not run") for s in (FIXED, VARIABLE)}
@@ -326,14 +367,39 @@ def support(lab: "Lab", truth: np.ndarray) -> dict[str, int]:
     return dict(zip(lab.classes, found.tolist(), strict=True))
 
 
-def shape_differences(truth: np.ndarray, runs: Sequence[Run]) -> dict[str, Difference]:
-    """Accuracy with VS minus accuracy with FS on the same test images, for each architecture that was run in both."""
+def shape_differences(
+    truth: np.ndarray, runs: Sequence[Run], groups: np.ndarray | None = None
+) -> dict[str, Difference]:
+    """Accuracy with VS minus accuracy with FS on the same test images, for each architecture that was run in both.
+
+    Args:
+        truth: labels of the test images, shape (n,).
+        runs: in both shapes.
+        groups: what the bootstrap draws together (lots), shape (n,).
+    """
     fixed = {run.architecture: run.predicted for run in runs if run.shape == FIXED}
     return {
-        run.architecture: paired_difference(truth, run.predicted, fixed[run.architecture], "VS minus FS")
+        run.architecture: paired_difference(truth, run.predicted, fixed[run.architecture], "VS minus FS", groups)
         for run in runs
         if run.shape == VARIABLE and run.architecture in fixed
     }
+
+
+def against_rival(
+    truth: np.ndarray, runs: Sequence[Run], groups: np.ndarray | None = None
+) -> tuple[Difference, str] | None:
+    """EfficientNet-B3 minus the other architecture of the paper that is best on val (its name), with FS, on test.
+
+    None where B3, or every other one, was not run; arguments as of `shape_differences`.
+    """
+    seven = [run for run in runs if run.network in ARCHITECTURES.values() and run.shape == FIXED]
+    ours = [run for run in seven if run.network == ARCHITECTURES[B3]]
+    others = [run for run in seven if run not in ours]
+    if not ours or not others:
+        return None
+    rival = max(others, key=lambda run: run.val.value)
+    of = f"{B3} minus {rival.architecture}"
+    return paired_difference(truth, ours[0].predicted, rival.predicted, of, groups), rival.architecture
 
 
 def decision(
@@ -343,7 +409,7 @@ def decision(
     better = [name for name, one in differences.items() if not one.tie and one.value > 0]
     words = "; ".join(f"{name} {one}" for name, one in differences.items()) or variable.words
     if better:
-        what = "Later chapters still use squares, and say so: on these images variable shape would be better."
+        what = "Later chapters still use squares, although on these images variable shape would be better."
     else:
         what = "Later chapters use squares."
     because = (
@@ -359,7 +425,7 @@ def padding_effect(
     """How far zero padding moves a network's pooled features, with masked and with plain pooling.
 
     Args:
-        lab: of the run; the first train images are used (`paper.padding_images`).
+        lab: of the run; train images evenly spaced in the table are used (`paper.padding_images`).
         name: of the network.
         image: height and width to which images are brought.
         canvas: height and width to which they are padded (multiples of 32, not smaller).
@@ -373,7 +439,9 @@ def padding_effect(
     if any(c < i or c % STRIDE for i, c in zip(image, canvas, strict=True)):
         raise LabError(f"A canvas of {canvas} can't hold {image}: take multiples of {STRIDE} that are not smaller.")
     base = backbones.build(name, weights=lab.settings.networks.weights, size=(None, None), top=False)
-    paths = lab.images["path"].to_numpy()[lab.rows("train")][: lab.settings.paper.padding_images]
+    rows = lab.rows("train")
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, lab.settings.paper.padding_images).astype(int))]
+    paths = lab.images["path"].to_numpy()[chosen]
     pixels = np.stack([pipeline.to_shape(pipeline.decode(path), *image) for path in paths])
     alone, _ = _pooled(base, name, pixels, image)
     masked, plain = _pooled(base, name, pixels, canvas)

@@ -67,7 +67,7 @@ class Paper(Section):
     download: bool = Field(False, description="fetch the weights of the seven where they are missing")
     size: int = Field(256, ge=40, description="FS: side after resizing; VS: square root of the area in pixels")
     crop: int = Field(224, ge=32, description="FS: side of the crop")
-    frozen: int = Field(0, ge=0, le=5, description="of the five blocks (the paper: none)")
+    frozen: int = Field(0, ge=0, le=4, description="of the five blocks (the paper: none)")
     epochs: int = Field(30, ge=1)
     batch: int = Field(64, ge=1)
     learning_rate: float = Field(1e-5, gt=0)

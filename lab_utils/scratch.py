@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution with ReLU, max-pooling, then dropout and batch normalisation where set (in this order).
+    """A convolution with ReLU, max-pooling, then dropout and batch normalisation where set (in this order by default).
 
     Attributes:
         filters: number of 3 × 3 filters.
@@ -33,6 +33,7 @@ class Conv:
         l1: factor of the L1 penalty on the kernel.
         l2: factor of the L2 penalty on the kernel.
         dropout: share dropped after the pooling, before the normalisation.
+        drop_last: dropout after the normalisation instead.
     """
 
     filters: int
@@ -41,6 +42,7 @@ class Conv:
     l1: float = 0.0
     l2: float = 0.0
     dropout: float = 0.0
+    drop_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,14 @@ NETWORKS = (
         epochs=40,
         assumed="epochs, penalties, dropout",
     ),
-    Network("9", "too much regularisation", _penalised(*_STRONG, _DROPS), (Dense(64, dropout=0.5),), epochs=40),
+    Network(
+        "9",
+        "too much regularisation",
+        _penalised(*_STRONG, _DROPS),
+        (Dense(64, dropout=0.5),),
+        epochs=40,
+        assumed="epochs, each pool's dropout and its place before BatchNorm, dropout after dense",
+    ),
     Network(
         "10",
         "finding a balance",
@@ -145,6 +154,7 @@ NETWORKS = (
         learning_rate=2e-6,
         epochs=60,
         augment=True,
+        assumed="epochs, size of the shifts",
     ),
     Network(
         "12",
@@ -154,6 +164,7 @@ NETWORKS = (
         learning_rate=1e-5,
         epochs=60,
         augment=True,
+        assumed="epochs, size of the shifts",
     ),
     Network("13", "ensemble of 10 and 12", denses=(), members=("10", "12"), assumed=""),
     Network(
@@ -165,8 +176,16 @@ NETWORKS = (
         assumed="ablation",
     ),
     Network(
+        "9, dropout after BatchNorm",
+        "as before, but dropout after BatchNorm",
+        tuple(replace(one, drop_last=True) for one in _penalised(*_MILD, _DROPS)),
+        (Dense(64, dropout=0.5),),
+        epochs=40,
+        assumed="ablation",
+    ),
+    Network(
         "9, penalties only",
-        "#9's penalties without its dropout before BatchNorm",
+        "#9's penalties without its dropout after the pools",
         _penalised(*_STRONG),
         (Dense(64, dropout=0.5),),
         epochs=40,
@@ -237,8 +256,11 @@ def _conv(x: Any, conv: Conv, place: int, one: Network, size: int, momentum: flo
     layers, name = keras.layers, f"conv_{place}"
     x = layers.Conv2D(conv.filters, 3, activation="relu", kernel_regularizer=_penalty(conv), name=name)(x)
     x = layers.MaxPooling2D(min(conv.pool, x.shape[1]), name=f"{name}_pool")(x)
-    x = layers.Dropout(conv.dropout, name=f"{name}_dropout")(x) if conv.dropout else x
-    return layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x) if conv.norm else x
+    after = [layers.Dropout(conv.dropout, name=f"{name}_dropout")] if conv.dropout else []
+    after += [layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")] if conv.norm else []
+    for layer in reversed(after) if conv.drop_last else after:
+        x = layer(x)
+    return x
 
 
 def _penalty(layer: Conv | Dense) -> "keras.regularizers.Regularizer | None":
@@ -251,12 +273,15 @@ def describe(one: Network) -> str:
     """Architecture in words, for tables."""
     if one.members:
         return "average of " + " and ".join(f"#{member}" for member in one.members)
-    convs = [
-        f"{conv.filters} pool {conv.pool}" + (f" drop {conv.dropout:g}" if conv.dropout else "") + " BN" * conv.norm
-        for conv in one.convs
-    ]
+    convs = [f"{conv.filters} pool {conv.pool}{_after(conv)}" for conv in one.convs]
     denses = [f"dense {dense.width}" + (f" drop {dense.dropout:g}" if dense.dropout else "") for dense in one.denses]
     return ", ".join(convs + denses)
+
+
+def _after(conv: Conv) -> str:
+    """What follows a pooling, in the order of the layers."""
+    parts = [f" drop {conv.dropout:g}" if conv.dropout else "", " BN" * conv.norm]
+    return "".join(reversed(parts) if conv.drop_last else parts)
 
 
 # ---- training --------------------------------------------------------------------------------------------------------

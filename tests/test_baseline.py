@@ -12,9 +12,19 @@ def made(number, train, val, predicted=None):
     return Outcome(number, train, val, np.zeros(len(val), int) if predicted is None else np.array(predicted))
 
 
-@pytest.mark.parametrize("low, word", [(0.05, "Low"), (0.15, "Medium"), (0.21, "High")])
-def test_overfitting_is_judged_by_the_lower_end_of_the_gap(low, word):
-    assert baseline.overfitting(Difference(0.25, low, 0.4, 100)) == word
+@pytest.mark.parametrize(
+    "low, high, word",
+    [
+        (-0.05, 0.09, "Low"),
+        (0.11, 0.19, "Medium"),
+        (0.21, 0.4, "High"),
+        (0.05, 0.4, "open (Low to High)"),
+        (0.05, 0.15, "open (Low to Medium)"),
+        (0.15, 0.25, "open (Medium to High)"),
+    ],
+)
+def test_overfitting_has_a_word_only_where_the_whole_interval_agrees(low, high, word):
+    assert baseline.overfitting(Difference((low + high) / 2, low, high, 100)) == word
 
 
 def test_gap_is_clean_train_minus_val():
@@ -50,14 +60,44 @@ def test_related_words_split_the_accuracy():
     assert "can't be split" in baseline.related_words(Accuracy(60, 100), None)
 
 
-def test_rank_of_a_pair_counts_both_directions():
+def test_rank_of_a_pair_counts_both_directions_and_has_an_interval():
     counts = np.array([[5, 3, 0], [4, 5, 1], [0, 0, 10]])
-    assert baseline.pair_rank(counts, ["a", "b", "c"], "b", "a") == 1
-    assert baseline.pair_rank(counts, ["a", "b", "c"], "b", "c") == 2
-    assert baseline.pair_rank(counts, ["a", "b", "c"], "a", "c") == 0  # never confused, so in no order
+    ranks = [baseline.pair_rank(counts, ["a", "b", "c"], *pair) for pair in (("b", "a"), ("b", "c"), ("a", "c"))]
+    assert [one and one.value for one in ranks] == [1, 2, 0]  # the last is never confused, so in no order
+    assert ranks[1].low <= 2 <= ranks[1].high and ranks[1].n == 20
     assert baseline.pair_rank(np.diag([5, 5, 5]), ["a", "b", "c"], "a", "b") == 0
     assert baseline.pair_rank(counts, ["a", "b", "c"], "a", "x") is None
     assert baseline.confusion_table(counts, ["a", "b", "c"])["pair"].tolist() == ["a / b", "b / c"]
+
+
+def test_pairs_confused_equally_often_share_a_rank_whatever_their_order():
+    counts = np.array([[8, 1, 1, 0], [0, 9, 1, 0], [0, 0, 10, 0], [3, 0, 0, 7]])
+    names = ["a", "b", "c", "d"]
+    shared = [baseline.pair_rank(counts, names, *pair).value for pair in (("a", "b"), ("a", "c"), ("b", "c"))]
+    assert shared == [3, 3, 3] and baseline.pair_rank(counts, names, "a", "d").value == 1
+    few, many = (baseline.pair_rank(n * counts, names, "a", "d") for n in (1, 100))
+    assert few.high > 1 and (many.low, many.high) == (1, 1)
+
+
+def test_a_gap_widens_where_images_of_a_lot_answer_alike():
+    train, val = np.repeat([1, 1, 1, 0], 25), np.repeat([1, 0, 1, 0], 25)
+    lots = np.repeat(list("abcd"), 25)
+    alone, whole = made("1", train, val), Outcome("1", train, val, val, {"train": lots, "val": lots})
+    assert alone.gap.value == whole.gap.value == pytest.approx(0.25)
+    assert whole.gap.high - whole.gap.low > 3 * (alone.gap.high - alone.gap.low)
+
+
+def test_augmented_gaps_are_held_against_the_mean_gap_of_the_plain_networks_that_learnt():
+    outcomes = {number: made(number, [1] * 60 + [0] * 40, [1] * 40 + [0] * 60) for number in baseline.ROWS}
+    outcomes["2"] = made("2", [1] * 80 + [0] * 20, [1] * 20 + [0] * 80)
+    outcomes["3"] = made("3", [0] * 100, [0] * 100)  # no gap, as it has learnt nothing
+    outcomes["12"] = made("12", [1] * 41 + [0] * 59, [1] * 40 + [0] * 60)
+    outcomes["11"] = outcomes["3"]
+    found = baseline.augmentation_changes(outcomes, 10)
+    plain = ["1", "2", "4", "5", "6", "8", "10"]
+    assert found["plain"] == plain and list(found["changes"]) == ["12"]
+    assert found["changes"]["12"].value == pytest.approx(0.01 - np.mean([0.6 if n == "2" else 0.2 for n in plain]))
+    assert baseline.augmentation_changes(outcomes, 1) == {"changes": {}, "plain": []}
 
 
 def test_table_shows_mixed_rows_as_two_networks_beside_the_printed_numbers():

@@ -19,30 +19,51 @@ def test_both_first_networks_must_overfit_strongly(first, second, verdict):
     assert got.verdict == verdict and got.chapter == "01"
 
 
-@pytest.mark.parametrize("value, verdict", [(-0.2, "supported"), (0.2, "contradicted"), (-0.01, "tie")])
-def test_regularisation_must_lower_the_gap(value, verdict):
-    assert claims.check("regularisation-lowers-gap", change=gap(value)).verdict == verdict
+BOTH = [
+    ((-0.2, -0.2), "supported"),
+    ((-0.2, 0.2), "contradicted"),
+    ((0.2, -0.2), "contradicted"),
+    ((-0.2, -0.01), "tie"),
+]
 
 
-@pytest.mark.parametrize("value, verdict", [(-0.2, "supported"), (0.2, "contradicted"), (0.01, "tie")])
-def test_augmented_networks_must_have_the_smallest_gaps(value, verdict):
-    got = claims.check("augmentation-low-overfitting", change=gap(value), augmented="12", plain="2")
-    assert got.verdict == verdict and "#12" in got.sentence and "#2" in got.sentence
+@pytest.mark.parametrize("values, verdict", BOTH)
+def test_regularisation_must_lower_the_gap_of_both_networks(values, verdict):
+    changes = dict(zip(("8", "10"), map(gap, values), strict=True))
+    assert claims.check("regularisation-lowers-gap", changes=changes).verdict == verdict
+
+
+@pytest.mark.parametrize("values, verdict", BOTH)
+def test_both_augmented_networks_must_have_smaller_gaps_than_the_others(values, verdict):
+    changes = dict(zip(("11", "12"), map(gap, values), strict=True))
+    got = claims.check("augmentation-low-overfitting", changes=changes, plain=["2", "6"])
+    assert got.verdict == verdict and "#12" in got.sentence and "#2, #6" in got.sentence
+
+
+@pytest.mark.parametrize("changes, plain", [({}, ["2"]), ({"12": gap(-0.2)}, [])])
+def test_networks_that_learnt_nothing_decide_nothing_on_augmentation(changes, plain):
+    assert claims.check("augmentation-low-overfitting", changes=changes, plain=plain).verdict == "not testable"
 
 
 @pytest.mark.parametrize(
-    "total, between, verdict, words",
+    "total, dropout, penalties, order, verdict, words",
     [
-        (-0.3, -0.2, "supported", "penalties are the cause"),
-        (-0.3, 0.2, "contradicted", "dropout before BatchNorm is the cause"),
-        (-0.3, 0.0, "tie", "stays open"),
-        (0.0, -0.2, "tie", "nothing to explain"),
-        (0.3, -0.2, "tie", "nothing to explain"),
+        (-0.3, -0.1, -0.3, 0.0, "supported", "penalties are the cause"),
+        (-0.3, -0.3, -0.1, -0.2, "contradicted", "place before BatchNorm is part of it"),
+        (-0.3, -0.3, -0.1, 0.0, "contradicted", "makes no difference"),
+        (-0.3, -0.3, -0.1, 0.2, "contradicted", "place is not the reason"),
+        (-0.3, -0.1, -0.1, 0.0, "tie", "stays open"),
+        (-0.3, 0.2, 0.0, 0.0, "tie", "stays open"),
+        (-0.3, 0.0, 0.2, 0.0, "tie", "stays open"),
+        (0.0, -0.1, -0.3, 0.0, "tie", "nothing to explain"),
+        (0.3, -0.1, -0.3, 0.0, "tie", "nothing to explain"),
     ],
 )
-def test_cause_of_the_failure_of_9_is_what_costs_more(total, between, verdict, words):
-    parts = {"dropout": gap(-0.1), "penalties": gap(-0.1 + between)}
-    got = claims.check("too-much-regularisation", total=gap(total), between=gap(between), **parts)
+def test_cause_of_the_failure_of_9_is_what_costs_more_and_costs_at_all(
+    total, dropout, penalties, order, verdict, words
+):
+    parts = {"dropout": gap(dropout), "penalties": gap(penalties), "order": gap(order)}
+    got = claims.check("too-much-regularisation", total=gap(total), between=gap(penalties - dropout), **parts)
     assert got.verdict == verdict and words in got.sentence
 
 
@@ -57,14 +78,20 @@ def test_border_share_is_judged_against_an_even_map(value, verdict):
     assert claims.check("scratch-focus-on-background", share=share, even=0.36).verdict == verdict
 
 
+def rank(value: float, low: float, high: float) -> Estimate:
+    return Estimate(value, low, high, 40, digits=0)
+
+
 @pytest.mark.parametrize(
     "ranks, verdict",
     [
-        ({"a/b": 1, "c/d": 5}, "supported"),
-        ({"a/b": 1, "c/d": 6}, "contradicted"),
-        ({"a/b": 2, "c/d": None}, "supported"),
+        ({"a/b": rank(1, 1, 3), "c/d": rank(4, 2, 5)}, "supported"),
+        ({"a/b": rank(1, 1, 3), "c/d": rank(12, 6, 30)}, "contradicted"),
+        ({"a/b": rank(1, 1, 3), "c/d": rank(5, 2, 9)}, "tie"),
+        ({"a/b": rank(1, 1, 3), "c/d": 0}, "contradicted"),
+        ({"a/b": rank(2, 1, 4), "c/d": None}, "supported"),
         ({"a/b": None, "c/d": None}, "not testable"),
     ],
 )
-def test_confused_pairs_must_be_among_the_first(ranks, verdict):
+def test_confused_pairs_must_be_among_the_first_beyond_the_interval(ranks, verdict):
     assert claims.check("most-confused-classes", ranks=ranks, among=5).verdict == verdict

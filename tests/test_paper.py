@@ -113,6 +113,20 @@ def test_square_copies_are_stretched_back_by_the_table_and_plain_squares_are_not
     assert own.applicable and own.aspect is None
 
 
+def test_folders_whose_images_all_have_one_shape_but_the_square_keep_it(lab, tmp_path):
+    Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / "wide.png")
+    same = lab.images.assign(path=str(tmp_path / "wide.png"), aspect=4 / 3)
+    assert paper.shapes(SimpleNamespace(images=same)).words == "aspect ratio of the files"
+
+
+def test_shapes_are_looked_for_in_the_whole_table(tmp_path):
+    for name, size in (("square", (20, 20)), ("wide", (20, 40))):
+        Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    paths = [str(tmp_path / "square.png")] * 100 + [str(tmp_path / "wide.png")] * 100
+    images = pd.DataFrame({"path": paths, "aspect": [1.0] * 100 + [2.0] * 100})
+    assert paper.shapes(SimpleNamespace(images=images)).words == "aspect ratio of the files"
+
+
 # ---- the run --------------------------------------------------------------------------------------------------------
 def test_a_variable_shape_run_starts_at_ln_2_and_leaves_the_frozen_blocks_alone(lab, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "cache_folder", lambda: tmp_path)
@@ -141,6 +155,35 @@ def test_architectures_without_weights_say_why(lab, monkeypatch, tmp_path):
     todo = paper.architectures(lab).set_index("network")
     assert "not on this machine" in todo.at["resnet50", "not run because"]
     assert todo.at["lite0", "not run because"] == "" and len(todo) == 8
+
+
+def test_a_download_that_fails_is_the_reason_in_its_row_and_the_others_go_on(lab, monkeypatch):
+    options = lab.settings.paper.model_copy(update={"download": True})
+    settings = SimpleNamespace(paper=options, networks=lab.settings.networks)
+    tried = []
+
+    def fetch(wanted, weights="imagenet"):
+        tried.extend(wanted)
+        return ["The weights of VGG16 could not be downloaded."] if wanted == [("vgg16", False)] else []
+
+    monkeypatch.setattr(backbones, "fetch", fetch)
+    todo = paper.architectures(SimpleNamespace(**{**vars(lab), "settings": settings})).set_index("network")
+    assert todo.at["vgg16", "not run because"] == "The weights of VGG16 could not be downloaded."
+    assert todo.at["resnet50", "not run because"] == "" and ("lite0", False) in tried
+
+
+def test_random_weights_are_said_in_every_name_and_the_reported_numbers_are_still_found(lab):
+    settings = SimpleNamespace(paper=lab.settings.paper, networks=Networks(names=("lite0",), weights="random"))
+    todo = paper.architectures(SimpleNamespace(**{**vars(lab), "settings": settings}))
+    assert todo["architecture"].str.endswith("(random weights)").all()
+    reported = pd.DataFrame({"architecture": ["VGG16"], "fs": [0.812], "vs": [0.8121]})
+    table = paper.results_table(todo, reported, {}, paper.Shapes(True, ""), "").set_index("architecture")
+    assert table.at["VGG16 (random weights)", "FS (reported)"] == "81.20 %"
+
+
+def test_blocks_that_can_be_frozen_end_at_four():
+    with pytest.raises(ValueError, match="frozen"):
+        Paper(frozen=5)
 
 
 # ---- padding --------------------------------------------------------------------------------------------------------
@@ -184,9 +227,40 @@ def test_share_of_padding_by_hand():
     assert paper.padding_share([2.0, 0.5]) == pytest.approx(1 - 362 * 181 / 384**2)
 
 
-def test_the_protocol_is_made_from_the_settings(lab):
-    words = paper.protocol(lab)
-    assert "crop 48" in words and "4,096 pixels" in words and "1 epoch," in words and "4 of 5 blocks frozen" in words
+def test_padding_is_measured_on_images_from_the_whole_of_train(lab, monkeypatch):
+    seen = []
+    monkeypatch.setattr(paper.pipeline, "decode", lambda path: seen.append(path) or np.zeros((48, 96, 3), np.uint8))
+    paper.padding_effect(lab, "lite0", (32, 64), (64, 64))
+    train = lab.images["path"].to_numpy()[lab.rows("train")]
+    assert seen == [train[0], train[-1]]
+
+
+def test_the_protocol_sets_our_settings_beside_the_papers(lab):
+    from lab_utils.records import PROJECT
+
+    table = paper.protocol(lab, pd.read_csv(PROJECT / "data" / "reported" / "paper_protocol.csv"))
+    rows = table.set_index("setting")
+    assert rows.loc["epochs"].tolist() == ["1", "300"] and rows.loc["frozen"].tolist() == ["4 of 5 blocks", "none"]
+    assert set(table["setting"]) - {"epoch"} == set(table.loc[table["paper (reported)"] != "not known", "setting"])
+    words = paper.protocol_differences(table)
+    assert "epochs 1 (paper 300)" in words and "FS size 64 → 48 px (paper 256 → 224 px)" in words
+    assert "rotation" not in words and "optimiser" not in words
+
+
+def run_of(network, predicted, val, shape=paper.FIXED):
+    name = {value: key for key, value in paper.ARCHITECTURES.items()}.get(network, "stand-in")
+    return paper.Run(name, network, shape, None, Accuracy(val, 100), np.eye(2)[predicted])
+
+
+def test_b3_is_held_against_the_other_architecture_that_is_best_on_val_not_on_test():
+    truth = np.zeros(50, int)
+    b3, best_on_test = run_of("efficientnetb3", [0] * 30 + [1] * 20, 10), run_of("vgg16", truth, 50)
+    best_on_val = run_of("resnet50", [0] * 10 + [1] * 40, 60)
+    others = [run_of("lite0", truth, 99), run_of("densenet121", truth, 99, paper.VARIABLE)]
+    found, rival = paper.against_rival(truth, [best_on_test, best_on_val, b3, *others])
+    assert rival == "ResNet50" and found.value == pytest.approx(0.4)
+    assert paper.against_rival(truth, [best_on_test, best_on_val]) is None, "B3 was not run"
+    assert paper.against_rival(truth, [b3, *others]) is None, "none but B3 was run"
 
 
 # ---- tables and sentences -------------------------------------------------------------------------------------------

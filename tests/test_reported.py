@@ -11,7 +11,8 @@ import pytest
 from lab_utils.records import PROJECT
 
 FOLDER = PROJECT / "data" / "reported"
-KINDS = {"printed", "read from figure", "authors' earlier presentation", "computed", "cited"}
+PRESENTED, CODE = "authors' earlier presentation", "authors' published code"
+KINDS = {"printed", "read from figure", PRESENTED, CODE, "computed", "cited"}
 TABLES = sorted(path.stem for path in FOLDER.glob("*.csv"))
 
 

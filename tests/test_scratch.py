@@ -38,9 +38,44 @@ def test_network_10_has_the_parameters_that_are_printed_of_it():
     assert (model.count_params(), trainable) == (1_711_101, 1_710_589)
 
 
-def test_parameters_of_network_1_by_hand():
-    # 3 × 3 × 3 + 1; 256 - 2 = 254, pooled by 4: 63 × 63 × 1 → 64 → 29
-    assert scratch.build("1", 29, 256).count_params() == 28 + (63 * 63 + 1) * 64 + 65 * 29
+# side of the map after each convolution and pooling at 256 pixels, by hand: (256 - 2) // 4 = 63, (63 - 2) // 4 = 15, …
+BY_HAND = {  # kernels, batch normalisations (4 a channel), dense layers; 29 classes
+    "1": (3 * 9 + 1) + (63 * 63 * 1 + 1) * 64 + 65 * 29,
+    "2": (27 + 1) * 16 + (63 * 63 * 16 + 1) * 64 + 65 * 29,
+    "3": 28 * 16 + (16 * 9 + 1) * 32 + (15 * 15 * 32 + 1) * 64 + 65 * 29,
+    "4": 28 * 16 + 4 * 16 + 145 * 32 + (15 * 15 * 32 + 1) * 64 + 65 * 29,
+    "5": 448 + 64 + 4640 + 4 * 32 + (32 * 9 + 1) * 64 + (14 * 14 * 64 + 1) * 64 + 1885,  # 63, 30, 14
+    "6": 448
+    + 64
+    + 4640
+    + 128
+    + 18496
+    + 4 * 64
+    + 577 * 128
+    + 4 * 128
+    + (14 * 14 * 128 + 1) * 64
+    + 1885,  # 127, 62, 30, 14
+    "10": 28 * 32 + 128 + 289 * 32 + 128 + 289 * 64 + 256 + 577 * 128 + 512 + (14 * 14 * 128 + 1) * 64 + 1885,
+    "11": 896 + 128 + 18496 + 256 + 73856 + (3 * 3 * 128 + 1) * 512 + 513 * 64 + 1885,  # 63, 15, 3
+    "12": 448 + 64 + 4640 + 128 + 18496 + 73856 + (14 * 14 * 128 + 1) * 512 + 513 * 64 + 1885,
+}
+BY_HAND |= dict.fromkeys(("7", "8", "9"), BY_HAND["6"])  # penalties and dropout have no parameters
+
+
+@pytest.mark.parametrize("number", [one for one in scratch.NUMBERS if one != "13"])
+def test_parameters_at_256_pixels_by_hand(number):
+    assert scratch.build(number, 29, 256).count_params() == BY_HAND[number]
+
+
+def test_batches_and_rates_are_those_printed_of_the_networks():
+    from lab_utils.records import PROJECT
+
+    printed = pd.read_csv(PROJECT / "data" / "reported" / "scratch.csv", dtype={"network": str})
+    printed = printed.dropna(subset=["batch", "learning_rate"]).set_index("network")
+    assert set(printed.index) == set(scratch.NUMBERS) - {"13"}
+    for number, row in printed.iterrows():
+        one = scratch.network(number)
+        assert (one.batch, one.learning_rate) == (row["batch"], pytest.approx(row["learning_rate"])), number
 
 
 @pytest.mark.parametrize("number", [one for one in scratch.BY_NUMBER if one != "13"])
@@ -65,13 +100,22 @@ def test_dropout_of_network_9_comes_before_batch_normalisation():
 
 
 def test_ablations_of_9_differ_from_it_in_one_thing_each():
-    nine, dropout, penalties = (scratch.network(name) for name in ("9", "9, dropout only", "9, penalties only"))
-    eight = scratch.network("8")
+    names = ("8", "9", "9, dropout only", "9, dropout after BatchNorm", "9, penalties only")
+    eight, nine, dropout, after, penalties = arms = [scratch.network(name) for name in names]
     assert [conv.dropout for conv in dropout.convs] == [conv.dropout for conv in nine.convs]
     assert [(conv.l1, conv.l2) for conv in dropout.convs] == [(conv.l1, conv.l2) for conv in eight.convs]
+    assert tuple(replace(conv, drop_last=False) for conv in after.convs) == dropout.convs
     assert [(conv.l1, conv.l2) for conv in penalties.convs] == [(conv.l1, conv.l2) for conv in nine.convs]
     assert not any(conv.dropout for conv in penalties.convs)
-    assert len({(one.batch, one.learning_rate, one.epochs) for one in (eight, nine, dropout, penalties)}) == 1
+    assert len({(one.batch, one.learning_rate, one.epochs) for one in arms}) == 1
+
+
+def test_one_ablation_has_its_dropout_after_batch_normalisation():
+    names = [layer.name for layer in scratch.build("9, dropout after BatchNorm", 5, 58).layers]
+    for place in range(1, 5):
+        dropped = names.index(f"conv_{place}_dropout")
+        assert names[dropped - 2 : dropped + 1] == [f"conv_{place}_pool", f"conv_{place}_norm", f"conv_{place}_dropout"]
+    assert "BN drop 0.3" in scratch.describe(scratch.network("9, dropout after BatchNorm"))
 
 
 def test_penalty_of_network_10_is_l1_and_l2_of_its_kernels():
