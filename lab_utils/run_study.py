@@ -234,7 +234,7 @@ def gap_words(one: Study) -> str:
     """Overfitting by the rule of `diagnosis.overfitting`, on clean train against val at the end."""
     gap = one.train_at_end.minus(one.val_at_end)
     return (
-        f"**Gap.** At the end train (clean) is at {one.train_at_end}, val at {one.val_at_end}: train is {gap}. "
+        f"**Gap.** At the end train (clean) is at {one.train_at_end}, val at {one.val_at_end}; train against val: {gap}. "
         f"By the rule of this lab that is overfitting: {diagnosis.overfitting(gap)}."
     )
 
@@ -260,11 +260,13 @@ def counting_words(one: Study) -> str:
     last, dropout = one.history.iloc[-1], one.run.recipe.dropout
     causes = "the weights' movement within the epoch"
     causes = f"dropout and {causes} together" if dropout else f"{causes} alone (no dropout in this run)"
-    penalty = f"adds {last['penalty']:.3g} nats to the loss" if last["penalty"] > 0 else "is none in this run"
+    penalty = (
+        f"the penalty, {last['penalty']:.3g} nats, is in none of them" if last["penalty"] > 0 else "no penalty here"
+    )
     return (
         f"Clean minus counted train accuracy, made by {causes}: {one.train_at_end.minus(one.counted_at_end)}. "
         f"Train cross-entropy is {last['cross_entropy']:.2f} nats counted, {last['clean_cross_entropy']:.2f} clean, "
-        f"and {last['val_cross_entropy']:.2f} on val; the penalty {penalty} and is in none of the three."
+        f"and {last['val_cross_entropy']:.2f} on val ({penalty})."
     )
 
 
