@@ -234,8 +234,8 @@ def gap_words(one: Study) -> str:
     """Overfitting by the rule of `diagnosis.overfitting`, on clean train against val at the end."""
     gap = one.train_at_end.minus(one.val_at_end)
     return (
-        f"**Gap.** At the end train (clean) is at {one.train_at_end}, val at {one.val_at_end}; train against val: {gap}. "
-        f"By the rule of this lab that is overfitting: {diagnosis.overfitting(gap)}."
+        f"**Gap.** At the end train (clean) is at {one.train_at_end}, val at {one.val_at_end}; train against "
+        f"val: {gap}. By the rule of this lab that is overfitting: {diagnosis.overfitting(gap)}."
     )
 
 
