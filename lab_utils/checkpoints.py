@@ -1,7 +1,9 @@
 """The state of a training run on disk: whole or not at all, with the last good one kept behind the newest."""
 
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,10 @@ from lab_utils.records import atomic_path, plain
 
 Arrays = list[np.ndarray]
 NEWEST, BEFORE = "state.npz", "state-before.npz"
+ALTERED = (  # what reading an altered zip file can raise: an unknown method or an encrypted member included
+    *(OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 def write(path: Path, groups: dict[str, Arrays], about: dict[str, Any]) -> Path:
@@ -25,23 +31,31 @@ def write(path: Path, groups: dict[str, Arrays], about: dict[str, Any]) -> Path:
         LabError: the disk is full; what was there before stays.
     """
     named = {f"{name}/{i:04d}": array for name, arrays in groups.items() for i, array in enumerate(arrays)}
-    text = np.frombuffer(json.dumps(plain(about)).encode(), dtype=np.uint8)
+    whole = {"about": plain(about), "arrays": {key: list(np.shape(array)) for key, array in named.items()}}
+    text = np.frombuffer(json.dumps(whole).encode(), dtype=np.uint8)
     with atomic_path(path) as temporary:
         np.savez(temporary, about=text, **named)
     return path
 
 
 def read(path: Path) -> tuple[dict[str, Arrays], dict[str, Any]] | None:
-    """Read what `write` wrote; None where the file is missing, cut short or altered (each array has a checksum)."""
+    """Read what `write` wrote; None where the file is missing, cut short or altered.
+
+    The zip format keeps a checksum of every member but none of its directory, so names and shapes are compared with the
+    list that `write` put into the file.
+    """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            about = json.loads(stored["about"].tobytes())
-            groups: dict[str, Arrays] = {}
-            for key in sorted(set(stored.files) - {"about"}):
-                groups.setdefault(key.split("/")[0], []).append(stored[key])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            whole = json.loads(stored["about"].tobytes())
+            arrays = {key: stored[key] for key in stored.files if key != "about"}
+        if {key: list(array.shape) for key, array in arrays.items()} != whole["arrays"]:
+            return None
+        groups: dict[str, Arrays] = {}
+        for key in sorted(arrays):
+            groups.setdefault(key.split("/")[0], []).append(arrays[key])
+        return groups, whole["about"]
+    except ALTERED:
         return None
-    return groups, about
 
 
 def save_state(folder: Path, groups: dict[str, Arrays], about: dict[str, Any]) -> None:
