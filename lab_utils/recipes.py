@@ -4,7 +4,9 @@ A recipe is written as for VGG16 at the original's size; `scaled` brings it to a
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral
 from typing import Any, Literal
 
 import pandas as pd
@@ -13,10 +15,39 @@ from lab_utils.errors import LabError
 from lab_utils.profiles import FineTuning
 from lab_utils.training import Plan
 
+BOOKKEEPING = ("name", "title", "note", "base", "varied")  # fields that change no result
+
+
+def _whole(low: int, high: float = math.inf) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Integral) and not isinstance(value, bool) and low <= value <= high
+
+
+VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "learning_rate": (lambda value: 0 < value <= 1, "above 0, at most 1"),
+    "batch": (_whole(1), "a whole number from 1"),
+    "epochs": (_whole(1), "a whole number from 1"),
+    "network": (lambda value: isinstance(value, str), "the name of a network"),
+    "frozen": (_whole(0, 5), "a whole number from 0 to 5"),
+    "head": (lambda value: all(map(_whole(1), value)), "whole numbers from 1, such as (512, 256)"),
+    "pooling": (lambda value: value in ("flatten", "average"), "flatten or average"),
+    "l2": (lambda value: 0 <= value < math.inf, "0 or above"),
+    "l2_on": (lambda value: value in ("first", "all"), "first or all"),
+    "dropout": (lambda value: 0 <= value < 1, "from 0, below 1"),
+    "schedule": (lambda value: value in ("constant", "cosine"), "constant or cosine"),
+    "warmup": (lambda value: 0 <= value < 1, "from 0, below 1"),
+    "label_smoothing": (lambda value: 0 <= value < 1, "from 0, below 1"),
+    "amsgrad": (lambda value: isinstance(value, bool), "True or False"),
+    "augment": (lambda value: isinstance(value, bool), "True or False"),
+    "preprocessing": (lambda value: value in ("right", "1/255"), "right or 1/255"),
+    "size": (_whole(32), "a whole number of pixels from 32"),
+    "seed": (_whole(0), "a whole number from 0"),
+    "start": (lambda value: value is None or isinstance(value, Recipe), "a recipe or None"),
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """One fine-tuning run.
+    """One fine-tuning run; a setting out of its range (`VALID`) is a `LabError`.
 
     Attributes:
         name: short and unique (`run 1`).
@@ -41,6 +72,8 @@ class Recipe:
         seed: of all that is random.
         start: an earlier stage whose trained weights this one begins with (same network, head and pooling).
         note: where the original's figures say otherwise.
+        base: name of the recipe that this one varies (`recipe` sets it).
+        varied: settings that were asked for there, in order.
     """
 
     name: str
@@ -65,6 +98,21 @@ class Recipe:
     seed: int = 0
     start: "Recipe | None" = None
     note: str = ""
+    base: str = ""
+    varied: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        """Check every setting; a head may be given as a list."""
+        if isinstance(self.head, list):
+            object.__setattr__(self, "head", tuple(self.head))
+        for setting, (is_valid, words) in VALID.items():
+            value = getattr(self, setting)
+            try:
+                fits = is_valid(value)
+            except TypeError:
+                fits = False
+            if not fits:
+                raise LabError(f"{self.name}: {setting} is {value!r}; it must be {words}.")
 
     @property
     def plan(self) -> Plan:
@@ -73,7 +121,7 @@ class Recipe:
 
     def identity(self) -> dict[str, Any]:
         """All settings that change the result, as plain values (names and notes left out)."""
-        values = {key: item for key, item in asdict(self).items() if key not in ("name", "title", "note", "start")}
+        values = {key: item for key, item in asdict(self).items() if key not in (*BOOKKEEPING, "start")}
         return values | ({"start": self.start.identity()} if self.start else {})
 
     def architecture(self) -> tuple[Any, ...]:
@@ -166,13 +214,19 @@ def recipe(name: "str | int | Recipe", **changes: Any) -> Recipe:
         if wanted not in RECIPES:
             raise LabError(f"There is no recipe {name!r}; the recipes are {', '.join(RECIPES)}.")
         found = RECIPES[wanted]
-    valid = [one.name for one in fields(Recipe)]
+    valid = [one.name for one in fields(Recipe) if one.name not in ("base", "varied")]
     for unknown in set(changes) - set(valid):
         raise LabError(f"A recipe has no setting {unknown!r}; the settings are {', '.join(valid)}.")
-    if changes and "name" not in changes:
-        words = ", ".join(f"{label(key)} {in_words(value)}" for key, value in changes.items())
-        changes = {"name": f"{found.name}, {words}", **changes}
-    return replace(found, **changes)
+    if not changes:
+        return found
+    varied = tuple(dict.fromkeys((*found.varied, *(key for key in changes if key not in BOOKKEEPING))))
+    made = replace(found, **changes, base=found.base or found.name, varied=varied)
+    return made if "name" in changes else replace(made, name=_varied_name(made))
+
+
+def _varied_name(one: Recipe) -> str:
+    """The name of what is varied, with the values that the varied settings have now."""
+    return ", ".join([one.base, *(f"{label(setting)} {in_words(getattr(one, setting))}" for setting in one.varied)])
 
 
 def one_at_a_time(base: Recipe, **levels: tuple[Any, ...]) -> list[Recipe]:
@@ -195,7 +249,9 @@ def scaled(one: Recipe, settings: FineTuning, network: str | None = None) -> Rec
 
     With few images a run has few steps, in which the lowest of the original's rates would learn nothing. So the longest
     run's epochs and run 1's rate are the profile's, the others follow by their ratio to these to the power `spread`:
-    what was longer or faster stays so. Batches keep their ratios.
+    what was longer or faster stays so. Batches keep their ratios. Rates, batches and epochs that `recipe` was asked for
+    are scaled alike, and the name says what they became; a freeze point, size, pooling or network that it was asked for
+    is kept.
 
     Args:
         one: as written for VGG16 at the original's size.
@@ -204,17 +260,18 @@ def scaled(one: Recipe, settings: FineTuning, network: str | None = None) -> Rec
     """
     longest, first = RUN6.epochs, RUN1.learning_rate
     rate = settings.learning_rate * (one.learning_rate / first) ** settings.spread
-    return replace(
+    profile = {"network": settings.networks[0], "frozen": max(one.frozen, settings.frozen)}
+    profile |= {"size": settings.size, "pooling": settings.pooling}
+    given = {name: value for name, value in profile.items() if name not in one.varied}
+    made = replace(
         one,
-        network=network or settings.networks[0],
-        frozen=max(one.frozen, settings.frozen),
-        size=settings.size,
-        pooling=settings.pooling,
+        **given | ({"network": network} if network else {}),
         epochs=max(1, round(settings.epochs * (one.epochs / longest) ** settings.spread)),
         batch=max(1, round(one.batch * settings.batch / LARGEST_BATCH)),
         learning_rate=one.learning_rate if math.isclose(rate, one.learning_rate) else float(f"{rate:.3g}"),
         start=scaled(one.start, settings, network) if one.start else None,
     )
+    return replace(made, name=_varied_name(made)) if one.varied and one.name == _varied_name(one) else made
 
 
 def scaling(settings: FineTuning) -> str:
@@ -234,12 +291,16 @@ def scaling(settings: FineTuning) -> str:
         parts.append(f"the runs' ratios of epochs and of rates to the power {settings.spread:g}")
     if settings.cap:
         parts.append(f"{settings.cap} train images a class at most")
-    return f"The runs are the original's, in this profile with {'; '.join(parts)}."
+    alike = (
+        " Where a setting is varied, a rate, batch or number of epochs is scaled in the same way, and its label says "
+        "the scaled value; a freeze point, size or pooling is kept as asked for."
+    )
+    return f"The runs are the original's, in this profile with {'; '.join(parts)}.{alike if len(parts) > 1 else ''}"
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
 LABELS = {"l2": "L2", "l2_on": "L2 on", "frozen": "frozen blocks", "amsgrad": "AMSGrad", "size": "input size"}
-SHOWN = tuple(one.name for one in fields(Recipe) if one.name not in ("name", "title", "note", "start"))
+SHOWN = tuple(one.name for one in fields(Recipe) if one.name not in (*BOOKKEEPING, "start"))
 
 
 def label(setting: str) -> str:
@@ -251,6 +312,8 @@ def in_words(value: Any) -> str:
     """Value of a setting in tables."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Recipe):
+        return value.name
     if isinstance(value, tuple):
         return " + ".join(str(one) for one in value) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

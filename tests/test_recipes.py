@@ -57,6 +57,55 @@ def test_scaling_keeps_the_order_of_rates_batches_and_epochs(profile, tmp_path):
         assert first.epochs > second.epochs or made[a].epochs <= made[b].epochs
 
 
+SAMPLE = FineTuning(networks=("lite0",), size=96, frozen=4, epochs=8, batch=18, learning_rate=8e-4, spread=0.5)
+
+
+def test_the_name_of_a_varied_run_says_what_is_run():
+    one = recipes.scaled(recipe(3, learning_rate=1e-5, batch=150, epochs=20, l2=0.5), SAMPLE)
+    # by hand: 8e-4 · √(1e-5/1e-4); 150 · 18/300; 8 · √(20/80)
+    assert (one.learning_rate, one.batch, one.epochs) == (pytest.approx(2.53e-4, rel=2e-3), 9, 4)
+    assert one.name == "run 3, learning rate 0.000253, batch 9, epochs 4, L2 0.5"
+    assert recipes.scaled(replace(recipe(3, l2=0.5), name="mine"), SAMPLE).name == "mine"
+    assert recipes.scaled(recipe(recipe(3, l2=0.5), l2=0.2), SAMPLE).name == "run 3, L2 0.2"
+
+
+def test_what_is_asked_for_is_not_overridden_by_the_profile():
+    asked = recipe(3, frozen=2, size=128, pooling="flatten", preprocessing="1/255")
+    one = recipes.scaled(asked, SAMPLE)
+    assert (one.frozen, one.size, one.pooling, one.network) == (2, 128, "flatten", "lite0")
+    assert one.name == "run 3, frozen blocks 2, input size 128, pooling flatten, preprocessing 1/255"
+    assert recipes.scaled(recipe(3, l2=0.5), SAMPLE).frozen == 4
+    assert "is kept as asked for" in recipes.scaling(SAMPLE)
+
+
+@pytest.mark.parametrize(
+    "setting, value, words",
+    [
+        ("preprocessing", "rihgt", "right or 1/255"),
+        ("l2_on", "All", "first or all"),
+        ("learning_rate", -1, "above 0"),
+        ("learning_rate", "fast", "above 0"),
+        ("learning_rate", math.nan, "above 0"),
+        ("batch", 0, "a whole number from 1"),
+        ("batch", 2.5, "a whole number from 1"),
+        ("frozen", 6, "a whole number from 0 to 5"),
+        ("dropout", 1.5, "from 0, below 1"),
+        ("head", (512, 0), "whole numbers from 1"),
+        ("head", 512, "whole numbers from 1"),
+        ("size", 16, "pixels from 32"),
+        ("augment", "yes", "True or False"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_a_sentence(setting, value, words):
+    with pytest.raises(LabError, match=rf"{setting} is .*; it must be .*{words}"):
+        recipe(3, **{setting: value})
+
+
+def test_a_head_may_be_a_list_and_every_setting_has_a_range():
+    assert recipe(3, head=[512]).architecture() == recipe(3, head=(512,)).architecture()
+    assert set(recipes.VALID) == {*recipes.SHOWN, "start"}
+
+
 def test_an_earlier_stage_is_scaled_with_its_recipe():
     stage = replace(RUN1, frozen=5, name="probe")
     one = recipes.scaled(replace(RUN5, start=stage), FineTuning(size=64), network="lite1")
