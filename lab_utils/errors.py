@@ -1,5 +1,8 @@
 """The one kind of error that a person sees: a sentence that says what is wrong and what to do."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 
 class LabError(Exception):
     """One sentence that names the file, row or parameter and says what to do.
@@ -14,3 +17,26 @@ class LabError(Exception):
 
 class NotRunError(LabError):
     """The chapter cannot be run on this data (images are missing, say): counted as *not run*, not as failed."""
+
+
+@contextmanager
+def memory_named(title: str, batch: int, shape: Sequence[int]) -> Iterator[None]:
+    """Turn an error that says that memory ran out, Python's or TensorFlow's, into a sentence.
+
+    Args:
+        title: of what is computed.
+        batch: inputs that it holds at a time.
+        shape: of one input; empty: it varies.
+
+    Raises:
+        LabError: memory ran out inside the block; any other error passes as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+            raise
+        inputs = f" and inputs of {' × '.join(str(side) for side in shape)}" if shape else ""
+        raise LabError(
+            f"{title}: out of memory with batches of {batch}{inputs}: lower the batch or the size."
+        ) from error

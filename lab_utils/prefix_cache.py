@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from lab_utils.errors import LabError
+from lab_utils import processes
+from lab_utils.errors import LabError, memory_named
 from lab_utils.records import atomic_path, content_hash, read_json, write_json
 
-CHECKED = 512 * 2**20  # bytes whose checksums are compared at each opening (spread evenly where there are more)
 SPARE = 0.05  # share of the free space that a cache leaves free
 
 
@@ -65,7 +65,7 @@ def cached(
         A memory map of shape (N, ...), or a `Computed` where they are too large to store.
 
     Raises:
-        LabError: a folder cannot be written.
+        LabError: a folder cannot be written, or memory ran out.
     """
     path = Path(folder) / f"{content_hash(key)}.bin"
     found = opened(path)
@@ -73,14 +73,19 @@ def cached(
         return found
     if path.exists():
         progress(f"  {path.name} is damaged: the activations of {title} are computed again.")
-    first = np.asarray(function(images[:1]))
-    need = first.nbytes * len(images)
-    reason = refusal(need, Path(folder), limit)
-    if reason:
-        progress(f"  activations of {title}: {reason}; they are computed anew in every epoch.")
-        return Computed(images, function)
-    progress(f"  activations of {title}: {len(images):,} images, {size_in_words(need)} on disk")
-    _fill(path, images, function, batch, first, key)
+    with memory_named(title, batch, np.shape(images)[1:]):
+        first = np.asarray(function(images[:1]))
+        need = first.nbytes * len(images)
+        reason = refusal(need, Path(folder), limit)
+        if reason:
+            progress(f"  activations of {title}: {reason}; they are computed anew in every epoch.")
+            return Computed(images, function)
+        with processes.locked(
+            path.with_suffix(".lock"), lambda by: progress(f"  process {by} computes {title}; waiting")
+        ):
+            if opened(path) is None:  # the one that was waited for may have made it
+                progress(f"  activations of {title}: {len(images):,} images, {size_in_words(need)} on disk")
+                _fill(path, images, function, batch, first, key)
     return opened(path)
 
 
@@ -101,20 +106,21 @@ def size_in_words(count: float) -> str:
 
 
 def opened(path: Path) -> np.ndarray | None:
-    """A stored cache as a read-only memory map; None where it is missing, cut short or altered."""
+    """A stored cache as a read-only memory map; None where it is missing, cut short or altered.
+
+    All of it is read for that (about a second a GB where the disk keeps up): an epoch that uses it reads as much.
+    """
     try:
         about = read_json(path.with_suffix(".json"))
-        shape, kept = tuple(about["shape"]), np.dtype(about["stored"])
+        shape, kept, rows = tuple(about["shape"]), np.dtype(about["stored"]), int(about["rows"])
         if path.stat().st_size != int(np.prod(shape)) * kept.itemsize:
             return None
         array = np.memmap(path, kept, "r", shape=shape)
+        if [zlib.crc32(array[i : i + rows]) for i in range(0, len(array), rows)] != about["checksums"]:
+            return None
+        return array.view(_dtype(about["dtype"]))
     except (LabError, OSError, KeyError, TypeError, ValueError):
         return None
-    sums, rows = about["checksums"], about["rows"]
-    step = max(1, -(-path.stat().st_size // CHECKED))
-    if any(zlib.crc32(array[i * rows : (i + 1) * rows]) != sums[i] for i in range(0, len(sums), step)):
-        return None
-    return array.view(_dtype(about["dtype"]))
 
 
 def _dtype(name: str) -> np.dtype:

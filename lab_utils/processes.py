@@ -29,16 +29,32 @@ def run_lock(path: Path, name: str) -> Iterator[None]:
     Raises:
         LabError: another process holds it.
     """
+
+    def refuse(holder: str) -> None:
+        raise LabError(
+            f"Run {name!r} is at work already (process {holder}): wait for it, end it, or give this one another --name."
+        )
+
+    with locked(path, refuse):
+        yield
+
+
+@contextlib.contextmanager
+def locked(path: Path, taken: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock file while the block runs; the system lets go of it when the process ends, however it ends.
+
+    Args:
+        path: of the file; it stays behind and means nothing by itself.
+        taken: called with the holder's process number where another one holds it, before waiting for it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
-            raise LabError(
-                f"Run {name!r} is at work already (process {handle.read().strip() or 'unknown'}): wait for it, end it, "
-                "or give this one another --name."
-            ) from None
+            taken(handle.read().strip() or "unknown")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         handle.truncate(0)
         handle.write(f"{os.getpid()}\n")
         handle.flush()

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from lab_utils import checkpoints, fast_ops
-from lab_utils.errors import LabError
+from lab_utils import checkpoints, fast_ops, processes
+from lab_utils.errors import LabError, memory_named
 from lab_utils.records import PROJECT, content_hash, write_json
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     from lab_utils.lab import Lab
 
-FORMAT = 1  # part of every hash: raise it when the loop changes what a configuration gives
+FORMAT = 2  # part of every hash: raise it when the loop changes what a configuration gives
+NEAR = (
+    0.3  # nats from ln(classes) at the start with `small_kernel` (Lite0, Lite1: below 0.05; ten times it: 0.2 to 1.5)
+)
 Transform = Callable[[np.ndarray, np.ndarray, int | None], Any]
 
 
@@ -116,12 +119,17 @@ class Chosen:
 
 
 def used_rows(lab: "Lab", split: str, cap: int | None) -> np.ndarray:
-    """Positions in `lab.images` of a split; of train at most `cap` images a class (the first in table order)."""
+    """Positions in `lab.images` of a split, in table order; of train at most `cap` images a class.
+
+    Which ones is drawn (the same in every run): tables are sorted, by museum for example, and the first images of a
+    class are not like the others.
+    """
     rows = lab.rows(split)
     if split != "train" or cap is None:
         return rows
-    labels = pd.Series(lab.images["label"].to_numpy()[rows])
-    return rows[labels.groupby(labels).cumcount().to_numpy() < cap]
+    drawn = np.random.default_rng(0).permutation(rows)
+    labels = pd.Series(lab.images["label"].to_numpy()[drawn])
+    return np.sort(drawn[labels.groupby(labels).cumcount().to_numpy() < cap])
 
 
 def labels_for(lab: "Lab", split: str, rows: np.ndarray) -> np.ndarray:
@@ -144,6 +152,17 @@ def augmenting(n: int, seed: int) -> Transform:
         return pixels if epoch is None else augment.apply(pixels, augment.draw(n, seed, epoch)[rows])
 
     return transform
+
+
+def small_kernel() -> "keras.initializers.Initializer":
+    """First kernel of a new output layer on pretrained features: a tenth of Keras's default (Glorot).
+
+    Features of a pretrained network can be large; with the whole default a network would start far from ln(classes).
+    With zeros it would start there whatever is wrong with its input, and the first step would teach the output only.
+    """
+    import keras
+
+    return keras.initializers.VarianceScaling(scale=0.01, mode="fan_avg", distribution="uniform")
 
 
 # ---- precision and determinism ---------------------------------------------------------------------------------------
@@ -210,7 +229,8 @@ class Trainer:
         Args:
             model: see above. Its penalties are its `losses` (Keras regularizers).
             redraw: layers whose kernels a restart draws anew from the run's seed; None: all of the model.
-            frozen: variables that training must leave unchanged (those of a prefix outside the model included).
+            frozen: variables that training must leave unchanged (those of a prefix outside the model included); they
+                are compared with what they are now.
             amsgrad: the AMSGrad variant of Adam.
             precision: the policy the model was built with (float16 needs loss scaling).
             input_dtype: of what the model is fed.
@@ -224,6 +244,7 @@ class Trainer:
         self.optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
         self.optimizer.build(model.trainable_variables)
         self.holds = ""  # which stored weights are in the model now
+        self._frozen_hash = self._hash_of_frozen()
         self._first_model, self._first_optimizer = self.state()
         self._smoothing = keras.Variable(0.0, trainable=False)
         self._train, self._logits = self._compiled()
@@ -290,8 +311,11 @@ class Trainer:
         for place, state in enumerate(one for one in self.model.variables if "seed_generator" in one.path):
             state.assign(keras.random.SeedGenerator(_seed(seed, 1000 + place)).state.value)
 
-    def frozen_hash(self) -> str:
-        """Hash of the variables that training must not change."""
+    def frozen_unchanged(self) -> bool:
+        """Whether the variables that training must not change are as they were when the trainer was made."""
+        return self._hash_of_frozen() == self._frozen_hash
+
+    def _hash_of_frozen(self) -> str:
         return content_hash(b"".join(_copy(one).tobytes() for one in self.frozen))
 
     # ---- work
@@ -300,7 +324,8 @@ class Trainer:
         order = np.arange(len(examples)) if rows is None else np.asarray(rows)
         if not len(order):
             return np.zeros((0, self.classes), np.float32)
-        return np.concatenate([self._logits(x).numpy() for x, _ in examples.batches(order, batch)])
+        with memory_named(self.model.name, batch, np.shape(examples.inputs)[1:]):
+            return np.concatenate([self._logits(x).numpy() for x, _ in examples.batches(order, batch)])
 
     def train_epoch(self, examples: Examples, plan: Plan, epoch: int, title: str = "") -> dict[str, float]:
         """One pass over the examples, in an order drawn from seed and epoch.
@@ -311,6 +336,7 @@ class Trainer:
         Raises:
             LabError: the loss is not finite, or memory ran out.
         """
+        self.holds = ""
         order = np.random.default_rng([plan.seed, epoch]).permutation(len(examples))
         steps = math.ceil(len(order) / plan.batch)
         self._smoothing.assign(plan.label_smoothing)
@@ -480,25 +506,22 @@ def fit(
         return found
     write_json(place / "configuration.json", whole)
     run = _Run(trainer, train, val, plan, place, title, progress)
+    with processes.locked(place / "lock", lambda holder: progress(f"  {title}: process {holder} trains it; waiting")):
+        found = _load(trainer, place)  # the one that was waited for may have made it
+        if found is None:
+            _trained(run, tolerance, start)
+    return found or _load(trainer, place, loaded=False)
+
+
+def _trained(run: "_Run", tolerance: float | None, start: Callable[[], None] | None) -> None:
     try:
-        run.begin(tolerance, start)
-        run.go()
+        with memory_named(run.title, run.plan.batch, np.shape(run.train.inputs)[1:]):
+            run.begin(tolerance, start)
+            run.go()
     except KeyboardInterrupt:
-        progress(f"  {title}: stopped after epoch {run.epoch} of {plan.epochs}; the next run goes on from there.")
+        ended = f"stopped after epoch {run.epoch} of {run.plan.epochs}"
+        run.progress(f"  {run.title}: {ended}; the next run goes on from there.")
         raise
-    except Exception as error:
-        raise out_of_memory(error, title, plan.batch, train) from error
-    return _load(trainer, place, loaded=False)
-
-
-def out_of_memory(error: Exception, title: str, batch: int, examples: Examples) -> Exception:
-    """The sentence for an error that says that memory ran out; any other error as it is."""
-    if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
-        return error
-    shape = " × ".join(str(side) for side in np.shape(examples.inputs)[1:])
-    return LabError(
-        f"{title}: out of memory with batches of {batch} and inputs of {shape}: lower the batch or the size."
-    )
 
 
 def prepare_device() -> None:
@@ -565,21 +588,25 @@ class _Run:
 
     def go(self) -> None:
         """Train the epochs that are left, keep the result, remove the checkpoints."""
-        before = self.trainer.frozen_hash()
+        self._check_frozen()
         while self.epoch < self.plan.epochs:
             self._one_epoch()
-        if self.trainer.frozen_hash() != before:
-            raise LabError(f"{self.title}: weights that should be frozen have changed in training: nothing was kept.")
         last = self.trainer.state()[0]
         about = {"history": self.history, "best": self.best, "initial": self.initial, "title": self.title}
         groups = {"best": self.best_weights, "last": last, "val": self.val_logits}
         checkpoints.write(self.place / "model.npz", groups, about)
         checkpoints.remove_states(self.place)
 
+    def _check_frozen(self) -> None:
+        if not self.trainer.frozen_unchanged():
+            checkpoints.remove_states(self.place)
+            raise LabError(f"{self.title}: weights that should be frozen have changed in training: nothing was kept.")
+
     def _one_epoch(self) -> None:
         began = time.perf_counter()
         row = {"epoch": self.epoch + 1}
         row |= self.trainer.train_epoch(self.train, self.plan, self.epoch, self.title)
+        self._check_frozen()
         self.val_logits.append(self.trainer.logits(self.val))
         row |= validation(self.val_logits[-1], np.asarray(self.val.labels))
         clean, labels = self.trainer.logits(self.train, self.clean_rows), np.asarray(self.train.labels)

@@ -1,10 +1,14 @@
+import os
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from lab_utils import prefix_cache
+from lab_utils import records
 from lab_utils.errors import LabError
 from lab_utils.prefix_cache import Computed, cached
 
@@ -58,18 +62,25 @@ def test_another_key_is_another_cache(tmp_path):
     assert other.seen == 11 and len(list(tmp_path.glob("*.bin"))) == 2
 
 
-@pytest.mark.parametrize("damage", ["bit", "short", "no json"])
+@pytest.mark.parametrize(
+    "damage", ["bit", "last bit", "short", "no json", "no sums", "a sum less", "no rows", "a list"]
+)
 def test_a_damaged_cache_is_found_and_made_again(tmp_path, damage):
     made = np.array(run(tmp_path, Counting()))
     (path,) = tmp_path.glob("*.bin")
     content = bytearray(path.read_bytes())
-    if damage == "bit":
-        content[50] ^= 1
+    about = records.read_json(path.with_suffix(".json"))
+    if "bit" in damage:
+        content[-1 if damage == "last bit" else 50] ^= 1
         path.write_bytes(bytes(content))
     elif damage == "short":
         path.write_bytes(bytes(content[:-4]))
-    else:
+    elif damage == "no json":
         path.with_suffix(".json").unlink()
+    else:
+        without = {key: value for key, value in about.items() if key != {"no sums": "checksums"}.get(damage, "rows")}
+        sums = {**about, "checksums": about["checksums"][:-1]}
+        records.write_json(path.with_suffix(".json"), {"a sum less": sums, "a list": [1]}.get(damage, without))
     function, lines = Counting(), []
     again = run(tmp_path, function, lines=lines)
     assert function.seen == 11 and any("damaged" in line for line in lines)
@@ -110,14 +121,39 @@ def test_a_disk_that_fills_up_while_writing_leaves_no_half_cache(tmp_path):
 
     with pytest.raises(LabError, match="space"):
         run(tmp_path, full)
-    assert not list(tmp_path.iterdir())
+    assert [one.suffix for one in tmp_path.iterdir()] == [".lock"]
 
 
-def test_large_caches_are_checked_in_spread_parts(tmp_path, monkeypatch):
-    run(tmp_path, Counting())
-    (path,) = tmp_path.glob("*.bin")
-    monkeypatch.setattr(prefix_cache, "CHECKED", 60)  # of 120 bytes: every second of the three parts
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(bytes(content))
-    assert prefix_cache.opened(path) is None
+@pytest.mark.parametrize("largest", [1, 4])
+def test_memory_that_runs_out_is_a_sentence(tmp_path, largest):
+    import tensorflow as tf
+
+    def full(images):
+        if len(images) >= largest:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+        return images.mean((1, 2))
+
+    with pytest.raises(LabError, match="the frozen part: out of memory with batches of 4 and inputs of 4 × 4 × 3"):
+        run(tmp_path, full)
+
+
+def test_of_two_at_once_the_second_waits_and_reads_what_the_first_stored(tmp_path):
+    at_work, may_end, lines = threading.Event(), threading.Event(), []
+
+    def slow(images):
+        if len(images) > 1:
+            at_work.set()
+            may_end.wait(10)
+        return Counting()(images)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(run, tmp_path, slow)
+        assert at_work.wait(10)
+        other = Counting()
+        second = pool.submit(run, tmp_path, other, None, lines)
+        end = time.time() + 10
+        while not lines and time.time() < end:
+            time.sleep(0.01)
+        may_end.set()
+        np.testing.assert_array_equal(first.result(), second.result())
+    assert other.seen == 1 and lines == [f"  process {os.getpid()} computes the frozen part; waiting"]

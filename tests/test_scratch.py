@@ -183,9 +183,12 @@ def test_augmented_training_differs_from_plain_and_repeats_itself(lab):
     assert all(np.array_equal(a, np.array(b)) for a, b in zip(weights, again.model().variables, strict=True))
 
 
-def test_a_cap_takes_the_first_images_of_each_class(lab):
-    rows = training.used_rows(lab, "train", 2)
-    assert rows.tolist() == [0, 1, 2, 3, 4, 5] and len(training.used_rows(lab, "val", 2)) == 12
+def test_a_cap_draws_from_all_of_a_class_not_from_its_first_images(lab):
+    rows, labels = training.used_rows(lab, "train", 2), lab.images["label"].to_numpy()
+    assert np.bincount(labels[rows]).tolist() == [2, 2, 2] and len(training.used_rows(lab, "val", 2)) == 12
+    assert rows.tolist() == sorted(rows) == training.used_rows(lab, "train", 2).tolist()
+    assert set(rows) <= set(lab.rows("train")) and rows.tolist() != [0, 1, 2, 3, 4, 5]  # the first of each class
+    assert set(rows) < set(training.used_rows(lab, "train", 3))
 
 
 def test_table_names_what_the_original_does_not_print(lab):

@@ -3,7 +3,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from toy_training import PLAN, examples, trainer
 
-from lab_utils import checkpoints, training
+from lab_utils import checkpoints, prefix_cache, training
 from lab_utils.errors import LabError
 from lab_utils.training import Plan, fit
 
@@ -134,6 +136,33 @@ def test_one_trainer_serves_two_runs_and_each_keeps_its_weights(tmp_path, straig
     assert not same(weights(other, "last"), weights(first, "last"))
 
 
+def test_a_run_answers_with_its_own_weights_after_others_were_trained_on_the_same_network(tmp_path):
+    fitted, val = run(tmp_path), examples(20, 1)
+    logits = fitted.logits(val)
+    fitted.trainer.train_epoch(examples(40, 0), PLAN, 0)
+    assert np.array_equal(fitted.logits(val), logits)
+
+
+def test_of_two_at_once_the_second_waits_and_loads_what_the_first_made(tmp_path):
+    training_goes_on, may_end, lines = threading.Event(), threading.Event(), []
+
+    def slow(_):
+        training_goes_on.set()
+        may_end.wait(10)
+
+    one, other = trainer(), trainer()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(run, tmp_path, made=one, progress=slow)
+        assert training_goes_on.wait(20)
+        second = pool.submit(run, tmp_path, made=other, progress=lines.append)
+        end = time.time() + 10
+        while not lines and time.time() < end:
+            time.sleep(0.01)
+        may_end.set()
+        assert not first.result().loaded and second.result().loaded
+    assert lines == [f"  network: process {os.getpid()} trains it; waiting"]
+
+
 def test_history_has_one_row_an_epoch_and_names_the_best_epoch(straight):
     history = straight[2]
     assert list(history["epoch"]) == [1, 2, 3]
@@ -231,25 +260,56 @@ def test_a_full_disk_gives_a_sentence_and_the_run_goes_on_later(tmp_path, straig
     assert same(weights(fitted, "last"), straight[0])
 
 
+def test_an_interruption_in_the_middle_of_writing_costs_one_epoch(tmp_path, straight, monkeypatch):
+    real, calls = np.savez, []
+
+    def stopped(file, **arrays):
+        calls.append(1)
+        if len(calls) == 2:
+            Path(file).write_bytes(b"half a file")
+            raise KeyboardInterrupt
+        real(file, **arrays)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path)
+    lines = []
+    fitted = run(tmp_path, progress=lines.append)
+    assert any("goes on after epoch 1" in line for line in lines) and not list(tmp_path.glob("*/.state*"))
+    assert same(weights(fitted, "last"), straight[0])
+
+
 CHILD = """
 import sys, time
 from pathlib import Path
+import numpy as np
 from lab_utils import training
 from toy_training import PLAN, examples, trainer
-tell = training._Run._tell
+tell, save = training._Run._tell, np.savez
 def slow(self, row):
     print("epoch", self.epoch, flush=True)
-    time.sleep(float(sys.argv[2]))
+    time.sleep(30)
     tell(self, row)
-training._Run._tell = slow
+def slow_to_write(file, **arrays):
+    save(file, **arrays)
+    if np.load(file)["optimizer/0000"] > 5:  # steps: the second epoch
+        Path(file).write_bytes(Path(file).read_bytes()[:700])
+        print("writing", flush=True)
+        time.sleep(30)
+if sys.argv[2] == "epoch":
+    training._Run._tell = slow
+else:
+    np.savez = slow_to_write
 training.fit(trainer(), examples(40, 0), examples(20, 1), PLAN, {"data": "toy"}, folder=Path(sys.argv[1]),
              tolerance=None)
 """
 
 
 def child(folder, pause):
+    """Train in another process, which pauses after its first `epoch`, or while `writing` the second checkpoint."""
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(Path(__file__).parent)}
-    words = [sys.executable, "-c", CHILD, str(folder), str(pause)]
+    words = [sys.executable, "-c", CHILD, str(folder), pause]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
@@ -260,10 +320,10 @@ def until(process, word):
     raise AssertionError(process.stderr.read())
 
 
-@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_process_is_resumed_bit_for_bit(tmp_path, straight, kind):
-    process = child(tmp_path, 30)
-    until(process, "epoch 1")
+@pytest.mark.parametrize("kind, moment", [(signal.SIGKILL, "writing"), (signal.SIGINT, "epoch")])
+def test_a_killed_process_is_resumed_bit_for_bit(tmp_path, straight, kind, moment):
+    process = child(tmp_path, moment)
+    until(process, moment)
     began = time.time()
     process.send_signal(kind)
     out, _ = process.communicate(timeout=20)
@@ -288,12 +348,20 @@ def test_first_cross_entropy_must_be_near_the_logarithm_of_the_classes(tmp_path)
         fit(trainer(), examples(40, 0), wild, PLAN, {}, folder=tmp_path, tolerance=0.5)
 
 
-def test_frozen_weights_that_change_stop_the_run(tmp_path):
-    made = trainer()
-    made.frozen = made.model.layers[0].trainable_variables  # said to be frozen, and trained all the same
+def test_frozen_weights_that_change_stop_the_run_however_often_it_is_tried(tmp_path):
+    made = trainer(frozen=True)
+    for again in (made, made, trainer(frozen=True)):
+        with pytest.raises(LabError, match="should be frozen have changed"):
+            run(tmp_path, made=again)
+        assert not list(tmp_path.glob("*/*.npz"))
+
+
+def test_a_checkpoint_with_changed_frozen_weights_is_refused_and_removed(tmp_path, monkeypatch):
+    interrupted(tmp_path, 3, monkeypatch)  # nothing was said to be frozen
+    assert list(tmp_path.glob("*/state*.npz"))
     with pytest.raises(LabError, match="should be frozen have changed"):
-        run(tmp_path, made=made)
-    assert not list(tmp_path.glob("*/model.npz"))
+        run(tmp_path, made=trainer(frozen=True))
+    assert not list(tmp_path.glob("*/*.npz"))
 
 
 @pytest.mark.parametrize("kind", ["memory", "tensorflow"])
@@ -311,6 +379,17 @@ def test_out_of_memory_names_batch_and_size(tmp_path, monkeypatch, kind):
         run(tmp_path, made=made)
 
 
+def test_out_of_memory_in_answering_is_a_sentence_too(monkeypatch):
+    made = trainer()
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(made, "_logits", fail)
+    with pytest.raises(LabError, match="out of memory with batches of 64 and inputs of 6"):
+        made.logits(examples(20, 1))
+
+
 def test_weights_of_another_network_are_refused():
     import keras
 
@@ -324,6 +403,8 @@ def test_a_failed_write_leaves_the_file_before_it(tmp_path):
     before = path.read_bytes()
 
     class Unwritable:
+        shape = (3,)
+
         def __array__(self, *_, **__):
             raise OSError(28, "No space left on device")
 
@@ -342,10 +423,47 @@ def test_building_puts_the_policy_back():
     assert keras.config.dtype_policy().name == before
 
 
-def test_precision_is_one_that_keras_knows():
-    import keras
+@pytest.mark.parametrize(
+    "flags, precision", [("avx512f amx_bf16", "mixed_bfloat16"), ("avx512_bf16", "mixed_bfloat16"), ("avx2", "float32")]
+)
+def test_processors_with_bfloat16_use_it(monkeypatch, tmp_path, flags, precision):
+    (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags} sse\n")
+    monkeypatch.setattr(training, "Path", lambda _: tmp_path / "cpuinfo")
+    monkeypatch.setattr(training, "on_graphics_card", lambda: False)
+    assert training.best_precision() == precision
 
-    assert keras.DTypePolicy(training.best_precision()).variable_dtype == "float32"
+
+@pytest.mark.parametrize(
+    "capability, precision", [((8, 6), "mixed_bfloat16"), ((7, 5), "mixed_float16"), ((6, 1), "float32")]
+)
+def test_graphics_cards_use_the_half_precision_that_they_have(monkeypatch, capability, precision):
+    import tensorflow as tf
+
+    monkeypatch.setattr(training, "on_graphics_card", lambda: True)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["card"])
+    monkeypatch.setattr(
+        tf.config.experimental, "get_device_details", lambda card: {"compute_capability": capability} if card else {}
+    )
+    assert training.best_precision() == precision
+
+
+def test_training_reads_bfloat16_from_a_memory_map(tmp_path):
+    import keras
+    import ml_dtypes
+
+    data = examples(16, 0)
+    stored = prefix_cache.cached(
+        data.inputs, lambda rows: rows.astype(ml_dtypes.bfloat16), {}, folder=tmp_path, progress=lambda line: None
+    )
+    assert isinstance(stored, np.memmap) and stored.dtype == ml_dtypes.bfloat16
+    with training.building("mixed_bfloat16"):
+        layers = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(3, dtype="float32")]
+        made = training.Trainer(
+            keras.Sequential([keras.Input((6,)), *layers]), precision="mixed_bfloat16", input_dtype="bfloat16"
+        )
+    plan = replace(PLAN, batch=16, epochs=12)
+    losses = [made.train_epoch(training.Examples(stored, data.labels), plan, i)["cross_entropy"] for i in range(12)]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_epoch_line_has_what_the_runner_forwards(tmp_path):
