@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lab_utils import backbones, prefix_cache, records, training
-from lab_utils.errors import LabError
+from lab_utils.errors import LabError, memory_named
 from lab_utils.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ TEST_CACHE = 1e9  # bytes up to which the activations of the test images are sto
 def network(one: Recipe, classes: int, *, weights: str = "imagenet", precision: str = "float32") -> "keras.Model":
     """Build base and head as one flat network; the frozen blocks and every BatchNorm of the base stay as they are.
 
-    The last layer's kernel starts at zero, so that the first cross-entropy is ln(classes) whatever the features are.
+    The last layer starts with a small kernel (`training.small_kernel`), so that the first cross-entropy is near
+    ln(classes) unless features or head are out of scale.
 
     Args:
         one: recipe; network, frozen, head, pooling, l2, l2_on, dropout and size are used.
@@ -50,7 +51,8 @@ def network(one: Recipe, classes: int, *, weights: str = "imagenet", precision: 
             penalty = _penalty(one.l2) if one.l2 and (i == 1 or one.l2_on == "all") else None
             x = keras.layers.Dense(width, "relu", kernel_regularizer=penalty, name=f"dense_{i}")(x)
             x = keras.layers.Dropout(one.dropout, name=f"dropout_{i}")(x) if one.dropout else x
-        x = keras.layers.Dense(classes, kernel_initializer="zeros", dtype="float32", name="logits")(x)
+        start = training.small_kernel()
+        x = keras.layers.Dense(classes, kernel_initializer=start, dtype="float32", name="logits")(x)
     return keras.Model(base.input, x, name=one.network)
 
 
@@ -185,6 +187,7 @@ class Tuner:
         identity = {"recipe": one.identity(), "data": self.lab.table.data_hash, "base": self.base_hash}
         identity |= {"rows": [self.rows("train"), self.rows("val")], "precision": self.precision}
         self._set_l2(one)
+        self._check_inputs(one)
         fitted = training.fit(
             self.trainer,
             self.examples("train", one),
@@ -193,11 +196,17 @@ class Tuner:
             identity,
             folder=training.cache_folder() / "models",
             title=f"{one.name} ({one.network})",
-            tolerance=None if earlier else 0.05,
+            tolerance=None if earlier else training.NEAR,
             start=(lambda: self._begin_with(earlier)) if earlier else None,
             progress=progress,
         )
         return FineTuned(self, one, fitted)
+
+    def _check_inputs(self, one: Recipe) -> None:
+        """Check the range of the first val images as the network gets them (of the original's 1/255 it is wrong)."""
+        images = self.lab.pixels(one.size)[self.rows("val")[:16]]
+        if one.preprocessing == "right":
+            backbones.check_range(one.network, prepare(one, images))
 
     def _set_l2(self, one: Recipe) -> None:
         for layer in self.trainer.redraw:
@@ -271,8 +280,9 @@ class FineTuned:
         self.fitted.use(which)
         examples = self._clean(split)
         part = keras.Model(self.tuner.cut, self.tuner.full.get_layer(layer).output)
-        batches = examples.batches(np.arange(len(examples)), 64)
-        return np.concatenate([np.asarray(part(x, training=False)).astype(np.float32) for x, _ in batches])
+        with memory_named(f"{self.recipe.name}, {layer}", 64, np.shape(examples.inputs)[1:]):
+            batches = examples.batches(np.arange(len(examples)), 64)
+            return np.concatenate([np.asarray(part(x, training=False)).astype(np.float32) for x, _ in batches])
 
     def _clean(self, split: str) -> training.Examples:
         return self.tuner.examples(split, replace(self.recipe, augment=False))

@@ -110,7 +110,7 @@ def masked_mean(features: Any, mask: Any) -> Any:
 
 
 def network(lab: "Lab", name: str, shape: str) -> "keras.Model":
-    """A pretrained network with a new output layer that starts at zero.
+    """A pretrained network with a new output layer that starts with a small kernel (`training.small_kernel`).
 
     Returns:
         FS: from preprocessed images (B, crop, crop, 3), VS: from `(images (B, H, W, 3), mask (B, H, W))` with H and W
@@ -127,7 +127,8 @@ def network(lab: "Lab", name: str, shape: str) -> "keras.Model":
     else:
         mask = keras.Input((None, None), name="mask")
         inputs, pooled = (base.input, mask), masked_mean(base.output, mask)
-    return keras.Model(inputs, keras.layers.Dense(len(lab.classes), kernel_initializer="zeros", name="logits")(pooled))
+    output = keras.layers.Dense(len(lab.classes), kernel_initializer=training.small_kernel(), name="logits")
+    return keras.Model(inputs, output(pooled))
 
 
 # ---- the images -----------------------------------------------------------------------------------------------------
