@@ -119,16 +119,33 @@ def network(lab: "Lab", name: str, shape: str) -> "keras.Model":
     import keras
 
     options = lab.settings.paper
-    size = options.crop if shape == FIXED else (None, None)
-    weights = lab.settings.networks.weights
-    base = backbones.frozen_base(name, options.frozen, weights=weights, size=size, seed=options.seed)
-    if shape == FIXED:
-        inputs, pooled = base.input, keras.layers.GlobalAveragePooling2D()(base.output)
-    else:
-        mask = keras.Input((None, None), name="mask")
-        inputs, pooled = (base.input, mask), masked_mean(base.output, mask)
-    output = keras.layers.Dense(len(lab.classes), kernel_initializer=training.small_kernel(), name="logits")
-    return keras.Model(inputs, output(pooled))
+    kind = {"weights": lab.settings.networks.weights, "seed": options.seed}
+    kind["size"] = options.crop if shape == FIXED else (None, None)
+    with training.building("float32", options.seed):
+        base = backbones.frozen_base(name, options.frozen, **kind)
+        if shape == FIXED:
+            inputs, pooled = base.input, keras.layers.GlobalAveragePooling2D()(base.output)
+        else:
+            mask = keras.Input((None, None), name="mask")
+            inputs, pooled = (base.input, mask), masked_mean(base.output, mask)
+        output = keras.layers.Dense(len(lab.classes), kernel_initializer=training.small_kernel(), name="logits")
+        return keras.Model(inputs, output(pooled))
+
+
+def parted(model: "keras.Model", name: str, frozen: int) -> "tuple[keras.Model | None, keras.Model]":
+    """Cut a network behind its frozen blocks.
+
+    Returns:
+        The frozen part, from images to a feature map (None: nothing is frozen), and the rest, from that map (VS: with
+        the mask) to logits.
+    """
+    import keras
+
+    if not frozen:
+        return None, model
+    images, *mask = model.inputs
+    end = model.get_layer(backbones.backbone(name).freeze_points[frozen - 1]).output
+    return keras.Model(images, end), keras.Model((end, *mask) if mask else end, model.output)
 
 
 # ---- the images -----------------------------------------------------------------------------------------------------
@@ -212,6 +229,50 @@ def examples(lab: "Lab", name: str, shape: str, split: str) -> training.Examples
     return (fixed_examples if shape == FIXED else variable_examples)(lab, name, split)
 
 
+class Behind(training.Examples):
+    """Batches of other examples behind the frozen blocks; what no augmentation changes is computed once and kept."""
+
+    def __init__(self, feed: training.Examples, frozen_part: "keras.Model"):
+        import tensorflow as tf
+
+        super().__init__(feed.inputs, feed.labels)
+        self.feed, self.kept = feed, {}
+        self.run = tf.function(lambda x: frozen_part(x, training=False), reduce_retracing=True, autograph=False)
+
+    def batches(self, order: np.ndarray, batch: int, epoch: int | None = None) -> Iterator[tuple[Any, np.ndarray]]:
+        """Batches as of `feed`, their images (not the mask) behind the frozen blocks."""
+        key, found, room = (order.tobytes(), batch), [], pipeline.IN_MEMORY
+        if epoch is None and key in self.kept:
+            yield from self.kept[key]
+            return
+        for images, mask, labels in self._parts(order, batch, epoch):
+            maps = self.run(images)
+            made = ((maps, *mask) if mask else maps), labels
+            yield made
+            room -= 4 * int(np.prod(maps.shape))
+            if epoch is None and room > 0:
+                found.append(made)
+        if epoch is None and room > 0:
+            self.kept[key] = found
+
+    def _parts(self, order: np.ndarray, batch: int, epoch: int | None) -> Iterator[tuple[Any, list, np.ndarray]]:
+        import tensorflow as tf
+
+        for x, labels in self.feed.batches(order, batch, epoch):
+            images, *mask = x if isinstance(x, tuple) else (x,)
+            yield tf.convert_to_tensor(images), mask, labels
+
+
+def check_inputs(name: str, feed: training.Examples) -> None:
+    """Check the range of the first images as the network gets them.
+
+    Raises:
+        LabError: they are not preprocessed, or twice.
+    """
+    x, _ = next(feed.batches(np.arange(min(16, len(feed))), 16))
+    backbones.check_range(name, x[0] if isinstance(x, tuple) else x)
+
+
 # ---- the runs -------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Run:
@@ -248,16 +309,22 @@ def fit(lab: "Lab", architecture: str, name: str, shape: str, progress: Callable
     """Load or train one architecture in one shape by the profile's budget."""
     model, options = network(lab, name, shape), lab.settings.paper
     frozen = [weight for layer in model.layers if not layer.trainable for weight in layer.weights]
-    trainer = training.Trainer(model, redraw=[model.get_layer("logits")], frozen=frozen, amsgrad=True)
-    feeds = {split: examples(lab, name, shape, split) for split in ("train", "val", "test")}
+    frozen_part, rest = parted(model, name, options.frozen)
+    trainer = training.Trainer(rest, redraw=[model.get_layer("logits")], frozen=frozen, amsgrad=True)
+    splits = ("train", "val", "test")
+    feeds = {split: examples(lab, name, shape, split) for split in splits}
+    check_inputs(name, feeds["val"])
+    if frozen_part is not None:
+        feeds = {split: Behind(feed, frozen_part) for split, feed in feeds.items()}
     plan = training.Plan(options.learning_rate, options.batch, options.epochs, options.seed, amsgrad=True)
     identity = {"paper": options, "network": name, "shape": shape, "data": lab.table.data_hash}
-    identity |= {"weights": backbones.weights_hash(model), "rows": [len(feed) for feed in feeds.values()]}
+    rows = [training.used_rows(lab, split, options.cap) for split in splits]
+    identity |= {"weights": backbones.weights_hash(model), "rows": rows}
     title = f"{architecture}, {shape}"
     folder = training.cache_folder() / "models"
     fitted = training.fit(
         *(trainer, feeds["train"], feeds["val"], plan, identity),
-        **{"folder": folder, "title": title, "tolerance": 0.05, "progress": progress},
+        **{"folder": folder, "title": title, "tolerance": training.NEAR, "progress": progress},
     )
     found = fitted.logits(feeds["val"]).argmax(axis=1)
     val = Accuracy.from_labels(np.asarray(feeds["val"].labels), found, f"{title}, val")
