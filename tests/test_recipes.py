@@ -2,6 +2,7 @@ import itertools
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lab_utils import profiles, recipes
@@ -44,6 +45,16 @@ def test_scaling_changes_what_the_sentence_says_and_nothing_else():
     text = recipes.scaling(settings)
     for words in ("lite0 at 96 pixels", "4 of 5 blocks", "8 epochs", "batches × 0.1", "0.0008 for run 1", "power 0.5"):
         assert words in text
+
+
+@pytest.mark.parametrize("profile", profiles.profile_names())
+def test_every_run_is_long_enough_for_a_trend(profile, tmp_path):
+    from lab_utils import diagnosis
+
+    settings = profiles.resolve(profile, path=tmp_path).fine_tuning
+    for one in recipes.RUNS:
+        epochs = recipes.scaled(one, settings).epochs
+        assert diagnosis.trend(np.arange(epochs, dtype=float)).value == pytest.approx(1)
 
 
 @pytest.mark.parametrize("profile", ["sample", "photos"])
