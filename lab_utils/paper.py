@@ -381,8 +381,8 @@ def protocol(lab: "Lab", theirs: pd.DataFrame) -> pd.DataFrame:
 
 
 def protocol_differences(table: pd.DataFrame) -> str:
-    """The settings of `protocol` that are not the paper's, in words."""
-    other = table[table["here"] != table["paper (reported)"]]
+    """The settings of `protocol` that are known to differ from the paper's, in words."""
+    other = table[(table["here"] != table["paper (reported)"]) & (table["paper (reported)"] != "not known")]
     rows = zip(other["setting"], other["here"], other["paper (reported)"], strict=True)
     return "; ".join(f"{setting} {here} (paper {paper})" for setting, here, paper in rows)
 

@@ -122,3 +122,14 @@ def test_steps_are_judged_on_the_same_images():
     assert "helped: #1 → #2" in text and "are ties: #2 → #3" in text and "hurt" not in text
     table = baseline.steps(truth, outcomes, dict.fromkeys(numbers, "idea"))
     assert table["val, points"][0].startswith("+100.0") and len(table) == len(baseline.STEPS)
+
+
+def test_the_arms_show_accuracy_while_training_of_the_best_epoch_beside_the_clean_one():
+    from types import SimpleNamespace
+
+    history = pd.DataFrame({"accuracy": [0.1, 0.7, 0.9]})
+    one = SimpleNamespace(fitted=SimpleNamespace(history=history, best_epoch=2), network=SimpleNamespace(idea="idea"))
+    outcomes = {number: made(number, [1] * 30 + [0] * 70, [1] * 20 + [0] * 80) for number in baseline.NINE}
+    table = baseline.arms_table(dict.fromkeys(baseline.NINE, one), outcomes)
+    assert table["train, while training"].tolist() == ["70.0 %"] * 5
+    assert table["train, clean"].str.startswith("30.0 %").all() and table["network"][2] == "#9, dropout after BatchNorm"
