@@ -177,7 +177,7 @@ NETWORKS = (
     ),
     Network(
         "9, dropout after BatchNorm",
-        "as before, but dropout after BatchNorm",
+        "#9's dropout, but after BatchNorm, with #8's penalties",
         tuple(replace(one, drop_last=True) for one in _penalised(*_MILD, _DROPS)),
         (Dense(64, dropout=0.5),),
         epochs=40,
