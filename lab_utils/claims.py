@@ -22,6 +22,7 @@ from lab_utils.original_claims import ORIGINAL_CLAIMS, Claim
 from lab_utils.quantities import Accuracy, Difference, Estimate
 
 if TYPE_CHECKING:
+    from lab_utils.classification import Decomposition, SeedSpread
     from lab_utils.outliers import Cluster
     from lab_utils.projections import Separability
 
@@ -603,8 +604,8 @@ def features_show_outliers(share: Accuracy, difference: Difference) -> Decision:
 # ---- chapter 05: classification --------------------------------------------------------------------------------------
 @claim("voting-best")
 def voting_best(difference: Difference, single: str) -> Decision:
-    """Voting against the best single classifier on val, paired."""
-    words = f"Voting against {single}, the best single classifier on val: {difference}"
+    """Voting against the best single classifier by cross-validation (`single`), compared on val, paired."""
+    words = f"Voting against {single}, the best single classifier by cross-validation, on val: {difference}"
     return choose(
         decide_difference(difference),
         supported=f"{words}; voting helps.",
@@ -614,11 +615,13 @@ def voting_best(difference: Difference, single: str) -> Decision:
 
 
 @claim("b0-worse")
-def b0_worse(difference: Difference, floor: Estimate, network: str) -> Decision:
-    """The network in B0's place against the mean of the others, and against what seeds alone do."""
-    words = f"{network} against the mean of the other networks, same classifier: {difference}; seeds alone move {floor}"
+def b0_worse(difference: Difference, others: int, floor: "SeedSpread") -> Decision:
+    """B0 against the mean of the other networks, same classifier, and against what seeds alone do to such a gap."""
+    bound = floor.between(others)
+    words = f"EfficientNetB0 against the mean of the {others} other networks, same classifier: {difference}"
+    words += f"; seeds alone move such a gap by up to {100 * bound:.1f} points ({floor})"
     return choose(
-        decide_difference(difference, "lower", floor.value),
+        decide_difference(difference, "lower", bound),
         supported=f"{words}. It does worse.",
         contradicted=f"{words}. It does better.",
         tie=f"{words}. No difference is shown.",
@@ -626,17 +629,30 @@ def b0_worse(difference: Difference, floor: Estimate, network: str) -> Decision:
 
 
 @claim("linear-svm-underfits")
-def linear_svm_underfits(train: Accuracy, held: Accuracy, others: Accuracy) -> Decision:
-    """Underfitting is a low accuracy on the images fitted on: near the one on new images and below the others'."""
-    gap, behind = train.minus(held), train.minus(others)
-    verdict = "contradicted" if gap.low > 0 else ("supported" if behind.high < 0 else "tie")
-    words = f"Train accuracy {train}, on val {held}; the best other classifier has {others} on train"
+def linear_svm_underfits(train: Accuracy, held: Accuracy, behind: Difference, best: str) -> Decision:
+    """Underfitting: most of the error on new images is there on the fitted ones, where another classifier has less.
+
+    Args:
+        train: on the images fitted on; 1 minus it is the part of the error that a closer fit could take away.
+        held: on val; `train` minus `held` is the part that comes with new images.
+        behind: on train, minus the best other classifier (`best`), paired.
+        best: its name.
+    """
+    value = (1 - train.value) - (train.value - held.value)
+    half = [(high - low) / 2 for low, high in (train.interval, held.interval)]
+    width = (4 * half[0] ** 2 + half[1] ** 2) ** 0.5
+    excess = Difference(value, value - width, value + width, held.n)
+    words = (
+        f"On train {train}, on val {held}: of the error {100 * (1 - train.value):.1f} points are there on the images "
+        f"fitted on, {100 * (train.value - held.value):.1f} come with new ones; on train it is {behind} against {best}"
+    )
+    verdict = "tie" if excess.tie else "supported" if excess.value > 0 and behind.high < 0 else "contradicted"
     return choose(
         verdict,
-        supported=f"{words}: it is no better on what it was fitted on, and others are: underfitting.",
-        contradicted=f"{words}: what fits its train images better than new ones by {100 * gap.value:.0f} points "
-        f"({100 * gap.low:.0f} to {100 * gap.high:.0f}) does not underfit; the loss comes before the classifier.",
-        tie=f"{words}: neither over- nor underfitting is shown.",
+        supported=f"{words}. It fits its own images badly, which others fit: underfitting.",
+        contradicted=f"{words}. That is not underfitting; the loss comes "
+        + ("with new images." if excess.value < 0 else "before the classifier: no other fits them better."),
+        tie=f"{words}. Neither part prevails.",
     )
 
 
@@ -655,51 +671,102 @@ def difficult_to_separate(difference: Difference, full: Accuracy, reduced: Accur
 
 
 @claim("external-features-ignored")
-def external_features_ignored(loss: Estimate, alone: Accuracy, guess: Accuracy) -> Decision:
-    """What shuffling the external columns costs, and what they reach alone."""
-    verdict = "contradicted" if loss.low > 0 else ("supported" if alone.minus(guess).low > 0 else "tie")
-    words = f"Shuffling the external columns on val costs {loss}; alone they reach {alone}, the commonest class {guess}"
+def external_features_ignored(
+    loss: Estimate,
+    removed: Difference,
+    alone: Accuracy,
+    tells: Difference,
+    classifiers: list[str],
+    margin: float = 0.05,
+) -> Decision:
+    """Shuffled and removed external columns, mean over the original's classifiers, and what the columns say alone.
+
+    Args:
+        loss: of val accuracy when they are shuffled, mean over `classifiers`.
+        removed: fitted with them minus fitted without them, mean over `classifiers`, paired.
+        alone: accuracy of a forest on them.
+        tells: that minus the commonest class, paired.
+        classifiers: their names.
+        margin: losses whose whole interval lies within it count as none.
+    """
+    used = loss.low > 0 or removed.low > 0
+    free = loss.high <= margin and removed.high <= margin
+    says = tells.low > 0
+    verdict = "contradicted" if used else "supported" if free and says else "tie"
+    words = (
+        f"Mean of {', '.join(classifiers)}: shuffling the external columns on val costs {loss}; fitted with them "
+        f"against without: {removed}. Alone (a forest on them) they reach {alone}"
+    )
     return choose(
         verdict,
-        supported=f"{words}: they say something, and the classifier does not use it.",
-        contradicted=f"{words}: the classifier uses them.",
-        tie=f"{words}: there is nothing in them here to be ignored.",
+        supported=f"{words}: they say something, and the classifiers make less than {100 * margin:.0f} points of it.",
+        contradicted=f"{words}: the classifiers use them.",
+        tie=f"{words}: "
+        + ("use can neither be shown nor ruled out." if says else "they are not shown to hold anything to be ignored."),
     )
 
 
 @claim("dense-classifier-equal")
 def dense_classifier_equal(difference: Difference, where: str) -> Decision:
-    """Outputs minus penultimate features, same classifier, same images."""
+    """Outputs minus penultimate features, same classifier, same images; equal means within five points."""
     words = f"Outputs against penultimate features ({where}): {difference}"
-    verdict = decide_difference(difference, "equal")
-    return choose(verdict, supported=f"{words}. They do as well.", contradicted=f"{words}. They do not do the same.")
+    return choose(
+        decide_equal(difference),
+        supported=f"{words}. They do as well, to within five points.",
+        contradicted=f"{words}. They do not do the same.",
+        tie=f"{words}. No difference shows, but the interval is too wide to call them equal.",
+    )
 
 
 @claim("extractors-differ")
-def extractors_differ(spread: float, floor: Estimate, networks: int) -> Decision:
-    """Gap between the best and the worst extractor against the gap between seeds of one."""
+def extractors_differ(spread: float, floor: "SeedSpread", networks: int) -> Decision:
+    """Standard deviation between extractors against that between seeds of one (both over classifiers)."""
     if networks < 2:
         raise NotTestable("this run has one network; a comparison needs two.")
-    verdict = "supported" if spread > floor.high else ("contradicted" if spread <= floor.value else "tie")
-    words = f"The {networks} extractors lie {100 * spread:.1f} points apart, seeds of a single one {floor}"
+    verdict = "supported" if spread > floor.largest else ("contradicted" if spread <= floor.value else "tie")
+    words = (
+        f"Between the {networks} extractors {100 * spread:.1f} points of standard deviation; for one of them {floor}"
+    )
     return choose(
         verdict,
         supported=f"{words}: extractors differ by more than seeds do.",
         contradicted=f"{words}: one network under several seeds would look the same.",
-        tie=f"{words}: more than the usual seeds, less than the largest gap between them.",
+        tie=f"{words}: more than seeds on average, less than they do to some classifier.",
     )
 
 
 @claim("features-not-classifier")
-def features_not_classifier(features: Estimate, classifier: Estimate, lead: Estimate, where: str) -> Decision:
-    """Shares of the variance of accuracy, features against classifier."""
-    words = f"{where}: features carry {features} of the variance of accuracy, the classifier {classifier}"
-    return choose(
-        decide_against(lead, 0),
-        supported=f"{words}. It is about the features.",
-        contradicted=f"{words}. It is about the classifier.",
-        tie=f"{words}. Neither leads beyond chance.",
+def features_not_classifier(
+    eight: "Decomposition", full: "Decomposition", both: "Decomposition", where: str
+) -> Decision:
+    """Shares of the variance of accuracy: networks against classifiers on either kind of columns, the reduction apart.
+
+    Args:
+        eight: on the original's eight dimensions and external columns.
+        full: on all columns.
+        both: with the reduction as a third factor; it describes, and does not decide.
+        where: what the accuracies are of.
+    """
+    parts = {"eight dimensions": eight, "all columns": full}
+    words = "; ".join(
+        f"on {name} the networks' features carry {one.features} of the variance of accuracy, the classifier "
+        f"{one.classifier}"
+        for name, one in parts.items()
     )
+    jump = f"With both kinds together the reduction carries {both.reduction}, the networks {both.features}, the "
+    jump += f"classifier {both.classifier}"
+    verdicts = {name: decide_against(one.lead, 0) for name, one in parts.items()}
+    mixed = {"supported", "contradicted"} <= set(verdicts.values())
+    each = "; ".join(f"{name}: {LEADS[verdict]}" for name, verdict in verdicts.items())
+    return choose(
+        "tie" if mixed else decide_all(list(verdicts.values())),
+        supported=f"{where}: {words}. It is about the features. {jump}.",
+        contradicted=f"{where}: {words}. Not the features lead everywhere ({each}). {jump}.",
+        tie=f"{where}: {words}. No one lead holds on both ({each}). {jump}.",
+    )
+
+
+LEADS = {"supported": "the features lead", "contradicted": "the classifier leads", "tie": "neither leads"}
 
 
 @claim(
@@ -707,21 +774,26 @@ def features_not_classifier(features: Estimate, classifier: Estimate, lead: Esti
     slide=17,
     wording="The cross-validated scores beside the test scores tell how good the classifiers are.",
     chapter="05",
-    test="cross-validated accuracy with the reduction fitted before the folds, against val; the same inside the folds",
+    test="reduction fitted before the folds: cross-validation against val; and against the reduction fitted inside the "
+    "same folds, all else equal",
 )
-def cv_scores_hold(leaky: Accuracy, held: Accuracy, honest: Accuracy, honest_held: Accuracy) -> Decision:
-    """Fitted before the folds: CV minus val. Fitted inside grouped folds: the same difference."""
-    gap, repaired = leaky.minus(held), honest.minus(honest_held)
-    verdict = "supported" if gap.low <= 0 <= gap.high else "contradicted"
+def cv_scores_hold(leaky: Accuracy, held: Accuracy, honest: Accuracy, leak: Difference) -> Decision:
+    """Cross-validation and val of the same columns (made before the folds); `leak`: before minus inside, same folds."""
+    gap = leaky.minus(held)
     words = (
-        f"With the supervised reduction fitted before the folds, cross-validation says {leaky} and val {held}; fitted "
-        f"inside grouped folds {honest} and {honest_held} ({100 * repaired.value:+.0f} points)"
+        f"On columns made before the folds, cross-validation says {leaky} and val {held}, a gap of {_points(gap)} "
+        f"points. Made inside the same folds they give {honest}: making them before adds {_points(leak)} points"
     )
     return choose(
-        verdict,
-        supported=f"{words}. No leak shows.",
-        contradicted=f"{words}. The first gap is "
-        + ("leakage: labels went into the columns." if gap.value > 0 else "not leakage: val is easier."),
+        decide_equal(gap),
+        supported=f"{words}. Cross-validation and val agree to within five points.",
+        contradicted=f"{words}. "
+        + (
+            "The gap is leakage: labels of the held-out images went into the columns."
+            if gap.value > 0 and leak.low > 0
+            else "The gap is not shown to be leakage."
+        ),
+        tie=f"{words}. The interval of the gap is too wide to say that they agree.",
     )
 
 
@@ -734,19 +806,18 @@ def cv_scores_hold(leaky: Accuracy, held: Accuracy, honest: Accuracy, honest_hel
 )
 def unshuffled_folds_harmless(ordered: Difference, shuffled: Difference, museums: float) -> Decision:
     """Gap between the best and the worst fold, ordered and shuffled; largest gap between folds in museum share."""
-    points = [
-        f"{100 * gap.value:.1f} points ({100 * gap.low:.1f} to {100 * gap.high:.1f})" for gap in (ordered, shuffled)
-    ]
-    words = f"Best minus worst fold: {points[0]} in the table's order, {points[1]} shuffled"
-    words += f"; the commonest museum's share differs by {100 * museums:.0f} points between folds in order"
-    verdict = (
-        "contradicted" if ordered.low > shuffled.high else ("tie" if ordered.value > shuffled.high else "supported")
-    )
+    excess = ordered.value - shuffled.value
+    below = ((ordered.value - ordered.low) ** 2 + (shuffled.high - shuffled.value) ** 2) ** 0.5
+    above = ((ordered.high - ordered.value) ** 2 + (shuffled.value - shuffled.low) ** 2) ** 0.5
+    more = Difference(excess, excess - below, excess + above, ordered.n)
+    words = f"Best minus worst fold: {_points(ordered)} points in the table's order, {_points(shuffled)} shuffled, "
+    words += f"{_points(more)} more in order; the commonest museum's share differs by {100 * museums:.0f} points "
+    words += "between folds in order"
     return choose(
-        verdict,
-        supported=f"{words}. The order does no harm here.",
+        "contradicted" if more.low > 0 else "supported" if more.high <= 0.05 else "tie",
+        supported=f"{words}. The order does no harm of five points or more here.",
         contradicted=f"{words}. Folds in the table's order test another thing: a change of museum.",
-        tie=f"{words}. More than shuffled folds show, within what few images allow.",
+        tie=f"{words}. So few images can neither show harm nor rule it out.",
     )
 
 
@@ -757,15 +828,19 @@ def unshuffled_folds_harmless(ordered: Difference, shuffled: Difference, museums
     chapter="05",
     test="probe on images without their middle against the same without their border, equal areas, same images",
 )
-def content_not_border(middle: Accuracy, border: Accuracy, difference: Difference, guess: Accuracy) -> Decision:
-    """Middle alone minus border alone; both keep half of the area."""
-    words = f"With the middle half alone {middle}, with the border half alone {border}, commonest class {guess}"
-    also = "; the border alone tells more than nothing" if border.minus(guess).low > 0 else ""
+def content_not_border(middle: Accuracy, border: Accuracy, difference: Difference, tells: Difference) -> Decision:
+    """Middle alone minus border alone, both half of the area; `tells`: border alone minus the commonest class."""
+    words = f"With the middle half alone {middle}, with the border half alone {border}"
+    also = (
+        "the border alone tells more than nothing"
+        if tells.low > 0
+        else "the border alone is not shown to tell anything"
+    )
     return choose(
         decide_difference(difference),
-        supported=f"{words}: the middle is {difference}{also}.",
+        supported=f"{words}: the middle is {difference}; {also}.",
         contradicted=f"{words}: the middle is {difference}; the surroundings tell more.",
-        tie=f"{words}: {difference}{also}.",
+        tie=f"{words}: {difference}; {also}.",
     )
 
 

@@ -24,8 +24,8 @@ from lab_utils.classifiers import (
     vote,
 )
 from lab_utils.errors import LabError
-from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate, bootstrap_means
-from lab_utils.quiet import stderr_hidden
+from lab_utils.quantities import Z95, Accuracy, Difference, Estimate, bootstrap_estimate, bootstrap_means
+from lab_utils.umaps import umap_class
 
 UNSEEN = -1
 VOTING = "Voting"
@@ -147,10 +147,7 @@ class Reduction:
         neighbours = min(15, len(rows) - 1)
         if neighbours < 2:
             raise LabError(f"UMAP needs at least 3 images to fit on, there are {len(rows)}: give more train images.")
-        with stderr_hidden():
-            import umap
-
-        mapper = umap.UMAP(
+        mapper = umap_class()(
             n_components=self.dimensions,
             n_neighbors=neighbours,
             n_epochs=self.epochs,
@@ -165,7 +162,13 @@ class Reduction:
             reduced[rows] = mapper.fit_transform(table[rows], known)
             if out.any():
                 reduced[out] = mapper.transform(table[out])
-        return np.nan_to_num(reduced)
+        lost = ~np.isfinite(reduced).all(axis=1)
+        if lost.any():
+            raise LabError(
+                f"UMAP found no place for {lost.sum():,} of {len(lost):,} images (first: row {int(np.argmax(lost))}): "
+                "look for images that are like no other, or reduce by PCA."
+            )
+        return reduced
 
 
 def pca(table: np.ndarray, rows: np.ndarray, components: int, seed: int = 0) -> np.ndarray:
@@ -451,67 +454,116 @@ def _has_importances(estimator: Any) -> bool:
 # ---- is it the classifier or the features? ---------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Decomposition:
-    """Shares of the variance of accuracy over the cells of a two-way table (features × classifier).
+    """Shares of the variance of accuracy over the cells of a table (features × classifier, or × reduction as well).
 
     Attributes:
-        features: share of the row effect in [0, 1].
-        classifier: share of the column effect.
+        features: share of the features' (networks') effect in [0, 1].
+        classifier: share of the classifiers'.
+        reduction: share of the reduction's; None where the table has one reduction only.
         interaction: what is left.
         lead: features' share minus the classifier's; its interval decides.
-        spread: standard deviation of the cells' accuracies.
+        spread: standard deviation of the cells' accuracies, noise included.
     """
 
     features: Estimate
     classifier: Estimate
+    reduction: Estimate | None
     interaction: Estimate
     lead: Estimate
     spread: Estimate
 
 
 def decompose(correct: np.ndarray, groups: np.ndarray | None = None, seed: int = 0) -> Decomposition:
-    """Two-way analysis of variance of accuracy, with bootstrap intervals over images (or lots).
+    """Analysis of variance of accuracy without the sampling noise of the images, bootstrapped over images (or lots).
 
-    The sums of squares of a complete table without replicates (Scheffé 1959, chapter 4), as shares of their total. The
-    sampling noise of a finite set of images spreads over all three, most on the interaction.
+    The sums of squares of a complete table without replicates (Scheffé 1959, chapter 4). Each holds, beside its effect,
+    noise of the finite set of images, the more the more levels it has; a bootstrap table holds it once more, so what
+    the bootstrap adds on average is subtracted (Efron and Tibshirani 1993, section 10.2). Shares are of what is left.
 
     Args:
-        correct: whether features `i` with classifier `j` were right on image `k`, shape (I, J, n), I and J >= 2.
+        correct: whether features `i` with classifier `j` were right on image `k`, shape (I, J, n), or with reduction
+            `r` as well, (I, R, J, n); I, R and J >= 2.
         groups: lot of each image, shape (n,); whole lots are drawn.
         seed: of the bootstrap.
 
     Raises:
-        LabError: fewer than two rows or columns.
+        LabError: fewer than two levels of a factor.
     """
     correct = np.asarray(correct, float)
-    if min(correct.shape[:2]) < 2:
-        raise LabError(f"A variance decomposition needs two feature sets and two classifiers, not {correct.shape[:2]}.")
-    cells = [[bootstrap_means(cell, groups, seed, 1000) for cell in row] for row in correct]
-    drawn, seen = _shares(np.array(cells).transpose(2, 0, 1)), _shares(correct.mean(2)[None])
-    names = ("features", "classifier", "interaction", "lead", "spread")
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=1)
-    n = correct.shape[2]
+    levels = correct.shape[:-1]
+    if min(levels) < 2:
+        raise LabError(f"A variance decomposition needs two feature sets and two classifiers, not {levels}.")
+    cells = [bootstrap_means(cell, groups, seed, 1000) for cell in correct.reshape(-1, correct.shape[-1])]
+    drawn = _effects(np.array(cells).T.reshape(-1, *levels))
+    seen = _effects(correct.mean(-1)[None])
+    noise = drawn.mean(1, keepdims=True) - seen
+    shares, many = _shares(seen - noise), _shares(drawn - 2 * noise)
+    low, high = np.quantile(many, [0.025, 0.975], axis=1)
     style = {"scale": 100, "unit": " %", "digits": 0}
-    return Decomposition(**{key: Estimate(seen[i, 0], low[i], high[i], n, key, **style) for i, key in enumerate(names)})
+    names = ("features", *(("reduction",) if len(levels) == 3 else ()), "classifier", "interaction", "lead")
+    found = {
+        key: Estimate(shares[i, 0], low[i], high[i], correct.shape[-1], key, **style) for i, key in enumerate(names)
+    }
+    spread = np.sqrt([seen.sum(), *np.quantile(drawn.sum(0), [0.025, 0.975])])
+    found["spread"] = Estimate(*map(float, spread), correct.shape[-1], "spread", 100, " points", 1)
+    return Decomposition(**{"reduction": None} | found)
 
 
-def _shares(tables: np.ndarray) -> np.ndarray:
-    """Shares of rows, columns, rest, rows minus columns, and the spread, of each table in (B, I, J): shape (5, B)."""
-    centred = tables - tables.mean((1, 2), keepdims=True)
-    total = (centred**2).mean((1, 2))
-    safe = np.where(total > 0, total, 1)
-    rows, columns = (centred.mean(2) ** 2).mean(1) / safe, (centred.mean(1) ** 2).mean(1) / safe
-    return np.stack([rows, columns, np.where(total > 0, 1 - rows - columns, 0), rows - columns, np.sqrt(total)])
+def _effects(tables: np.ndarray) -> np.ndarray:
+    """Mean squares of each factor's effects and of the rest, of tables (B, I, …, J): shape (factors + 1, B)."""
+    factors = tuple(range(1, tables.ndim))
+    centred = tables - tables.mean(factors, keepdims=True)
+    main = [(centred.mean(tuple(other for other in factors if other != one)) ** 2).mean(1) for one in factors]
+    return np.stack([*main, (centred**2).mean(factors) - np.sum(main, axis=0)])
 
 
-def noise_floor(runs: Mapping[str, Sequence[Mapping[str, Accuracy]]]) -> tuple[pd.DataFrame, Estimate]:
+def _shares(effects: np.ndarray) -> np.ndarray:
+    """Shares of each effect, and the first factor's minus the last one's; all 0 where nothing is left of them."""
+    kept = np.maximum(effects, 0)
+    shares = kept / np.where(kept.sum(0) > 0, kept.sum(0), 1)
+    return np.vstack([shares, shares[0] - shares[-2]])
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """How far accuracies of one network move by chance alone: standard deviations between seeds, shares in [0, 1].
+
+    Attributes:
+        value: root mean square over classifiers and sources of chance.
+        smallest: of a classifier and source.
+        largest: of a classifier and source.
+        seeds: runs behind each.
+    """
+
+    value: float
+    smallest: float
+    largest: float
+    seeds: int
+
+    def between(self, others: int = 1) -> float:
+        """Difference that a run and the mean of `others` runs show by chance in 95 of 100 cases at most."""
+        return Z95 * self.value * (1 + 1 / others) ** 0.5
+
+    def __str__(self) -> str:
+        value, smallest, largest = (f"{100 * one:.1f}" for one in (self.value, self.smallest, self.largest))
+        return (
+            f"{value} points of standard deviation between {self.seeds} seeds (smallest of a classifier {smallest}, "
+            f"largest {largest})"
+        )
+
+    def to_record(self) -> dict[str, float | str]:
+        """Plain values for a record."""
+        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "text": str(self)}
+
+
+def noise_floor(runs: Mapping[str, Sequence[Mapping[str, Accuracy]]]) -> tuple[pd.DataFrame, SeedSpread]:
     """How far accuracies of one network move by chance alone: same classifier, other seed.
 
     Args:
         runs: source of chance -> runs that differ in its seed only, each classifier -> accuracy.
 
     Returns:
-        One row a run and classifier (source, run, classifier, accuracy), and the floor: the mean over classifiers and
-        sources of the gap between the best and the worst seed, with the smallest and the largest gap as its ends.
+        One row a run and classifier (source, run, classifier, accuracy), and the spread between seeds.
     """
     table = pd.DataFrame(
         {"source": source, "run": number, "classifier": name, "accuracy": accuracy.value}
@@ -519,9 +571,11 @@ def noise_floor(runs: Mapping[str, Sequence[Mapping[str, Accuracy]]]) -> tuple[p
         for number, one in enumerate(several)
         for name, accuracy in one.items()
     )
-    gaps = table.groupby(["source", "classifier"])["accuracy"].agg(np.ptp)
-    style = {"scale": 100, "unit": " points between the best and the worst seed", "digits": 1}
-    return table, Estimate(gaps.mean(), gaps.min(), gaps.max(), len(gaps), "gap between seeds", **style)
+    deviations = table.groupby(["source", "classifier"])["accuracy"].std(ddof=1)
+    seeds = int(table.groupby(["source", "classifier"]).size().min())
+    return table, SeedSpread(
+        float((deviations**2).mean() ** 0.5), float(deviations.min()), float(deviations.max()), seeds
+    )
 
 
 def chance_runs(
@@ -635,13 +689,15 @@ def best(outcome: Outcome, truth: np.ndarray, rows: np.ndarray, singles: bool = 
     return max(names, key=lambda name: outcome.accuracy(name, truth, rows).value)
 
 
-def train_accuracy(outcome: Outcome, table: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> dict[str, Accuracy]:
-    """Accuracy of each fitted classifier on the rows it was fitted on (table of shape (N, D))."""
+def best_by_cv(outcome: Outcome) -> str:
+    """The single classifier with the highest cross-validated accuracy, the first in a tie: chosen without val."""
+    return max((name for name in outcome.folds if name != VOTING), key=lambda name: outcome.cv(name).value)
+
+
+def train_guesses(outcome: Outcome, table: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """What each fitted classifier says of the rows it was fitted on (table of shape (N, D)): labels, (n,)."""
     kinds = np.unique(labels[rows])
-    guesses = {name: kinds[one.predict(table[rows])] for name, one in outcome.fitted.items()}
-    if len(guesses) > 1:
-        guesses[VOTING] = vote(list(guesses.values()))
-    return {name: Accuracy.from_labels(labels[rows], guess, f"{name}, train") for name, guess in guesses.items()}
+    return {name: kinds[one.predict(table[rows])] for name, one in outcome.fitted.items()}
 
 
 def fold_gap(outcome: Outcome, classifier: str) -> Difference:
@@ -661,15 +717,23 @@ def museum_gap(museums: np.ndarray, folds: Folds) -> float:
     return max(shares) - min(shares)
 
 
-def against_others(truth: np.ndarray, one: np.ndarray, others: Sequence[np.ndarray], of: str = "") -> Difference:
-    """Accuracy of predictions `one` minus the mean accuracy of `others`, paired bootstrap over images (n,)."""
-    gain = (one == truth).astype(float) - np.mean([other == truth for other in others], axis=0)
-    found = bootstrap_estimate(gain, of)
+def mean_difference(
+    truth: np.ndarray,
+    first: Sequence[np.ndarray],
+    second: Sequence[np.ndarray],
+    of: str = "",
+    lots: np.ndarray | None = None,
+) -> Difference:
+    """Mean accuracy of several predictions minus that of several others, paired bootstrap over images or lots (n,)."""
+    one, other = (np.mean([guess == truth for guess in guesses], axis=0) for guesses in (first, second))
+    found = bootstrap_estimate(one - other, of, lots)
     return Difference(found.value, found.low, found.high, found.n, of)
 
 
-def group_confusion(truth: np.ndarray, predicted: np.ndarray, groups: Sequence[str]) -> tuple[Accuracy, Accuracy]:
-    """How often the super-group is right, and among images with the right group how often the class is.
+def group_confusion(
+    truth: np.ndarray, predicted: np.ndarray, groups: Sequence[str]
+) -> tuple[Accuracy, Accuracy | None]:
+    """How often the super-group is right, and among images with the right group (None: there are none) the class.
 
     Args:
         truth: labels, shape (n,).
@@ -678,5 +742,7 @@ def group_confusion(truth: np.ndarray, predicted: np.ndarray, groups: Sequence[s
     """
     names = np.asarray(groups, dtype=object)
     same = names[truth] == names[predicted]
-    within = Accuracy(int((truth == predicted)[same].sum()), max(1, int(same.sum())), "class, right group")
-    return Accuracy(int(same.sum()), len(truth), "super-group"), within
+    between = Accuracy(int(same.sum()), len(truth), "super-group")
+    if not same.any():
+        return between, None
+    return between, Accuracy(int((truth == predicted)[same].sum()), int(same.sum()), "class, right group")

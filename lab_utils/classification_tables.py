@@ -1,18 +1,35 @@
 """Tables and sentences of chapters 05 and 12 out of the outcomes of `classification`; nothing is fitted here."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from lab_utils import floors
-from lab_utils.classification import VOTING, Decomposition, Outcome, Reduction, best
-from lab_utils.evaluation import averages
+from lab_utils.classification import Decomposition, Outcome, Reduction, SeedSpread, best, mean_difference
+from lab_utils.evaluation import averages, independent_difference, mcnemar
 from lab_utils.profiles import Classification
-from lab_utils.quantities import Accuracy, Estimate, paired_difference
+from lab_utils.quantities import Accuracy, Difference, Estimate, paired_difference
 
 Key = tuple[str, str]  # (what the classifiers saw, network)
 LAYERS = {"CNN features": "penultimate", "dense classifier": "logits"}  # the original's words -> layer
+ALL, EMBEDDED, EIGHT = "all columns", "full-network embedding", "supervised UMAP-8 and external columns"
+
+
+class Way(NamedTuple):
+    """A way to classify: what the classifier reads, of which network and layer, and the classifier."""
+
+    columns: str
+    layer: str
+    network: str
+    classifier: str
+
+    def title(self, titles: Mapping[str, str]) -> str:
+        """In words, without the layer where it is the usual one."""
+        more = "" if self.layer == "penultimate" else f" ({self.layer} layer)" if self.columns == EIGHT else ""
+        return f"{self.classifier} on {titles[self.network]}, {self.columns}{more}"
 
 
 def departures(options: Classification) -> str:
@@ -131,16 +148,55 @@ def voters(outcome: Outcome) -> list[str]:
 
 
 def spread_of_networks(outcomes: Mapping[str, Outcome], truth: np.ndarray, rows: np.ndarray) -> float:
-    """Gap between the best and the worst network, mean over classifiers, in [0, 1]."""
+    """Standard deviation of accuracy over networks, root mean square over classifiers, in [0, 1]; 0 for one network."""
+    if len(outcomes) < 2:
+        return 0.0
     names = voters(next(iter(outcomes.values())))
     values = correctness(list(outcomes.values()), names, truth, rows).mean(2)
-    return float(np.ptp(values, axis=0).mean())
+    return float(values.var(axis=0, ddof=1).mean() ** 0.5)
 
 
-def recommended(outcomes: Mapping[str, Outcome], truth: np.ndarray, val: np.ndarray) -> tuple[str, str]:
-    """Network and classifier with the highest val accuracy, the first in a tie."""
-    pairs = [(network, best(outcome, truth, val)) for network, outcome in outcomes.items()]
-    return max(pairs, key=lambda pair: outcomes[pair[0]].accuracy(pair[1], truth, val).value)
+def ways(
+    right: Mapping[str, Outcome], embedded: Mapping[str, Outcome], original: Mapping[Key, Outcome]
+) -> dict[Way, Outcome]:
+    """All that was tried in the chapter as one set of candidates, each with the outcome it stands in.
+
+    Args:
+        right: network -> outcome on all columns.
+        embedded: network -> outcome on the full-network embedding.
+        original: (what the classifiers saw, network) -> outcome of the original's protocol.
+    """
+    sets = [
+        *((ALL, "penultimate", network, one) for network, one in right.items()),
+        *((EMBEDDED, "full_network", network, one) for network, one in embedded.items()),
+        *((EIGHT, LAYERS[seen], network, one) for (seen, network), one in original.items()),
+    ]
+    return {Way(*place, name): one for *place, one in sets for name in one.predictions}
+
+
+def ranked(candidates: Mapping[Way, Outcome], truth: np.ndarray, val: np.ndarray) -> list[Way]:
+    """Ways by val accuracy, the best first; the first named in a tie."""
+    return sorted(candidates, key=lambda way: -candidates[way].accuracy(way.classifier, truth, val).value)
+
+
+def rival_of(order: Sequence[Way]) -> Way:
+    """The best way of the other protocol than the first one's: the original's, or done right; `order` as `ranked`."""
+    return next(way for way in order if (way.columns == EIGHT) != (order[0].columns == EIGHT))
+
+
+def against_rest(
+    guesses: Mapping[str, np.ndarray], network: str, truth: np.ndarray, lots: np.ndarray | None = None
+) -> Difference | None:
+    """One network's predictions (n,) against the mean of all others', paired; None where there is no other."""
+    others = [guess for name, guess in guesses.items() if name != network]
+    return mean_difference(truth, [guesses[network]], others, f"{network} against the others", lots) if others else None
+
+
+def stand_in_words(gap: Difference | None, title: str) -> str:
+    """What the run's first network does against the mean of its others, where B0 isn't there to be asked."""
+    if gap is None:
+        return f"{title} is the only network of this run."
+    return f"{title}, the first network of this run, against the mean of its others, same classifier: {gap}."
 
 
 def named(rows: Sequence[tuple], *columns: str) -> pd.DataFrame:
@@ -166,23 +222,48 @@ def fewest(found: Mapping[Reduction, Accuracy], share: float = 0.9) -> int:
 
 
 def neighbours_words(
-    outcomes: Mapping[str, Outcome], truth: np.ndarray, val: np.ndarray, titles: Mapping[str, str]
+    guesses: Mapping[str, np.ndarray], truth: np.ndarray, groups: np.ndarray | None = None, most: int = 3
 ) -> str:
-    """Compare each place in the ranking on val with the next, paired: which differences are more than ties."""
-    keys = [(network, name) for network, one in outcomes.items() for name in one.predictions]
-    keys.sort(key=lambda key: -outcomes[key[0]].accuracy(key[1], truth, val).value)
-    guesses = [outcomes[network].predictions[name][val] for network, name in keys]
-    names = [f"{name} on {titles[network]}" for network, name in keys]
-    gaps = [paired_difference(truth, guesses[0], guess, resamples=500) for guess in guesses[1:]]
-    ties = 1 + next((place for place, gap in enumerate(gaps) if not gap.tie), len(gaps))
-    words = f"Best on val: {names[0]} ({outcomes[keys[0][0]].accuracy(keys[0][1], truth, val)}). "
-    if ties > len(gaps):
-        return words + f"All {len(names)} of the table tie with it (paired bootstrap)."
+    """Rank predictions by accuracy; compare each place with the next one, and the best with all others.
+
+    Args:
+        guesses: name -> labels predicted for val, (n,).
+        truth: labels of val, (n,).
+        groups: lots that the bootstrap draws whole, (n,).
+        most: pairs that are named, at most.
+
+    Returns:
+        The best; how many tie with it (paired bootstrap); and which neighbours differ (McNemar 1947, corrected for
+        the number of pairs by Holm 1979).
+    """
+    names = sorted(guesses, key=lambda name: -(guesses[name] == truth).mean())
+    if len(names) < 2:
+        return f"Only {names[0]} was run, so there is nothing to compare it with."
+    gaps = [paired_difference(truth, guesses[names[0]], guesses[name], groups=groups, resamples=500) for name in names]
+    ties = sum(gap.tie for gap in gaps[1:])
+    pairs = list(pairwise(names))
+    chances = holm([mcnemar(truth, guesses[one], guesses[other]).p for one, other in pairs])
+    apart = [f"{one} above {other} (p = {p:.2g})" for (one, other), p in zip(pairs, chances, strict=True) if p < 0.05]
     return (
-        words
-        + (f"The {ties - 1} next ones tie with it" if ties > 1 else "None ties with it")
-        + f"; the first that does not is {names[ties]}, where the best is {gaps[ties - 1]}."
+        f"Best on val: {names[0]} ({Accuracy.from_labels(truth, guesses[names[0]])}); {ties} of the {len(names) - 1} "
+        f"others tie with it (paired bootstrap). Of {len(pairs)} neighbours in the ranking {len(apart) or 'none'} "
+        f"{'differ' if len(apart) != 1 else 'differs'} (McNemar, Holm-corrected)"
+        f"{': ' if apart else ''}{'; '.join(apart[:most])}{', …' if len(apart) > most else ''}."
     )
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """p-values corrected for their number, step by step (Holm 1979), in the order given."""
+    order = np.argsort(chances)
+    stepped = np.maximum.accumulate(np.asarray(chances)[order] * np.arange(len(chances), 0, -1))
+    corrected = np.empty(len(chances))
+    corrected[order] = np.minimum(stepped, 1)
+    return corrected.tolist()
+
+
+def guesses_of(candidates: Mapping[Way, Outcome], rows: np.ndarray, titles: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Predictions of all ways on `rows` by their titles, for `neighbours_words`."""
+    return {way.title(titles): one.predictions[way.classifier][rows] for way, one in candidates.items()}
 
 
 def folds_table(
@@ -198,11 +279,35 @@ def folds_table(
     return named(rows, "network", "classifier", "CV, grouped folds", "val")
 
 
+def variance_tables(
+    outcomes: Mapping[str, Mapping[str, Outcome]], names: Sequence[str], truth: np.ndarray, rows: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Tables for `decompose`: one a reduction, and "both", where the reduction is a factor of its own.
+
+    Args:
+        outcomes: reduction -> network -> outcome.
+        names: classifiers.
+        truth: labels of `rows`.
+        rows: positions.
+
+    Returns:
+        Whether right, bool (networks, classifiers, rows), for "both" (networks, reductions, classifiers, rows); empty
+        where there is one network only.
+    """
+    if min(map(len, outcomes.values())) < 2:
+        return {}
+    single = {name: correctness(list(one.values()), names, truth, rows) for name, one in outcomes.items()}
+    return single | {"both": np.stack(list(single.values()), axis=1)}
+
+
 def shares_table(shares: Mapping[str, Decomposition]) -> pd.DataFrame:
     """Shares of variance as a table, one row a set of features."""
-    rows = [(name, one.features, one.classifier, one.interaction, one.lead, one.spread) for name, one in shares.items()]
-    columns = ("set", "features", "classifier", "rest", "features minus classifier", "standard deviation of the cells")
-    return named(rows, *columns)
+    rows = [
+        (name, one.features, one.reduction or "", one.classifier, one.interaction, one.lead, one.spread)
+        for name, one in shares.items()
+    ]
+    columns = ("set", "networks", "reduction", "classifier", "rest", "networks minus classifier")
+    return named(rows, *columns, "standard deviation of the cells")
 
 
 def column_groups(columns: Sequence[str]) -> dict[str, list[int]]:
@@ -214,11 +319,6 @@ def column_groups(columns: Sequence[str]) -> dict[str, list[int]]:
     return {kind: places for kind, places in found.items() if places} | {
         "external columns": found["sizes"] + found["museum"]
     }
-
-
-def largest(lost: Mapping[str, Mapping[str, Estimate]], part: str) -> Estimate:
-    """The largest loss of a group of columns over the classifiers."""
-    return max((row[part] for row in lost.values()), key=lambda one: one.value)
 
 
 def best_floor(alone: Mapping[str, Accuracy]) -> str:
@@ -235,14 +335,33 @@ def seen_words(by_lot: Mapping[str, Accuracy]) -> str:
     return f"Images whose lot train has: {seen}; of new lots: {new}. Seen lots are {seen.minus(new)}."
 
 
-def decision_words(chosen: str, held: Accuracy, original: Accuracy, floor: Estimate) -> tuple[str, str, str]:
-    """What later chapters use, the reason, and what else was considered (for `lab.decide`)."""
-    gain = held.value - original.value
-    word = "above" if gain > floor.value else ("below" if gain < -floor.value else "within the seeds' noise of")
+def carried_words(val: Accuracy, balanced: Estimate) -> str:
+    """Val (balanced) against balanced test accuracy, other images of the same kind, in a sentence."""
+    gap = independent_difference(val, balanced)
+    return f"Val {val}, balanced test {balanced}: {'' if gap.tie else 'val is '}{gap}."
+
+
+def decision_words(
+    chosen: str, held: Accuracy, rival: str, against: Difference, floor: SeedSpread, leak: Difference
+) -> tuple[str, str, str]:
+    """What later chapters use, the reason, and what else was considered (for `lab.decide`).
+
+    Args:
+        chosen: the best way on val, in words.
+        held: its accuracy there.
+        rival: the best way of the other protocol (the original's, or done right where the original's was chosen).
+        against: the chosen against the rival, paired.
+        floor: what seeds alone move.
+        leak: what cross-validation gains from a reduction fitted before the folds.
+    """
+    seeds = "more" if abs(against.value) > floor.between() else "no more"
+    trust = "shows no leak here"
+    if leak.low > 0:
+        interval = f"{100 * leak.value:.1f} points ({100 * leak.low:.1f} to {100 * leak.high:.1f})"
+        trust = f"is too high by {interval} when it is fitted before the folds"
     return (
-        f"Later chapters classify frozen features by {chosen}, on all columns, all of it fitted inside the fold.",
-        f"it is the best on val ({held}), {word} the best of the original's protocol ({original}); seeds alone "
-        f"move {floor}.",
-        "the supervised UMAP to eight dimensions, whose cross-validated accuracy can't be trusted, and the vote, "
-        f"unless it wins on val ({VOTING} was among the candidates).",
+        f"The best way to classify frozen features here is {chosen}.",
+        f"it is the best on val ({held}); {rival} is the best of the other protocol, against which it is {against}, "
+        f"{seeds} than two seeds of one network differ by ({100 * floor.between():.1f} points).",
+        f"{rival}; the supervised UMAP to eight dimensions, whose cross-validated accuracy {trust}.",
     )

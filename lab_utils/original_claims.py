@@ -247,14 +247,14 @@ _CLASSIFICATION = (
         17,
         "05",
         "The voting classifier is the best of the classifiers (also slide 20).",
-        "choice made on val instead of test; paired difference to the best single classifier",
+        "paired difference on val to the best single classifier, which cross-validation names",
     ),
     Claim(
         "b0-worse",
         18,
         "05",
         "EfficientNetB0 performs worse than the other extractors.",
-        "paired difference to the mean of the others, against the noise floor of UMAP and split seeds",
+        "paired difference to the mean of the others, beyond what UMAP and split seeds do to such a gap",
     ),
     Claim(
         "printed-b0-worse",
@@ -269,7 +269,7 @@ _CLASSIFICATION = (
         18,
         "05",
         "The linear SVM underfits.",
-        "train, cross-validated and test accuracy: underfitting is a low accuracy on train",
+        "error on train against what new images add to it, and the best other classifier on train",
     ),
     Claim(
         "difficult-to-separate",
@@ -283,7 +283,7 @@ _CLASSIFICATION = (
         19,
         "05",
         "External features (sizes, museum) are ignored by the models.",
-        "accuracy of the external features alone, and permutation importance on val",
+        "external features alone, shuffled on val, and removed before the fit; mean over the original's classifiers",
     ),
     Claim(
         "printed-importances-ignore",
@@ -298,7 +298,7 @@ _CLASSIFICATION = (
         20,
         "05",
         "The outputs of the pretrained dense classifier do as well as the features before it.",
-        "paired difference of outputs and penultimate features",
+        "paired difference of outputs and penultimate features, whole interval within five points",
     ),
     Claim(
         "extractors-differ",
@@ -312,7 +312,7 @@ _CLASSIFICATION = (
         24,
         "05",
         "It is not about the classifier but about the features.",
-        "two-way decomposition of the variance of accuracy, with intervals",
+        "variance of accuracy, noise taken out, networks against classifiers; the reduction as a factor of its own",
     ),
 )
 

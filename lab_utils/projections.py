@@ -15,7 +15,7 @@ from lab_utils.classification import check_features
 from lab_utils.errors import LabError
 from lab_utils.figures import SUPER_GROUPS
 from lab_utils.quantities import Accuracy, Estimate, bootstrap_estimate
-from lab_utils.quiet import stderr_hidden
+from lab_utils.umaps import umap_class
 
 FEWEST = 10  # images that a map needs at least
 METHODS = ("pca", "t-sne", "umap", "supervised umap")
@@ -155,13 +155,12 @@ def _umap(
 ) -> np.ndarray:
     import warnings
 
-    with stderr_hidden():
-        from umap import UMAP
-
     near = min(neighbours, len(points) - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a seed makes it single-threaded
-        made = UMAP(n_components=dims, n_neighbors=near, random_state=seed, n_epochs=epochs, init="pca", n_jobs=1)
+        made = umap_class()(
+            n_components=dims, n_neighbors=near, random_state=seed, n_epochs=epochs, init="pca", n_jobs=1
+        )
         return made.fit_transform(np.asarray(points, np.float32), labels).astype(np.float32)
 
 

@@ -87,6 +87,23 @@ def test_umap_on_two_images_is_refused_in_one_sentence():
         c.Reduction("umap", 2).apply(X, y, np.arange(2))
 
 
+def test_an_image_without_a_place_on_the_umap_is_named(monkeypatch):
+    class Lost:
+        def __init__(self, **_):
+            pass
+
+        def fit_transform(self, X, _):
+            return np.zeros((len(X), 2))
+
+        def transform(self, X):
+            return np.full((len(X), 2), np.nan)
+
+    monkeypatch.setattr(c, "umap_class", lambda: Lost)
+    X, y = blobs(20)
+    with pytest.raises(LabError, match="no place for 4 of 20 images \\(first: row 16\\)"):
+        c.Reduction("umap", 2).apply(X, y, np.arange(16))
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -214,21 +231,43 @@ def test_importances_have_a_row_a_column_and_a_column_a_tree_ensemble():
 # ---- decomposition and noise ----------------------------------------------------------------------------------------
 def test_the_decomposition_is_the_analysis_of_variance_by_hand():
     cells = np.array([[0.2, 0.4], [0.6, 1.0]])  # row means .3 .8, column means .4 .7, grand .55
-    correct = np.stack([[np.arange(10) < 10 * cell for cell in row] for row in cells])
+    order = np.random.default_rng(0).permutation(2000)  # so many images that their noise is next to nothing
+    correct = np.stack([[order < 2000 * cell for cell in row] for row in cells])
     found = c.decompose(correct)
     total = ((cells - 0.55) ** 2).sum()
-    assert found.features.value == pytest.approx(2 * 2 * 0.25**2 / total)
-    assert found.classifier.value == pytest.approx(2 * 2 * 0.15**2 / total)
-    assert found.interaction.value == pytest.approx(4 * 0.05**2 / total)
+    assert found.features.value == pytest.approx(2 * 2 * 0.25**2 / total, abs=0.01)
+    assert found.classifier.value == pytest.approx(2 * 2 * 0.15**2 / total, abs=0.01)
+    assert found.interaction.value == pytest.approx(4 * 0.05**2 / total, abs=0.01)
     assert found.lead.value == pytest.approx(found.features.value - found.classifier.value)
+    assert found.reduction is None and found.spread.value == pytest.approx((total / 4) ** 0.5)
+
+
+def test_a_jump_between_reductions_is_not_booked_on_the_features():
+    rng = np.random.default_rng(0)
+    chance = 0.3 + 0.3 * np.arange(2)[None, :, None, None] + np.array([0, 0.1])[None, None, :, None]
+    correct = rng.random((3, 2, 2, 1000)) < chance
+    found = c.decompose(correct)
+    assert found.reduction.value == pytest.approx(0.9, abs=0.05) and found.features.value < 0.05
+    assert found.classifier.value == pytest.approx(0.1, abs=0.05) and found.lead.high < 0
+
+
+def test_without_any_effect_neither_features_nor_classifier_lead():
+    leads = []
+    for seed in range(8):
+        correct = np.random.default_rng(seed).random((8, 3, 60)) < 0.6
+        leads.append(c.decompose(correct, seed=seed).lead)
+    assert sum(not lead.low <= 0 <= lead.high for lead in leads) <= 1
+    assert (
+        abs(np.mean([lead.value for lead in leads])) < 0.35
+    )  # eight rows against three columns: no advantage of the eight
 
 
 def test_the_decomposition_tells_features_from_classifiers_on_enough_images():
     rng = np.random.default_rng(0)
     chance = np.array([0.3, 0.6, 0.9])[:, None, None] + np.array([0, 0.02])[None, :, None]
-    found = c.decompose(rng.random((3, 2, 2000)) < chance)
+    found = c.decompose(rng.random((3, 2, 600)) < chance)
     assert found.lead.low > 0 and found.features.value > 0.9
-    turned = c.decompose((rng.random((3, 2, 2000)) < chance).transpose(1, 0, 2))
+    turned = c.decompose((rng.random((3, 2, 600)) < chance).transpose(1, 0, 2))
     assert turned.lead.high < 0
 
 
@@ -237,10 +276,14 @@ def test_a_decomposition_needs_two_of_each():
         c.decompose(np.ones((1, 3, 5)))
 
 
-def test_the_noise_floor_is_the_gap_between_seeds():
+def test_the_noise_floor_is_the_standard_deviation_between_seeds():
     runs = {"seed": [{"A": Accuracy(5, 10), "B": Accuracy(6, 10)}, {"A": Accuracy(7, 10), "B": Accuracy(6, 10)}]}
     table, floor = c.noise_floor(runs)
-    assert (floor.value, floor.low, floor.high) == pytest.approx((0.1, 0.0, 0.2)) and len(table) == 4
+    assert (floor.smallest, floor.largest) == pytest.approx((0, 0.02**0.5)) and len(table) == 4
+    assert floor.value == pytest.approx(0.1) and floor.seeds == 2 and "10.0 points" in str(floor)
+    assert floor.between(2) == pytest.approx(1.96 * 0.1 * 1.5**0.5, rel=1e-3) and floor.to_record()[
+        "value"
+    ] == pytest.approx(0.1)
 
 
 def test_chance_runs_keep_the_protocol_and_change_the_seed_only():
@@ -292,12 +335,17 @@ def test_the_best_is_chosen_on_the_given_rows_and_single_means_without_voting():
     assert c.best(outcome, truth[:2], np.arange(2), singles=True) == "A"
 
 
-def test_train_accuracy_asks_the_fitted_estimator_and_not_the_stored_labels():
+def test_what_is_said_of_train_comes_from_the_fitted_estimator_and_not_from_the_stored_labels():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 2)), rng.integers(5, 8, 60)
     outcome = c.compare(lambda fit: {"all": X}, y, np.arange(60), {"Ridge": k.Classifier(k.Ridge())})
-    found = c.train_accuracy(outcome, X, y, np.arange(60))["Ridge"]
-    assert 0.2 < found.value < 0.8 and found.n == 60
+    found = c.train_guesses(outcome, X, y, np.arange(60))["Ridge"]
+    assert 0.2 < (found == y).mean() < 0.8 and set(found) <= {5, 6, 7}
+
+
+def test_the_best_single_classifier_by_cross_validation_is_no_vote():
+    folds = {"A": [Accuracy(5, 10)], "B": [Accuracy(7, 10)], "Voting": [Accuracy(9, 10)]}
+    assert c.best_by_cv(c.Outcome({}, folds, {})) == "B"
 
 
 def test_fold_and_museum_gaps_by_hand():
@@ -308,15 +356,18 @@ def test_fold_and_museum_gaps_by_hand():
     assert c.museum_gap(np.array(["", "", "", ""]), folds) == 0
 
 
-def test_against_others_is_the_gap_to_their_mean():
-    truth = np.zeros(4, int)
-    found = c.against_others(truth, np.array([0, 0, 0, 1]), [np.array([0, 1, 1, 1]), np.array([0, 0, 1, 1])])
+def test_a_mean_difference_is_the_gap_between_means():
+    truth, one = np.zeros(4, int), np.array([0, 0, 0, 1])
+    found = c.mean_difference(truth, [one], [np.array([0, 1, 1, 1]), np.array([0, 0, 1, 1])])
     assert found.value == pytest.approx(0.75 - (0.25 + 0.5) / 2) and found.low <= found.value <= found.high
+    lots = np.array(["x", "x", "y", "y"])  # both lots alike: nothing varies
+    assert c.mean_difference(truth, [np.array([0, 1, 0, 1])], [np.ones(4)], lots=lots).low == 0.5
 
 
 def test_confusion_between_and_within_super_groups_by_hand():
     between, within = c.group_confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 2, 2]), ["a", "a", "b"])
     assert (between.successes, between.n) == (3, 4) and (within.successes, within.n) == (2, 3)
+    assert c.group_confusion(np.array([0]), np.array([2]), ["a", "a", "b"])[1] is None
 
 
 def test_labels_that_were_not_placed_are_unseen():

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from lab_utils import classification_tables as t
-from lab_utils.classification import Outcome, Reduction
+from lab_utils.classification import Outcome, Reduction, SeedSpread
 from lab_utils.profiles import Classification
-from lab_utils.quantities import Accuracy, Estimate
+from lab_utils.quantities import Accuracy, Difference, Estimate
 from lab_utils.records import PROJECT
 
 REPORTED = pd.read_csv(PROJECT / "data" / "reported" / "classification.csv")
@@ -60,11 +60,24 @@ def test_boxes_group_accuracies_by_one_part_of_their_keys():
 def test_correctness_has_a_row_an_outcome_and_a_column_a_classifier():
     found = t.correctness([outcome(A=RIGHT, B=HALF), outcome(A=WRONG, B=RIGHT)], ["A", "B"], TRUTH, ALL)
     np.testing.assert_allclose(found.mean(2), [[1, 0.5], [0, 1]])
-    assert t.spread_of_networks({"a": outcome(A=RIGHT), "b": outcome(A=HALF)}, TRUTH, ALL) == 0.5
+    assert t.spread_of_networks({"a": outcome(A=RIGHT), "b": outcome(A=HALF)}, TRUTH, ALL) == pytest.approx(0.125**0.5)
+    assert t.spread_of_networks({"a": outcome(A=RIGHT)}, TRUTH, ALL) == 0
 
 
-def test_the_recommended_pair_is_the_best_on_val():
-    assert t.recommended({"a": outcome(A=HALF, B=HALF), "b": outcome(A=HALF, B=RIGHT)}, TRUTH, ALL) == ("b", "B")
+def test_the_best_way_is_looked_for_among_all_layers_and_protocols():
+    right, embedded = {"a": outcome(A=HALF), "b": outcome(A=HALF, B=WRONG)}, {"b": outcome(Ridge=RIGHT)}
+    found = t.ways(right, embedded, {("dense classifier", "a"): outcome(A=WRONG)})
+    order = t.ranked(found, TRUTH, ALL)
+    assert order[0] == t.Way(t.EMBEDDED, "full_network", "b", "Ridge") and found[order[0]] is embedded["b"]
+    assert t.rival_of(order) == t.Way(t.EIGHT, "logits", "a", "A") and len(order) == 5
+    titles = {"a": "Net", "b": "Other"}
+    assert order[0].title(titles) == "Ridge on Other, full-network embedding"
+    assert len(t.guesses_of(found, ALL, titles)) == 5
+
+
+def test_the_originals_protocol_can_be_the_best_way():
+    order = t.ranked(t.ways({"a": outcome(A=HALF)}, {}, {("CNN features", "a"): outcome(A=RIGHT)}), TRUTH, ALL)
+    assert order[0].columns == t.EIGHT and t.rival_of(order).columns == t.ALL
 
 
 def test_dimension_lines_and_the_fewest_components_by_hand():
@@ -76,11 +89,38 @@ def test_dimension_lines_and_the_fewest_components_by_hand():
     assert t.fewest(found) == 4 and t.fewest(found, share=2) == 8
 
 
-@pytest.mark.parametrize(
-    ("second", "words"), [(RIGHT, "All 2 of the table tie"), (WRONG, "None ties with it; the first that does not is B")]
-)
-def test_neighbours_in_the_ranking_are_called_ties_where_they_are(second, words):
-    assert words in t.neighbours_words({"a": outcome(A=RIGHT, B=second)}, TRUTH, ALL, {"a": "Net"})
+def test_neighbours_in_the_ranking_are_compared_in_pairs():
+    truth = np.zeros(100, int)
+    guesses = {name: (np.arange(100) >= right).astype(int) for name, right in (("C", 30), ("A", 92), ("B", 90))}
+    words = t.neighbours_words(guesses, truth)
+    assert words.startswith("Best on val: A (92.0 %") and "1 differs" in words and "B above C" in words
+    assert "A above B" not in words
+    assert "2 of the 2 others tie" in t.neighbours_words(dict.fromkeys("xyz", guesses["A"]), truth)
+    assert "nothing to compare" in t.neighbours_words({"A": guesses["A"]}, truth)
+
+
+def test_holm_is_the_step_down_correction_by_hand():
+    assert t.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert t.holm([0.9, 0.8]) == [1, 1]
+
+
+def test_tables_of_variance_hold_the_reduction_as_a_factor():
+    outcomes = {name: {"a": outcome(A=RIGHT, B=HALF), "b": outcome(A=WRONG, B=HALF)} for name in ("eight", "all")}
+    found = t.variance_tables(outcomes, ["A", "B"], TRUTH, ALL)
+    assert found["eight"].shape == (2, 2, 8) and found["both"].shape == (2, 2, 2, 8)
+    assert found["both"][:, 1].tolist() == found["all"].tolist()
+    assert t.variance_tables({"all": {"a": outcome(A=RIGHT)}}, ["A"], TRUTH, ALL) == {}
+
+
+def test_a_network_is_compared_with_the_mean_of_the_others_where_there_are_any():
+    gap = t.against_rest({"a": RIGHT, "b": HALF, "c": WRONG}, "a", TRUTH)
+    assert gap.value == pytest.approx(1 - 0.25) and "First" in t.stand_in_words(gap, "First")
+    assert t.against_rest({"a": RIGHT}, "a", TRUTH) is None and "only network" in t.stand_in_words(None, "First")
+
+
+@pytest.mark.parametrize(("balanced", "words"), [(0.4, "val is better by 30.0 points"), (0.69, ": a tie")])
+def test_val_is_compared_with_balanced_test_accuracy(balanced, words):
+    assert words in t.carried_words(Accuracy(70, 100), Estimate(balanced, balanced - 0.05, balanced + 0.05, 100))
 
 
 def test_columns_of_the_originals_table_by_kind():
@@ -95,8 +135,15 @@ def test_seen_and_new_lots_are_compared_only_where_both_are_known():
     assert "can't be compared" in t.seen_words({"": Accuracy(1, 2)})
 
 
-@pytest.mark.parametrize(("value", "word"), [(80, " above "), (50, "within the seeds' noise"), (20, " below ")])
-def test_the_decision_says_where_the_chosen_one_stands_to_the_originals_protocol(value, word):
-    floor = Estimate(0.05, 0, 0.1, 5)
-    what, because, _ = t.decision_words("Ridge on Net", Accuracy(value, 100), Accuracy(50, 100), floor)
-    assert "Ridge on Net" in what and word in because
+@pytest.mark.parametrize(
+    ("against", "words"),
+    [
+        (Difference(0.2, 0.1, 0.3, 9), "better by 20.0 points (10.0 to 30.0), more"),
+        (Difference(0, -0.1, 0.1, 9), "a tie"),
+    ],
+)
+@pytest.mark.parametrize(("leak", "trust"), [(0.2, "too high by 20.0 points"), (0.0, "shows no leak")])
+def test_the_decision_says_where_the_chosen_way_stands_to_the_other_protocol(against, words, leak, trust):
+    leak, floor = Difference(leak, leak - 0.1, leak + 0.1, 9), SeedSpread(0.02, 0, 0.05, 3)
+    what, because, instead = t.decision_words("Ridge on Net", Accuracy(8, 10), "SVM on Net", against, floor, leak)
+    assert "Ridge on Net" in what and words in because and trust in instead and instead.startswith("SVM on Net")

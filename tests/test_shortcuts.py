@@ -10,9 +10,19 @@ def test_permutation_importance_finds_the_column_that_is_used_and_only_that():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 3))
     truth = (X[:, 0] > 0).astype(int)
-    lost = c.permutation_importance(lambda t: (t[:, 0] > 0).astype(int), X, truth, {"used": [0], "not": [1, 2]})
-    assert lost["used"].value == pytest.approx(0.5, abs=0.05) and lost["used"].low > 0.4
-    assert (lost["not"].value, lost["not"].low, lost["not"].high) == pytest.approx((0, 0, 0), abs=1e-12)
+    asked = {"first": lambda t: (t[:, 0] > 0).astype(int), "none": lambda t: np.zeros(len(t), int)}
+    lost = c.permutation_importance(asked, X, truth, {"used": [0], "not": [1, 2]})
+    used, mean = lost["first"]["used"], lost[c.MEAN]["used"]
+    assert used.value == pytest.approx(0.5, abs=0.05) and used.low > 0.4
+    assert mean.value == pytest.approx((used.value + lost["none"]["used"].value) / 2)
+
+
+@pytest.mark.parametrize("repeats", [3, 7, 10, 30])  # sums of 1/10 or 1/30 are not 1 in floating point
+def test_columns_that_are_not_read_lose_exactly_nothing(repeats):
+    rng = np.random.default_rng(0)
+    X, truth = rng.normal(size=(50, 2)), rng.integers(0, 2, 50)
+    lost = c.permutation_importance({"A": lambda t: np.zeros(len(t), int)}, X, truth, {"all": [0, 1]}, repeats=repeats)
+    assert (lost["A"]["all"].value, lost["A"]["all"].low, lost["A"]["all"].high) == (0, 0, 0)
 
 
 def test_what_the_medium_tells_of_the_museum_is_its_commonest_one_in_train():
