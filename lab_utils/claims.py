@@ -24,7 +24,7 @@ from lab_utils.quantities import Accuracy, Difference, Estimate
 if TYPE_CHECKING:
     from lab_utils.classification import Decomposition, SeedSpread
     from lab_utils.outliers import Cluster
-    from lab_utils.projections import Separability
+    from lab_utils.projections import Division, Separability, Standing
 
 VERDICTS = ("supported", "contradicted", "tie", "not testable")
 Word = Literal["supported", "contradicted", "tie", "not testable"]
@@ -458,16 +458,16 @@ SEPARABLE, PURE, CHANCE = 0.95, 0.95, 0.05  # held-out accuracy, purity, p: what
 
 
 @claim("three-groups-separable")
-def three_groups_separable(spaces: "dict[str, Separability]") -> Decision:
+def three_groups_separable(spaces: "dict[str, Separability]", network: str) -> Decision:
     """Held-out accuracy of hyperplanes in each space, and whether random groups of the classes part as well."""
     words = [_separable(one.held, one.p) for one in spaces.values()]
     found = "; ".join(
-        f"in {name} hyperplanes put {one.held} of held-out images in the right group (random groups of classes: "
-        f"{100 * one.chance:.0f} %, p = {one.p:.2f})"
+        f"in {name} hyperplanes put {one.held} of held-out images in the right group ({100 * one.fitted.value:.1f} % "
+        f"of those fitted on; random groups of classes: {100 * one.chance:.0f} %, p = {one.p:.2f})"
         for name, one in spaces.items()
     )
     rule = f"Separable is taken to mean {100 * SEPARABLE:.0f} % held out, and p at most {CHANCE}"
-    end = f"{found[:1].upper()}{found[1:]}. {rule}"
+    end = f"{network}: {found}. {rule}"
     return choose(
         decide_all(words),
         supported=f"{end}: these groups are, in every space looked at.",
@@ -477,27 +477,20 @@ def three_groups_separable(spaces: "dict[str, Separability]") -> Decision:
 
 
 def _separable(held: Accuracy, p: float) -> str:
-    return "tie" if p > CHANCE + 1e-9 else decide_against(held, SEPARABLE)
+    """Too many images on the wrong side are too many whatever random groups do; else these must be beaten."""
+    word = decide_against(held, SEPARABLE)
+    return "tie" if word != "contradicted" and p > CHANCE + 1e-9 else word
 
 
 @claim("albumen-perfectly-clustered")
 def albumen_perfectly_clustered(
-    purity: Estimate,
-    rank: int,
-    silhouette_rank: int,
-    classes: int,
-    lot: str,
-    lot_share: float,
-    without: list[Estimate],
+    whole: "Standing", lot: str, lot_share: float, network: str, without: "Standing | None" = None
 ) -> Decision:
-    """Purity of the class's neighbours and its rank, repeated without its big lot where there is one."""
-    words = [decide_rank(rank, 1), *(_pure(one) for one in (purity, *without))]
-    found = (
-        f"{purity} of its nearest neighbours are of its class: rank {rank} of {classes} by purity, {silhouette_rank} "
-    )
-    found += "by silhouette"
+    """Purity of the class's neighbours and its rank, repeated without its big lot (None: too little is left)."""
+    words = [word for one in (whole, without) if one for word in (_pure(one.purity), _first(one))]
+    found = f"{network}: {_stands(whole)}"
     if without:
-        found += f"; without its largest lot ({lot}, {100 * lot_share:.0f} % of its images) {without[0]}"
+        found += f". Without its largest lot ({lot}, {100 * lot_share:.0f} % of its images): {_stands(without)}"
     elif lot:
         found += f"; its largest lot ({lot}) holds {100 * lot_share:.0f} % of it, too much to go without"
     return choose(
@@ -508,6 +501,18 @@ def albumen_perfectly_clustered(
     )
 
 
+def _stands(one: "Standing") -> str:
+    return (
+        f"{one.purity} of its nearest neighbours are of its class, rank {one.rank} of {one.classes} (purest other: "
+        f"{one.rival}, {100 * one.other.value:.1f} %); silhouette {one.silhouette:.2f}, rank {one.silhouette_rank}"
+    )
+
+
+def _first(one: "Standing") -> str:
+    """First among the classes by purity; classes whose intervals overlap share a place."""
+    return "contradicted" if one.other.low > one.purity.high else "supported"
+
+
 def _pure(purity: Estimate) -> str:
     """At least `PURE` is perfect; an interval that holds the bound decides nothing."""
     if purity.low >= PURE:
@@ -516,11 +521,11 @@ def _pure(purity: Estimate) -> str:
 
 
 @claim("hand-colored-engraving-connects")
-def hand_colored_engraving_connects(ranks: dict[str, int | None], first: list[str]) -> Decision:
+def hand_colored_engraving_connects(ranks: dict[str, int | None], first: list[str], network: str) -> Decision:
     """Ranks of the two classes that it is said to lie between, among its foreign neighbours (None: not among them)."""
     words = ["contradicted" if rank is None else decide_rank(rank, 3) for rank in ranks.values()]
     found = " and ".join(f"{name} is {f'number {rank}' if rank else 'nowhere'}" for name, rank in ranks.items())
-    found += f" among its neighbouring classes (the first: {', '.join(first) or 'none'})"
+    found = f"{network}: {found} among its neighbouring classes (the first: {', '.join(first) or 'none'})"
     mixed = set(words) == {"supported", "contradicted"}
     return choose(
         "tie" if mixed else decide_all(words),
@@ -531,27 +536,33 @@ def hand_colored_engraving_connects(ranks: dict[str, int | None], first: list[st
 
 
 @claim("woven-fabric-divided")
-def woven_fabric_divided(share: Estimate, least: float = 0.25) -> Decision:
-    """Share of its foreign neighbours in the first of both groups; divided: at least a quarter on each side."""
-    inside = share.low >= least and share.high <= 1 - least
-    outside = share.high < least or share.low > 1 - least
-    found = f"Of its neighbours in either group, {share} are materials and the rest drawings"
+def woven_fabric_divided(division: "Division", network: str, least: float = 0.25) -> Decision:
+    """Divided: at least a quarter of its images lie on either side, and few classes are divided more."""
+    sides = [decide_against(one, least) for one in (division.first, division.second)]
+    common = division.rank > max(1, division.classes // 4)
+    verdict = decide_all(sides)
+    found = (
+        f"{network}: of its neighbours in either group {division.share} are materials. Near materials only lie "
+        f"{division.first} of its images, near drawings only {division.second}; it is number {division.rank} of "
+        f"{division.classes} classes by how much it is divided"
+    )
     return choose(
-        "supported" if inside else ("contradicted" if outside else "tie"),
+        "tie" if verdict == "supported" and common else verdict,
         supported=f"{found}: it is divided between both.",
-        contradicted=f"{found}: it leans to one side.",
-        tie=f"{found}: these images can't tell division from leaning (a quarter on each side).",
+        contradicted=f"{found}: it is not divided in two, where a quarter on each side is asked for.",
+        tie=f"{found}: "
+        + ("so are many." if verdict == "supported" else "so few images can't tell (a quarter on each side)."),
     )
 
 
 @claim("woven-two-neighbourhoods")
-def woven_two_neighbourhoods(near: list[list[str]]) -> Decision:
+def woven_two_neighbourhoods(near: list[list[str]], network: str) -> Decision:
     """Nearest other classes of two clusters of the class, against the two neighbourhoods named in the original."""
     porcelain, silk = {"Hand-colored engraving", "Porcelain"}, {"Silk and metal thread"}
     sides = [[name in silk for name in one if name in porcelain | silk][:1] for one in near]
     both, some = sorted(sides) == [[False], [True]], any(sides)
     lists = " and ".join(", ".join(one) or "no other class" for one in near)
-    found = f"Split in two by its features, its parts lie nearest to {lists} (nearest first)"
+    found = f"{network}: split in two by its features, its parts lie nearest to {lists} (nearest first)"
     return choose(
         "supported" if both else ("tie" if some else "contradicted"),
         supported=f"{found}: two neighbourhoods, as said.",
@@ -561,27 +572,30 @@ def woven_two_neighbourhoods(near: list[list[str]]) -> Decision:
 
 
 @claim("outliers-own-category")
-def outliers_own_category(clusters: "list[Cluster]", classes: list[str], most: float = 0.5) -> Decision:
-    """Far small clusters of one class: a kind of object if they come from several lots, else one lot."""
+def outliers_own_category(clusters: "list[Cluster]", classes: list[str], network: str, most: float = 0.5) -> Decision:
+    """Far small clusters of one class: kinds of object if they come from several lots, else lots; exact binomial."""
+    from scipy.stats import binomtest
+
     if not clusters:
-        raise NotTestable("no small cluster lies far from the others.")
+        raise NotTestable(f"no small cluster lies far from the others ({network}).")
     known = [one for one in clusters if one.lot]
     if not known:
-        raise NotTestable("the lots of the far clusters are unknown.")
+        raise NotTestable(f"the lots of the far clusters are unknown ({network}).")
     kinds = [one for one in known if one.share >= 0.8 and one.lot_share < most]
     lots = [one for one in known if one.lot_share >= most]
-    first = known[0]
+    total, first = len(kinds) + len(lots), known[0]
+    p = float(binomtest(len(kinds), total).pvalue) if total else 1.0
     found = (
-        f"Of {len(known)} far small clusters {len(kinds)} are of one class and several lots, {len(lots)} mostly of "
-        f"one lot; the most isolated has {len(first.members)} images, {100 * first.share:.0f} % "
-        f"{classes[first.label]}, {100 * first.lot_share:.0f} % of lot {first.lot}"
+        f"{network}: of {len(known)} far small clusters {len(kinds)} are of one class and several lots, {len(lots)} "
+        f"mostly of one lot (p = {p:.2f} if both were equally common); the most isolated has {len(first.members)} "
+        f"images, {100 * first.share:.0f} % {classes[first.label]}, {100 * first.lot_share:.0f} % of lot {first.lot}"
     )
-    verdict = "supported" if len(kinds) > len(lots) else ("contradicted" if len(lots) > len(kinds) else "tie")
+    verdict = "supported" if len(kinds) > len(lots) else "contradicted"
     return choose(
-        verdict,
+        verdict if p <= CHANCE else "tie",
         supported=f"{found}: kinds of object, which could be categories.",
         contradicted=f"{found}: collections rather than categories.",
-        tie=f"{found}: neither prevails.",
+        tie=f"{found}: so few can't tell kinds of object from collections.",
     )
 
 

@@ -1,7 +1,12 @@
 // One interactive map: points of LAB.images[spec.table], switches for map and colour, a picture on hover.
 (function (spec) {
-  const box = document.getElementById(spec.id), table = window.LAB.images[spec.table];
+  const box = document.getElementById(spec.id), table = ((window.LAB || {}).images || {})[spec.table];
   const plot = box.querySelector(".lab-plot"), tip = box.querySelector(".lab-tip");
+  if (!table || !window.Plotly) {
+    plot.textContent = "This map needs what the cell's first output loads: run the whole cell again, or trust this " +
+      "notebook (File, Trust Notebook).";
+    return;
+  }
   const [maps, colours] = box.querySelectorAll("select");
   const say = (name, place) => table.names[name][table.columns[name][place]];
 

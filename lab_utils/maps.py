@@ -1,7 +1,7 @@
 """Chapter 04's way from a run to its maps: the sample of images, features, and layouts that are made once and kept."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,8 @@ import pandas as pd
 
 from lab_utils import backbones, figures, interactive, outliers, pipeline, projections, records
 from lab_utils.lab import Lab
-from lab_utils.quantities import Accuracy, Difference
+from lab_utils.original_claims import ORIGINAL_CLAIMS
+from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,8 +144,24 @@ class Maps:
         counts = pd.Series(self.names).value_counts().reindex(self.lab.classes, fill_value=0)
         return counts.to_frame("images in the maps")
 
+    def asked(self, claim: str) -> tuple[Space, dict[str, str]]:
+        """The space that a claim is tested in, the network that the original looked at where the run has it.
+
+        Args:
+            claim: its id.
+
+        Returns:
+            The space, and `{"network": its name in words}` for the claim's sentence.
+        """
+        wanted = next((one.network for one in ORIGINAL_CLAIMS if one.id == claim), "")
+        network = wanted if wanted in self.lab.networks else self.lab.networks[0]
+        words = self.lab.title(network)
+        if wanted and network != wanted:
+            words += f" (the original looked at {backbones.backbone(wanted).title}, which is not in this run)"
+        return self[network], {"network": words}
+
     def methods(self, network: str) -> tuple[str, ...]:
-        """Maps of a network: t-SNE is made for the first ones only, as in the original."""
+        """Maps of a network: t-SNE is made for as many of them as the profile says."""
         place = self.lab.networks.index(network)
         slow = ("t-sne",) if place < self.settings.tsne_networks else ()
         return ("pca", "umap", *slow, "supervised umap")
@@ -257,7 +274,7 @@ def cluster_sheet(maps: Maps, network: str, cluster: outliers.Cluster, most: int
 
 def suspects(maps: Maps, space: Space) -> pd.DataFrame:
     """Suspected label errors among the sampled images, with names."""
-    found = outliers.suspected_labels(space.points, maps.labels, seed=maps.settings.seed)
+    found = outliers.suspected_labels(space.points, maps.labels, maps.lots, seed=maps.settings.seed)
     named = {column: np.array(maps.lab.classes)[found[column]] for column in ("label", "suggested")}
     return found.assign(file=maps.images["file"].to_numpy()[found["position"]], **named)
 
@@ -269,8 +286,8 @@ def duplicates(maps: Maps, network: str) -> pd.DataFrame:
     pairs = outliers.near_duplicates(features, lab.rows("train"), lab.rows("val", "test"), maps.settings.duplicate)
     for side in ("first", "second"):
         part = lab.images.iloc[pairs[side]]
-        pairs[f"{side} file"], pairs[f"{side} medium"] = part["file"].to_numpy(), part["medium"].to_numpy()
-        pairs[f"{side} group"] = part["group"].to_numpy()
+        pairs[f"{side} file"], pairs[f"{side} group"] = part["file"].to_numpy(), part["group"].to_numpy()
+        pairs[f"{side} medium"] = part["medium"].where(part["subset"] != "test", "").to_numpy()  # test isn't read here
     pairs["same object"] = (pairs["first group"] == pairs["second group"]) & (pairs["first group"] != "")
     return pairs.drop(columns=["first group", "second group"])
 
@@ -279,7 +296,7 @@ def duplicate_sheet(maps: Maps, pairs: pd.DataFrame, most: int = 6) -> "Figure":
     """The most alike pairs, train above, val or test below."""
     shown = pairs.head(most)
     rows = maps.lab.images.iloc[[*shown["first"], *shown["second"]]]
-    titles = [f"{row.medium} ({row.subset})" for row in rows.itertuples()]
+    titles = [row.subset if row.subset == "test" else f"{row.medium} ({row.subset})" for row in rows.itertuples()]
     return figures.picture_sheet(list(map(pipeline.thumbnail, rows["path"], rows["aspect"])), titles, len(shown))
 
 
@@ -299,22 +316,16 @@ def reasons(maps: Maps, space: Space, pairs: pd.DataFrame, doubted: pd.DataFrame
 
 # ---- evidence for the claims -----------------------------------------------------------------------------------------
 def albumen(maps: Maps, space: Space, name: str = "Albumen photograph") -> dict[str, Any]:
-    """Purity and ranks of a class, with and without its big lot."""
+    """Where a class stands among all, with and without its big lot."""
     if maps.lacking(name):
         return maps.lacking(name)
-    label = maps.lab.classes.index(name)
-    table = space.cohesion.table(maps.lab.classes)
-    evidence: dict[str, Any] = {"purity": space.cohesion.of(label, name), "classes": len(table)}
-    evidence |= {
-        "rank": int(table.loc[name, "purity rank"]),
-        "silhouette_rank": int(table.loc[name, "silhouette rank"]),
-    }
+    label, classes = maps.lab.classes.index(name), maps.lab.classes
     lot, share = projections.big_lot(maps.lots, maps.labels == label)
+    evidence = {"whole": space.cohesion.standing(label, classes, maps.lots), "lot": lot, "lot_share": share}
     kept = (maps.labels != label) | (maps.lots != lot)
-    evidence |= {"lot": lot, "lot_share": share, "without": []}
-    if lot and (maps.labels[kept] == label).sum() >= 5:
+    if lot and (maps.labels[kept] == label).sum() >= ENOUGH:
         rest = projections.cohesion(space.points[kept], maps.labels[kept], maps.settings.neighbours)
-        evidence["without"] = [rest.of(label, f"{name} without {lot}")]
+        evidence["without"] = rest.standing(label, classes, maps.lots[kept])
     return evidence
 
 
@@ -355,17 +366,49 @@ def counts_words(maps: Maps) -> str:
     return f"{len(maps.rows):,} train images, {counts.min()} to {counts.max()} a class."
 
 
-def components_words(maps: Maps, share: float = 0.9) -> str:
-    """How many components reach a share of the variance, and how near that is to the most there can be."""
-    most = len(maps.rows) - 1
+def components_words(maps: Maps, reported: pd.DataFrame, share: float = 0.9) -> str:
+    """How many components reach a share of the variance, of how many there can be, and what is reported.
+
+    Args:
+        maps: of the run.
+        reported: `data/reported/components.csv`.
+        share: of the variance.
+    """
+    most, titles = len(maps.rows) - 1, [maps.lab.title(name) for name in maps.lab.networks]
     found = [
-        f"{space.components.reaching(share)} of at most {min(most, space.features.shape[1])} for {maps.lab.title(name)}"
-        for name, space in ((name, maps[name]) for name in maps.lab.networks)
+        f"{maps[name].components.reaching(share)} of at most {min(most, maps[name].features.shape[1])} for {title}"
+        for name, title in zip(maps.lab.networks, titles, strict=True)
     ]
-    return (
-        f"Components that reach {share} of the variance: {'; '.join(found)}. The reported numbers are of other "
-        "networks and of about 2,900 images of MAMe, so they are beside, not against, these."
+    same = [title for title in titles if title in set(reported["network"])]
+    end = (
+        f"The reported numbers of {', '.join(same)} are of the same features on the original's sample of MAMe, so they "
+        "can be compared where this run is of MAMe."
+        if same
+        else "The reported numbers are of networks that are not in this run, so they are beside, not against, these."
     )
+    return f"Components that reach {share} of the variance ({most + 1:,} images): {'; '.join(found)}. {end}"
+
+
+def curve_words(maps: Maps, share: float = 0.9) -> str:
+    """What the curves of explained variance show, in words."""
+    curves = {maps.lab.title(name): maps[name].components for name in maps.lab.networks}
+    return "; ".join(
+        f"{title}: the first component explains {100 * one.cumulative[0]:.0f} %, {one.reaching(share)} reach {share}"
+        for title, one in curves.items()
+    )
+
+
+def flat_words(maps: Maps, space: Space) -> str:
+    """How far each flat map keeps classes together, in words."""
+    return "; ".join(
+        f"{method}: {_map_purity(maps, space, method, 2).mean():.0%} of the nearest points are of the same class"
+        for method in ("pca", "umap", "supervised umap")
+    )
+
+
+def _map_purity(maps: Maps, space: Space, method: str, dims: int) -> np.ndarray:
+    """Share of each image's nearest others on a map that are of its class, (n,)."""
+    return projections.cohesion(space.layout(method, dims), maps.labels, maps.settings.neighbours).purity
 
 
 def neighbour_words(maps: Maps, shares: np.ndarray) -> str:
@@ -376,9 +419,10 @@ def neighbour_words(maps: Maps, shares: np.ndarray) -> str:
     return f"Strongest tie: {strength} of the foreign neighbours of {names[row]} are {names[column]}."
 
 
-def cluster_words(maps: Maps, cluster: outliers.Cluster) -> str:
-    """A cluster's members."""
-    return f"{len(cluster.members)} images, {100 * cluster.share:.0f} % {maps.lab.classes[cluster.label]}."
+def cluster_words(maps: Maps, cluster: outliers.Cluster, place: int = 1) -> dict[str, str]:
+    """Alt text and label of a cluster's sheet."""
+    alt = f"{len(cluster.members)} images, {100 * cluster.share:.0f} % {maps.lab.classes[cluster.label]}."
+    return {"alt": alt, "label": f"cluster-sheet-{place}" if place > 1 else "cluster-sheet"}
 
 
 def suspect_titles(doubted: pd.DataFrame, most: int = 6) -> list[str]:
@@ -411,15 +455,41 @@ def duplicates_words(maps: Maps, pairs: pd.DataFrame) -> str:
     )
 
 
+def lost_on_map(maps: Maps, space: Space) -> Estimate:
+    """Neighbours of the same class in the space minus those on the 3-D UMAP, mean over images, in points."""
+    gain = space.cohesion.purity - _map_purity(maps, space, "umap", 3)
+    return bootstrap_estimate(
+        gain, "lost on the map", projections.alone(maps.lots), scale=100, unit=" points", digits=1
+    )
+
+
 def decision(maps: Maps, space: Space) -> tuple[str, str, str]:
     """What the chapter hands on: what, because, instead of what."""
-    table = space.cohesion.table(maps.lab.classes)
-    low = ", ".join(table.index[-3:])
+    low = ", ".join(space.cohesion.table(maps.lab.classes).index[-3:])
     trust = [projections.trustworthiness(space.features, space.layout(method, 3)) for method in ("pca", "umap")]
+    return decision_words(lost_on_map(maps, space), trust, low)
+
+
+def decision_words(lost: Estimate, trust: Sequence[float], low: str) -> tuple[str, str, str]:
+    """The decision in words.
+
+    Args:
+        lost: neighbours of the same class in the space minus those on the 3-D UMAP.
+        trust: trustworthiness of the 3-D PCA and UMAP.
+        low: the classes with the most mixed neighbourhoods.
+    """
+    says = (
+        "the 3-D UMAP loses neighbours of the same class"
+        if lost.low > 0
+        else "the 3-D UMAP brings more images beside others of their class than the space does: it shows more order "
+        "than there is"
+        if lost.high < 0
+        else "the 3-D UMAP is not shown to lose neighbours of the same class, but a map is no test"
+    )
     return (
         "Chapter 05 classifies on all features; maps stay pictures.",
-        f"the 3-D maps keep neighbourhoods only in part (trustworthiness of PCA {trust[0]:.2f}, of UMAP "
-        f"{trust[1]:.2f}), and the classes with the most mixed neighbourhoods ({low}) need every dimension there is.",
+        f"{says} ({lost} fewer than in the space; trustworthiness of PCA {trust[0]:.2f}, of UMAP {trust[1]:.2f}); the "
+        f"most mixed neighbourhoods are those of {low}.",
         "the original's way, which gives the classifiers eight dimensions of a UMAP; it is measured beside.",
     )
 
@@ -440,7 +510,7 @@ def all_or_none(parts: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def division(maps: Maps, space: Space, name: str = "Woven fabric") -> dict[str, Any]:
-    """Share of a class's neighbours among materials against drawings."""
+    """How a class lies to materials and to drawings, and how other classes do."""
     if maps.lacking(name):
         return maps.lacking(name)
-    return {"share": projections.divided(space.cohesion, maps.lab.classes.index(name), maps.lab.classes)}
+    return {"division": projections.divided(space.cohesion, maps.lab.classes.index(name), maps.lab.classes)}

@@ -17,6 +17,7 @@ class Claim(NamedTuple):
         wording: what the original says, in our words.
         test: how it is decided.
         arithmetic: decided from printed numbers alone, so on any data.
+        network: whose features the original looked at, by its name in the registry; "" for no one in particular.
     """
 
     id: str
@@ -25,6 +26,7 @@ class Claim(NamedTuple):
     wording: str
     test: str
     arithmetic: bool = False
+    network: str = ""
 
 
 _BASELINE = (
@@ -156,6 +158,7 @@ _PROJECTIONS = (
         "04",
         "Three groups (metals; glass, porcelain and kin; drawings and prints) are linearly separable.",
         "linear separation in feature space and in three principal components, permutation test",
+        network="vgg16",
     ),
     Claim(
         "hand-colored-engraving-connects",
@@ -163,6 +166,7 @@ _PROJECTIONS = (
         "04",
         "Hand-colored engraving connects the two big groups, between Albumen photograph and Woven fabric.",
         "neighbours of the class in feature space, rank of the two classes",
+        network="resnet50",
     ),
     Claim(
         "albumen-perfectly-clustered",
@@ -170,13 +174,15 @@ _PROJECTIONS = (
         "04",
         "Albumen photograph is perfectly clustered.",
         "nearest-neighbour purity and silhouette, rank among the classes, with and without its big lot",
+        network="resnet50",
     ),
     Claim(
         "woven-fabric-divided",
         10,
         "04",
         "Woven fabric is divided between both big groups, materials and drawings.",
-        "share of its neighbours in each group against the other classes",
+        "share of its images that have neighbours in one group only, for both groups; rank among the classes",
+        network="resnet50",
     ),
     Claim(
         "outliers-own-category",
@@ -184,6 +190,7 @@ _PROJECTIONS = (
         "04",
         "A small far-off cluster of look-alike objects should perhaps be a category of its own.",
         "density clusters far from their class: one object type or one lot",
+        network="resnet50",
     ),
     Claim(
         "woven-two-neighbourhoods",
@@ -191,6 +198,7 @@ _PROJECTIONS = (
         "04",
         "One part of Woven fabric lies near Hand-colored engraving and Porcelain, one near Silk and metal thread.",
         "two clusters within the class and the nearest classes of each",
+        network="efficientnetb0",
     ),
     Claim(
         "features-show-outliers",

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from lab_utils.classification import Folds, grouped_folds
 from lab_utils.errors import LabError
+from lab_utils.projections import alone
 from lab_utils.quantities import Accuracy, Difference
 from lab_utils.quiet import stderr_hidden
 
-FAR = 1.2  # isolation from which on a cluster counts as far
+FAR = 2.0  # isolation from which on a cluster counts as far: twice as far from the others as from its own
 
 
 def outlier_scores(points: np.ndarray, neighbours: int = 20) -> np.ndarray:
@@ -102,40 +104,41 @@ def _describe(points: np.ndarray, members: np.ndarray, labels: np.ndarray, lots:
     return Cluster(members, isolation, float(counts.max() / len(members)), int(counts.argmax()), lot, lot_share, kinds)
 
 
-def suspected_labels(points: np.ndarray, labels: np.ndarray, folds: int = 5, seed: int = 0) -> pd.DataFrame:
+def suspected_labels(
+    points: np.ndarray, labels: np.ndarray, lots: np.ndarray | None = None, folds: int = 5, seed: int = 0
+) -> pd.DataFrame:
     """Images whose label a classifier doubts that was fitted on the others (cleanlab; Northcutt et al. 2021).
 
     Args:
         points: shape (N, D).
         labels: shape (N,).
-        folds: of the out-of-fold probabilities; fewer where a class is small.
+        lots: what stays in one fold, shape (N,), "" for unknown; None: every image on its own.
+        folds: of the out-of-fold probabilities.
         seed: of the folds.
 
     Returns:
         position, label, suggested (another label), own (probability of the label), other (of the suggestion); the
-        least credible label first. Classes with a single image are left out.
+        least credible label first. Images whose class is in no other fold can't be judged and are left out.
 
     Raises:
         LabError: fewer than two classes have two images.
     """
     with stderr_hidden():
         from cleanlab.filter import find_label_issues
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    counts = np.bincount(labels)
-    rows = np.flatnonzero(counts[labels] >= 2)
+    rows = np.flatnonzero(np.bincount(labels)[labels] >= 2)
     kept, codes = np.unique(labels[rows], return_inverse=True)
     if len(kept) < 2:
         raise LabError("Labels can't be checked: at least two classes with two images each are needed.")
-    splits = StratifiedKFold(min(folds, int(counts[kept].min())), shuffle=True, random_state=seed)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", UserWarning)  # that there are many classes for so few images
-        chances = cross_val_predict(model, points[rows], codes, cv=splits, method="predict_proba")
-    doubted = find_label_issues(codes, chances, return_indices_ranked_by="self_confidence", n_jobs=1)
+    groups = np.full(len(rows), "") if lots is None else np.asarray(lots, dtype=str)[rows]
+    if len(np.unique(alone(groups))) < folds:  # one lot for everything: there is nothing to keep apart
+        groups = np.full(len(rows), "")
+    chances = _out_of_fold(points[rows], codes, grouped_folds(codes, groups, np.arange(len(rows)), folds, seed))
+    judged = np.flatnonzero(chances.sum(1) > 0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="May not flag all label issues")  # in classes of few images
+        found = find_label_issues(codes[judged], chances[judged], return_indices_ranked_by="self_confidence", n_jobs=1)
+    doubted = judged[found]
     best = chances[doubted].argmax(1)
     return pd.DataFrame(
         {
@@ -146,6 +149,24 @@ def suspected_labels(points: np.ndarray, labels: np.ndarray, folds: int = 5, see
             "other": chances[doubted, best],
         }
     )
+
+
+def _out_of_fold(points: np.ndarray, codes: np.ndarray, folds: Folds) -> np.ndarray:
+    """Probabilities of classes (N, K) by models that did not see the image; 0 where its class was not seen either."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    chances = np.zeros((len(codes), codes.max() + 1))
+    for fit, held in folds:
+        seen, held = np.unique(codes[fit]), held[np.isin(codes[held], codes[fit])]
+        if len(seen) < 2 or not len(held):
+            continue
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+        with warnings.catch_warnings(), threadpool_limits(1):
+            warnings.filterwarnings("ignore", message="The number of unique classes")
+            chances[np.ix_(held, seen)] = model.fit(points[fit], codes[fit]).predict_proba(points[held])
+    return chances
 
 
 def near_duplicates(

@@ -136,7 +136,7 @@ class Projections(Section):
     """Chapter 04."""
 
     per_class: int = Field(100, ge=3, description="train images a class in the maps, at most (the original: about 100)")
-    tsne_networks: int = Field(1, ge=0, description="networks, from the first on, that get a t-SNE (the original: 1)")
+    tsne_networks: int = Field(99, ge=0, description="networks, from the first on, that get a t-SNE (the original: 1)")
     umap_neighbours: int = Field(15, ge=2, description="UMAP's default: 15")
     epochs: int | None = Field(None, ge=10, description="of the layouts of UMAP and t-SNE; None: their defaults")
     neighbours: int = Field(10, ge=1, description="nearest images behind purity and neighbouring classes")

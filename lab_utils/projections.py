@@ -12,12 +12,15 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from lab_utils.classification import check_features
+from lab_utils.classifiers import LinearSVM
 from lab_utils.errors import LabError
 from lab_utils.figures import SUPER_GROUPS
 from lab_utils.quantities import Accuracy, Estimate, bootstrap_estimate
 from lab_utils.umaps import umap_class
 
 FEWEST = 10  # images that a map needs at least
+SOFT, HARD = 0.1, 100.0  # penalty of slack: to tell new images, and to ask whether groups are separable at all
+MOST = 0.8  # share of an image's neighbours from which on it is on one side
 METHODS = ("pca", "t-sne", "umap", "supervised umap")
 TESTED_GROUPS: dict[str, tuple[str, ...]] = {
     "metals": SUPER_GROUPS["metals"],
@@ -203,10 +206,22 @@ class Cohesion:
     silhouette: np.ndarray
     near: np.ndarray
 
-    def of(self, label: int, name: str = "") -> Estimate:
-        """Mean purity of a class with its bootstrap interval, in percent."""
-        part = self.purity[self.labels == label]
-        return bootstrap_estimate(part, f"neighbours of {name}", scale=100, unit=" %", digits=1)
+    def of(self, label: int, name: str = "", lots: np.ndarray | None = None) -> Estimate:
+        """Mean purity of a class with its bootstrap interval, in percent; images of one of the `lots` (N,) together."""
+        part = self.labels == label
+        groups = None if lots is None else alone(lots)[part]
+        style = {"scale": 100, "unit": " %", "digits": 1}
+        return bootstrap_estimate(self.purity[part], f"neighbours of {name}", groups, **style)
+
+    def standing(self, label: int, classes: Sequence[str], lots: np.ndarray | None = None) -> "Standing":
+        """How pure a class is, and where it stands among all; `lots` (N,) are drawn whole."""
+        table, name = self.table(classes), classes[label]
+        rival = next((other for other in table.index if other != name), None)
+        ranks = (int(table.loc[name, f"{what} rank"]) for what in ("purity", "silhouette"))
+        other = self.of(list(classes).index(rival), rival, lots)
+        return Standing(
+            self.of(label, name, lots), float(table.loc[name, "silhouette"]), *ranks, len(table), rival, other
+        )
 
     def table(self, classes: Sequence[str]) -> pd.DataFrame:
         """One row a class: images, purity, silhouette, and the rank of both (1 is the most coherent)."""
@@ -225,6 +240,35 @@ class Cohesion:
         np.add.at(counts, (np.repeat(self.labels, self.near.shape[1]), self.labels[self.near].ravel()), 1)
         np.fill_diagonal(counts, 0)
         return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A class among all classes.
+
+    Attributes:
+        purity: of its neighbours, with interval.
+        silhouette: mean.
+        rank: by purity, from 1.
+        silhouette_rank: by silhouette, from 1.
+        classes: how many there are.
+        rival: the purest other class.
+        other: its purity.
+    """
+
+    purity: Estimate
+    silhouette: float
+    rank: int
+    silhouette_rank: int
+    classes: int
+    rival: str
+    other: Estimate
+
+
+def alone(lots: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Lots (N,) in which an image of unknown lot ("") is one of its own."""
+    lots = np.asarray(lots, dtype=str)
+    return np.where(lots == "", [f" {place}" for place in range(len(lots))], lots)
 
 
 def cohesion(points: np.ndarray, labels: np.ndarray, neighbours: int = 10) -> Cohesion:
@@ -253,10 +297,29 @@ def big_lot(lots: Sequence[str], members: np.ndarray) -> tuple[str, float]:
     return ("", 0.0) if counts.empty else (str(counts.index[0]), float(counts.iloc[0] / members.sum()))
 
 
+@dataclass(frozen=True)
+class Division:
+    """How a class lies to two groups of others.
+
+    Attributes:
+        share: of its foreign neighbours in either group, those in the first; mean over images, with interval.
+        first: images most of whose neighbours (`MOST` of those in either group) are of the first group.
+        second: the same of the second group.
+        rank: of the smaller of both among the classes, 1 is the most divided.
+        classes: that have neighbours in either group.
+    """
+
+    share: Estimate
+    first: Accuracy
+    second: Accuracy
+    rank: int
+    classes: int
+
+
 def divided(
     found: Cohesion, label: int, names: Sequence[str], groups: Mapping[str, Sequence[str]] = BIG_GROUPS
-) -> Estimate | None:
-    """Share of a class's foreign neighbours that lies in the first of two groups, of those in either.
+) -> Division | None:
+    """Does a class consist of images near one group and images near another, more than other classes do?
 
     Args:
         found: cohesion in the space.
@@ -265,16 +328,32 @@ def divided(
         groups: two groups of class names.
 
     Returns:
-        The mean over the images that have such neighbours, with its interval; None where there are none.
+        None where no image of the class has neighbours in either group.
     """
+    shares = {one: _shares_of_first(found, one, names, groups) for one in np.unique(found.labels)}
+    mine = shares[label]
+    if not len(mine):
+        return None
+    depth = {one: min(side.mean() for side in _sides(part)) for one, part in shares.items() if len(part)}
+    share = bootstrap_estimate(mine, f"neighbours in {next(iter(groups))}", scale=100, unit=" %", digits=1)
+    sides = [Accuracy(int(side.sum()), len(mine), name) for side, name in zip(_sides(mine), groups, strict=True)]
+    return Division(share, *sides, 1 + int(sum(other > depth[label] for other in depth.values())), len(depth))
+
+
+def _sides(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which images (n,) are on the first side, and which on the second."""
+    return shares >= MOST - 1e-9, shares <= 1 - MOST + 1e-9
+
+
+def _shares_of_first(
+    found: Cohesion, label: int, names: Sequence[str], groups: Mapping[str, Sequence[str]]
+) -> np.ndarray:
+    """Of each image's neighbours of other classes in either group, the share in the first; images without left out."""
     first, second = (np.isin(np.asarray(names, dtype=str), list(group)) for group in groups.values())
     near = found.labels[found.near[found.labels == label]]
-    in_first, in_second = first[near].sum(1), second[near].sum(1)
-    some = (in_first + in_second) > 0
-    if not some.any():
-        return None
-    shares = in_first[some] / (in_first + in_second)[some]
-    return bootstrap_estimate(shares, f"neighbours in {next(iter(groups))}", scale=100, unit=" %", digits=1)
+    counts = [(side[near] & (near != label)).sum(1) for side in (first, second)]
+    some = counts[0] + counts[1] > 0
+    return counts[0][some] / (counts[0] + counts[1])[some]
 
 
 def halves(points: np.ndarray, members: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -330,7 +409,8 @@ def separability(
 ) -> Separability | None:
     """Can hyperplanes part the three groups, and better than three random groups of the same classes?
 
-    Linear discriminants with shrinkage (Ledoit and Wolf 2004), five folds that keep a lot together.
+    One hyperplane a group (linear support vectors) on points scaled to unit variance as a whole, five folds that keep a
+    lot together.
 
     Args:
         points: shape (N, D).
@@ -341,20 +421,21 @@ def separability(
         seed: of folds and deals.
 
     Returns:
-        The result, or None where fewer than two groups have ten images each.
+        The result, or None where one of the three groups has fewer than ten images, or all images are of one lot.
     """
     group = group_of(names)
     used = group[labels] >= 0
     points, labels = points[used], labels[used]
     lots = np.asarray(lots, dtype=str)[used] if lots is not None else np.full(len(labels), "")
-    sizes = np.bincount(group[labels], minlength=1) if len(labels) else np.zeros(1)
-    if (sizes >= FEWEST).sum() < 2:
+    sizes = np.bincount(group[labels], minlength=len(TESTED_GROUPS))
+    if sizes.min() < FEWEST or len(np.unique(alone(lots))) < 2:
         return None
+    points = points / max(float(points.std()), 1e-30)
     with threadpool_limits(1):  # many small fits: threads would only wait for each other
         right = _held_out(points, group[labels], lots, seed)
         dealt = _deals(group, np.unique(labels), deals, seed)
         chances = [_held_out(points, one[labels], lots, seed).mean() for one in dealt]
-        fitted = _discriminant().fit(points, group[labels]).predict(points) == group[labels]
+        fitted = LinearSVM(C=HARD).fit(points, group[labels]).predict(points) == group[labels]
     better = sum(chance >= right.mean() - 1e-12 for chance in chances)
     held, own = (Accuracy(int(one.sum()), len(one), "three groups") for one in (right, fitted))
     return Separability(held, own, float(np.mean(chances)), float((1 + better) / (1 + deals)), deals)
@@ -368,20 +449,14 @@ def _deals(group: np.ndarray, present: np.ndarray, deals: int, seed: int) -> lis
     return dealt
 
 
-def _discriminant():
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-
-
 def _held_out(points: np.ndarray, groups: np.ndarray, lots: np.ndarray, seed: int) -> np.ndarray:
-    """Whether each image is put in its group by discriminants fitted on the other folds, (N,)."""
+    """Whether each image is put in its group by hyperplanes fitted on the other folds, (N,)."""
     from sklearn.model_selection import GroupKFold
 
-    together = np.where(lots == "", [f" {place}" for place in range(len(lots))], lots)
+    together = alone(lots)
     folds = GroupKFold(min(5, len(np.unique(together))), shuffle=True, random_state=seed)
     right = np.zeros(len(groups), dtype=bool)
     for fit, held in folds.split(points, groups, together):
         if len(np.unique(groups[fit])) > 1:
-            right[held] = _discriminant().fit(points[fit], groups[fit]).predict(points[held]) == groups[held]
+            right[held] = LinearSVM(C=SOFT).fit(points[fit], groups[fit]).predict(points[held]) == groups[held]
     return right

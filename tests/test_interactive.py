@@ -124,4 +124,25 @@ def test_the_pointer_on_a_point_shows_picture_file_class_and_museum(page):
     assert tip[2] == ("A <b>museum</b>", "museum unknown")[int(tip[0][:-4]) % 2]
     shown = page.run("getComputedStyle(document.querySelector('.lab-thumb')).backgroundImage")
     assert shown.startswith('url("data:image/webp')
+    left, top = page.run("getComputedStyle(document.querySelector('.lab-thumb')).backgroundPosition").split()
+    place, across = int(tip[0][:-4]), 20  # 400 tiles of 32 pixels, 20 a row: the tile must be that of the named file
+    assert (-float(left[:-2]), -float(top[:-2])) == (32 * (place % across), 32 * (place // across))
     assert page.errors() == []
+
+
+@needs_chromium
+@pytest.mark.parametrize("missing", ["library", "table"])
+def test_a_figure_without_what_it_shares_says_what_to_do(tmp_path, missing):
+    pytest.importorskip("websocket")
+    table, script = table_of(30)
+    parts = {"library": "<script>window.Plotly={}</script>", "table": script, "figure": figure_of(table, 30).html}
+    file = tmp_path / "page.html"
+    shown = [text for name, text in parts.items() if name != missing]
+    file.write_text("<!doctype html><meta charset=utf-8>" + "".join(shown), encoding="utf-8")
+    browser = Browser(tmp_path / "browser", 900)
+    browser.open(file)
+    try:
+        assert "trust this notebook" in browser.run("document.querySelector('.lab-plot').textContent")
+        assert browser.errors() == []
+    finally:
+        browser.close()

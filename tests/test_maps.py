@@ -8,12 +8,13 @@ import pytest
 
 from lab_utils import claims, maps, profiles, records
 from lab_utils.errors import NotRunError
+from lab_utils.quantities import Estimate
 
 CLASSES = ["Albumen photograph", "Bronze", "Hand-colored engraving", "Silk and metal thread", "Woven fabric"]
 
 
-def lab_of(each: int, lots: bool = True, folder=None) -> SimpleNamespace:
-    """What `Maps` needs of a lab: five classes around five corners, the photographs mostly of one lot."""
+def lab_of(each: int, lots: bool = True, given: np.ndarray | None = None) -> SimpleNamespace:
+    """What `Maps` needs of a lab: five classes around five corners (or as given), the photographs mostly of one lot."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(5), each)
     images = pd.DataFrame({"label": labels, "medium": np.array(CLASSES)[labels], "museum": "" if not lots else "Met"})
@@ -21,7 +22,11 @@ def lab_of(each: int, lots: bool = True, folder=None) -> SimpleNamespace:
     images["lot"] = [
         ("63.350" if label == 0 and place % 3 else f"1.{place}") if lots else "" for place, label in enumerate(labels)
     ]
-    features = (np.eye(30)[labels] * 9 + rng.normal(0, 1, (len(labels), 30))).astype(np.float32)
+    features = (
+        given
+        if given is not None
+        else (np.eye(30)[labels] * 9 + rng.normal(0, 1, (len(labels), 30))).astype(np.float32)
+    )
     return SimpleNamespace(
         settings=profiles.resolve("tiny"),
         images=images,
@@ -49,19 +54,29 @@ def test_a_layout_is_made_once_and_then_loaded(opened, tmp_path, monkeypatch):
     assert (opened["lite0"].layout("pca", 3) == made).all()
 
 
-def test_a_class_with_a_big_lot_is_also_judged_without_it(opened):
+def test_a_class_that_only_its_big_lot_holds_together_is_not_pure_without_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(maps, "FOLDER", tmp_path)
+    features = np.random.default_rng(0).normal(0, 0.01, (60, 30)) + np.eye(30)[np.repeat(np.arange(5), 12)] * 50
+    strays = np.arange(7, 12)  # the images of Albumen that are not of the lot: each beside another class
+    features[strays] = np.eye(30)[[1, 2, 3, 4, 1]] * 50 + 3 * np.eye(30)[[10, 11, 12, 13, 14]]
+    lab = lab_of(12, given=features.astype(np.float32))
+    lab.images.loc[:11, "lot"] = ["63.350"] * 7 + [f"1.{place}" for place in strays]
+    opened = maps.Maps(lab)
     evidence = maps.albumen(opened, opened["lite0"])
-    assert evidence["lot"] == "Met 63.350" and evidence["lot_share"] == pytest.approx(8 / 12)
-    verdict = claims.check("albumen-perfectly-clustered", **evidence)
-    assert verdict.verdict in claims.VERDICTS and "63.350" in verdict.sentence
+    assert evidence["lot"] == "Met 63.350" and evidence["lot_share"] == pytest.approx(7 / 12)
+    whole, without = evidence["whole"], evidence["without"]
+    assert whole.purity.value >= 7 * 0.6 / 12  # each of the lot has the six others of it nearest, of ten asked
+    assert without.purity.value == 0 and (without.rank, without.classes) == (5, 5) and without.other.value == 1
+    found = claims.check("albumen-perfectly-clustered", network="Net", **evidence)
+    assert found.verdict == "contradicted" and "63.350" in found.sentence
 
 
 def test_unknown_lots_leave_the_class_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(maps, "FOLDER", tmp_path)
     opened = maps.Maps(lab_of(12, lots=False))
     evidence = maps.albumen(opened, opened["lite0"])
-    assert evidence["lot"] == "" and evidence["without"] == []
-    assert claims.check("albumen-perfectly-clustered", **evidence).verdict == "supported"
+    assert evidence["lot"] == "" and "without" not in evidence
+    assert claims.check("albumen-perfectly-clustered", network="Net", **evidence).verdict == "supported"
     assert "lot" not in maps.outlier_table(opened, opened["lite0"])
 
 
@@ -76,14 +91,55 @@ def test_claims_on_classes_with_few_images_are_not_testable_and_say_why(tmp_path
         "hand-colored-engraving-connects": maps.connection(opened, space, CLASSES[2], (CLASSES[0], CLASSES[4])),
     }
     for id, evidence in checks.items():
-        verdict = claims.check(id, **evidence)
+        verdict = claims.check(id, network="Net", **evidence)
         assert verdict.verdict == "not testable" and "(4 are here)" in verdict.sentence
 
 
-def test_ranks_of_neighbours_are_those_of_the_corners(opened):
+def test_ranks_of_neighbours_are_those_of_the_distances(tmp_path, monkeypatch):
+    monkeypatch.setattr(maps, "FOLDER", tmp_path)
+    corners = np.zeros((5, 30))
+    corners[[0, 1, 3, 4], [0, 1, 2, 0]] = [-5, 40, 60, 3]  # the engravings at 0, Woven fabric at 3, Albumen at 5
+    features = corners[np.repeat(np.arange(5), 5)] + np.random.default_rng(0).normal(0, 0.1, (25, 30))
+    opened = maps.Maps(lab_of(5, given=features.astype(np.float32)))
     between = maps.connection(opened, opened["lite0"], CLASSES[2], (CLASSES[0], CLASSES[4]))
-    shares = opened["lite0"].cohesion.neighbour_shares(5)[2]
-    assert between["ranks"][CLASSES[0]] == 1 + (shares > shares[0]).sum() or shares[0] == 0
+    assert between["ranks"] == {CLASSES[0]: 2, CLASSES[4]: 1} and between["first"] == [CLASSES[4], CLASSES[0]]
+    nowhere = maps.connection(opened, opened["lite0"], CLASSES[2], (CLASSES[1], CLASSES[3]))
+    assert set(nowhere["ranks"].values()) == {None}
+
+
+def test_a_claim_is_tested_in_the_network_that_the_original_looked_at(opened):
+    space, words = opened.asked("albumen-perfectly-clustered")
+    assert space.network == "lite0" and "ResNet50, which is not in this run" in words["network"]
+    opened.lab.networks = ("lite0", "resnet50")
+    space, words = opened.asked("albumen-perfectly-clustered")
+    assert (space.network, words) == ("resnet50", {"network": "resnet50"})
+    assert opened.asked("features-show-outliers")[0].network == "lite0"
+
+
+def test_words_on_components_say_whose_the_reported_numbers_are(opened):
+    reported = pd.DataFrame({"network": ["VGG16"]})
+    assert "not in this run" in maps.components_words(opened, reported)
+    opened.lab.title = lambda name: "VGG16"
+    words = maps.components_words(opened, reported)
+    assert "of VGG16 are of the same features" in words and "60 images" in words
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(0.01, 0.2, "loses neighbours"), (-0.2, -0.01, "more order than there is"), (-0.1, 0.1, "not shown to lose")],
+)
+def test_the_decision_says_what_the_map_loses(low, high, words):
+    _, because, _ = maps.decision_words(Estimate((low + high) / 2, low, high, 9), [0.9, 0.99], "Bronze")
+    assert words in because and "0.99" in because
+
+
+def test_mediums_of_test_images_are_not_shown_beside_duplicates(opened):
+    opened.lab.images = opened.lab.images.assign(subset=["train"] * 40 + ["val"] * 10 + ["test"] * 10, group="")
+    opened.lab.features = lambda name: np.tile(np.eye(30), (2, 1)).astype(np.float32)
+    opened.lab.rows = lambda *splits: np.flatnonzero(opened.lab.images["subset"].isin(splits))
+    pairs = maps.duplicates(opened, "lite0")
+    subset = opened.lab.images["subset"].to_numpy()[pairs["second"]]
+    assert set(subset) == {"val", "test"} and (pairs["second medium"] != "").tolist() == (subset == "val").tolist()
 
 
 def test_reported_components_stand_below_those_of_the_run(opened):

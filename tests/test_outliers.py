@@ -64,6 +64,24 @@ def test_a_class_with_a_single_image_is_left_out(space):
         outliers.suspected_labels(points[:3], np.array([0, 1, 2]))
 
 
+def test_labels_are_judged_in_folds_that_keep_lots_together_and_are_five(space, monkeypatch):
+    points, labels = space
+    labels, lots = labels.copy(), np.array([f"{place // 3}" for place in range(120)])
+    labels[[0, 1]] = 4  # two images of one lot: whichever fold they are in, no other holds their class
+    seen = []
+
+    def kept(points, codes, folds):
+        seen.extend(folds)
+        return out_of_fold(points, codes, folds)
+
+    out_of_fold = outliers._out_of_fold
+    monkeypatch.setattr(outliers, "_out_of_fold", kept)
+    found = outliers.suspected_labels(points, labels, lots)
+    assert len(seen) == 5 and not {0, 1} & set(found["position"])
+    assert all(not set(lots[fit]) & set(lots[held]) for fit, held in seen)
+    assert len(outliers.suspected_labels(points, labels, np.full(120, "one lot"))) >= 0
+
+
 def test_near_duplicates_are_mutual_and_agree_with_all_pairs(space):
     points, _ = space
     points[100], points[119] = points[5] + 0.01, points[60] * 1.001

@@ -142,10 +142,25 @@ def test_lots_that_give_the_group_away_stay_in_one_fold():
     assert with_lots.held.value < without.held.value - 0.2
 
 
-def test_one_group_alone_is_not_tested():
-    points, labels = blobs(np.eye(2) * 4)
-    assert projections.separability(points, labels, ["Bronze", "Gold"]) is None
-    assert projections.separability(points, labels, ["cat", "dog"]) is None
+def test_groups_that_a_hyperplane_parts_are_separable_where_discriminants_err():
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    points, labels = blobs(np.array([[0, 0], [0, 1], [3, 0], [3, 1], [0, 40], [0, 41]], float), spread=0.2)
+    points[labels == 2, 0] += np.linspace(0, 60, 15)  # a long tail on the right side of the plane
+    group = labels // 2
+    lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(points, group)
+    assert lda.score(points, group) < 1 and projections.separability(points, labels, CLASSES, deals=4).fitted.value == 1
+
+
+def test_fewer_than_three_groups_are_not_tested():
+    points, labels = blobs(np.eye(4) * 4)
+    assert projections.separability(points, labels, CLASSES[:4]) is None
+    assert projections.separability(points, labels, ["cat", "dog", "cow", "pig"]) is None
+
+
+def test_one_lot_for_all_images_is_not_tested():
+    points, labels = blobs(np.eye(6) * 4)
+    assert projections.separability(points, labels, CLASSES, lots=["1963.350"] * len(points)) is None
 
 
 def test_the_big_lot_is_the_commonest_known_one():
@@ -154,14 +169,38 @@ def test_the_big_lot_is_the_commonest_known_one():
     assert projections.big_lot(["", ""], np.ones(2, bool)) == ("", 0.0)
 
 
-def test_a_class_between_two_groups_is_divided():
-    names = ["Woven fabric", "Bronze", "Engraving"]
-    points, labels = blobs(np.array([[0.0, 0], [-1, 0], [1, 0]]), each=20, spread=0.5)
-    share = projections.divided(projections.cohesion(points, labels), 0, names)
-    assert 25 < 100 * share.value < 75
+NAMES = ["Woven fabric", "Bronze", "Engraving"]
+
+
+def test_a_class_of_two_parts_is_divided_and_more_than_others():
+    points, labels = blobs(np.array([[0.0, 0], [30, 0], [0.5, 0], [30.5, 0]]), each=8, spread=0.2)
+    labels = np.array([0, 0, 1, 2])[labels]
+    found = projections.divided(projections.cohesion(points, labels, 12), 0, NAMES)
+    assert found.share.value == pytest.approx(0.5)
+    assert (found.first.successes, found.second.successes, found.first.n) == (8, 8, 16)
+    assert found.rank == 1
+
+
+def test_a_class_halfway_between_two_groups_is_not_divided():
+    points, labels = blobs(np.array([[0.0, 0], [-1, 0], [1, 0]]), each=20, spread=0.05)
+    found = projections.divided(projections.cohesion(points, labels, 59), 0, NAMES)
+    assert found.share.value == pytest.approx(0.5) and found.first.successes == found.second.successes == 0
+
+
+def test_a_leaning_class_has_one_side_and_without_groups_there_is_no_division():
     leaning, labels = blobs(np.array([[-1.0, 0], [-1, 0.5], [30, 0]]), each=20, spread=0.5)
-    assert projections.divided(projections.cohesion(leaning, labels), 0, names).value == 1
-    assert projections.divided(projections.cohesion(points, labels), 0, ["x", "y", "z"]) is None
+    found = projections.divided(projections.cohesion(leaning, labels), 0, NAMES)
+    assert found.share.value == 1 and found.first.value == 1 and found.second.successes == 0
+    assert projections.divided(projections.cohesion(leaning, labels), 0, ["x", "y", "z"]) is None
+
+
+def test_the_interval_of_purity_draws_whole_lots():
+    points, labels = blobs(np.array([[0.0, 0], [1, 0]]), each=20, spread=1)
+    found = projections.cohesion(points, labels)
+    lots = np.array(["a"] * 20 + [""] * 20)
+    one, many = found.of(0, lots=lots), found.of(0)
+    assert one.low == one.high == one.value and many.low < many.high  # a single lot says nothing of its spread
+    assert found.standing(0, ["first", "second"], lots).rival == "second"
 
 
 def test_halves_find_two_clumps_and_their_neighbours():
