@@ -65,7 +65,9 @@ def test_a_class_that_only_its_big_lot_holds_together_is_not_pure_without_it(tmp
     evidence = maps.albumen(opened, opened["lite0"])
     assert evidence["lot"] == "Met 63.350" and evidence["lot_share"] == pytest.approx(7 / 12)
     whole, without = evidence["whole"], evidence["without"]
-    assert whole.purity.value >= 7 * 0.6 / 12  # each of the lot has the six others of it nearest, of ten asked
+    assert whole.purity.value == pytest.approx(
+        7 * 0.6 / 12
+    )  # each of the lot has the six others of it nearest, of ten asked
     assert without.purity.value == 0 and (without.rank, without.classes) == (5, 5) and without.other.value == 1
     found = claims.check("albumen-perfectly-clustered", network="Net", **evidence)
     assert found.verdict == "contradicted" and "63.350" in found.sentence
