@@ -39,6 +39,14 @@ class Space:
         """Principal components of the features."""
         return projections.components(self.features, name=f"features of {self.network}")
 
+    @cached_property
+    def model(self) -> Any:
+        """The network itself, opened for heat maps."""
+        from lab_utils import explain
+
+        model = backbones.build(self.network, weights=self.maps.lab.settings.networks.weights)
+        return explain.view(model, size=backbones.check_size(self.network, None)[0])
+
     @property
     def points(self) -> np.ndarray:
         """The first hundred components, which stand for the space in maps and tests."""
@@ -264,8 +272,7 @@ def cluster_sheet(maps: Maps, network: str, cluster: outliers.Cluster, most: int
     rows = maps.rows[cluster.members[:most]]
     size = backbones.check_size(network, None)[0]
     images = np.asarray(maps.lab.pixels(size)[rows])
-    model = backbones.build(network, weights=maps.lab.settings.networks.weights)
-    heat = explain.grad_cam(model, np.asarray(backbones.preprocess(network, images.astype(np.float32))))
+    heat = explain.grad_cam(maps[network].model, np.asarray(backbones.preprocess(network, images.astype(np.float32))))
     shown = maps.images.iloc[cluster.members[:most]]
     titles = [", ".join(filter(None, (row.medium, row.lot))) for row in shown.itertuples()]
     nothing = [None] * len(rows)
@@ -401,7 +408,7 @@ def curve_words(maps: Maps, share: float = 0.9) -> str:
 def flat_words(maps: Maps, space: Space) -> str:
     """How far each flat map keeps classes together, in words."""
     return "; ".join(
-        f"{method}: {_map_purity(maps, space, method, 2).mean():.0%} of the nearest points are of the same class"
+        f"{method}: {100 * _map_purity(maps, space, method, 2).mean():.0f} % of the nearest points are of its class"
         for method in ("pca", "umap", "supervised umap")
     )
 
@@ -481,15 +488,14 @@ def decision_words(lost: Estimate, trust: Sequence[float], low: str) -> tuple[st
     says = (
         "the 3-D UMAP loses neighbours of the same class"
         if lost.low > 0
-        else "the 3-D UMAP brings more images beside others of their class than the space does: it shows more order "
-        "than there is"
+        else "the 3-D UMAP brings more images beside others of their class than the space does: no picture of it"
         if lost.high < 0
         else "the 3-D UMAP is not shown to lose neighbours of the same class, but a map is no test"
     )
     return (
         "Chapter 05 classifies on all features; maps stay pictures.",
-        f"{says} ({lost} fewer than in the space; trustworthiness of PCA {trust[0]:.2f}, of UMAP {trust[1]:.2f}); the "
-        f"most mixed neighbourhoods are those of {low}.",
+        f"{says} (share in the space minus share on the map {lost}; trustworthiness of PCA {trust[0]:.2f}, of UMAP "
+        f"{trust[1]:.2f}); the most mixed neighbourhoods are those of {low}.",
         "the original's way, which gives the classifiers eight dimensions of a UMAP; it is measured beside.",
     )
 

@@ -128,7 +128,7 @@ def test_words_on_components_say_whose_the_reported_numbers_are(opened):
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [(0.01, 0.2, "loses neighbours"), (-0.2, -0.01, "more order than there is"), (-0.1, 0.1, "not shown to lose")],
+    [(0.01, 0.2, "loses neighbours"), (-0.2, -0.01, "no picture of it"), (-0.1, 0.1, "not shown to lose")],
 )
 def test_the_decision_says_what_the_map_loses(low, high, words):
     _, because, _ = maps.decision_words(Estimate((low + high) / 2, low, high, 9), [0.9, 0.99], "Bronze")
