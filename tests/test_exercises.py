@@ -61,5 +61,7 @@ def test_a_truth_that_nobody_can_write_fails_the_tests(truth, monkeypatch):
 
 def test_comparing_knows_a_tie():
     assert [exercises.compared(1, two) for two in (0.5, 1, 2)] == ["higher", "equal", "lower"]
+
+
 def test_an_answer_within_so_many_points_counts():
     assert exercises.check(66, 70.4, within=5) and not exercises.check(65, 70.4, within=5)
