@@ -35,6 +35,12 @@ class View:
     trunk: Any = None
     head: Any = None
 
+    @property
+    def pooled(self) -> bool:
+        """Whether the head begins with average pooling: then Grad-CAM and HiResCAM must give the same maps."""
+        layers = [type(one).__name__ for one in self.head.layers if one.name != self.layer] if self.head else []
+        return bool([name for name in layers if name != "InputLayer"][:1] == ["GlobalAveragePooling2D"])
+
     def forward(self, images: Any, tape: Any) -> tuple[Any, Any]:
         """Activations and logits; only what lies between them is recorded where that can be told apart."""
         if self.head is None:
@@ -64,7 +70,7 @@ def view(model: Any, layer: str | None = None, size: int | None = None) -> View:
         size: input height and width in pixels, if other than the model's own.
 
     Raises:
-        LabError: no such layer, no convolution, or the model can't take this size.
+        LabError: no such layer, no convolution, or a flattened map fixes the size to another one.
     """
     import keras
 
@@ -74,6 +80,8 @@ def view(model: Any, layer: str | None = None, size: int | None = None) -> View:
     try:
         output = _run(model, image, seen)
     except ValueError as error:
+        if height == model.input_shape[1] or not any(type(one).__name__ == "Flatten" for one, _ in seen.values()):
+            raise
         raise LabError(f"{model.name} can't take images of {height} pixels: its head fixes the size.") from error
     name = layer or _last_convolution(seen, model.name)
     if name not in seen or len(seen[name][1].shape) != 4:
@@ -386,7 +394,7 @@ class Focus:
     Attributes:
         scores: one a mosaic, shape (M,); NaN where nothing speaks for the class.
         side: of the mosaics in pixels.
-        shrunk: the network's head fixes its size, so the four images were halved.
+        shrunk: whether the four images were halved (the head fixes the size, or it was asked for).
     """
 
     scores: np.ndarray
@@ -401,6 +409,7 @@ def focus(
     preprocess: Callable[[np.ndarray], np.ndarray],
     method: str = "gradcam",
     batch: int = 8,
+    shrink: bool = False,
 ) -> Focus:
     """Score a network on mosaics at twice its input size, or at its own size where the head fixes it.
 
@@ -411,9 +420,9 @@ def focus(
         preprocess: from 0..255 to what the model expects.
         method: of the maps.
         batch: mosaics at a time (memory stays flat in their number).
+        shrink: its own size even where it could take more: the fair comparison with a network that can't.
     """
-    own = model.input_shape[1]
-    opened, shrunk = _at_twice_the_size(model, own)
+    opened, shrunk = (view(model), True) if shrink else _at_twice_the_size(model, model.input_shape[1])
     scores = []
     for start in range(0, len(plan.targets), batch):
         part = slice(start, start + batch)
@@ -527,11 +536,13 @@ def focus_words(networks: Mapping[str, Estimate]) -> str:
     return " ".join(parts)
 
 
-def gain_words(first: str, second: str, gain: Estimate) -> str:
-    """Whether one network focuses better than another on the same mosaics."""
-    if not gain.excludes(0.0):
-        return f"On the same mosaics {first} and {second} tie (difference {gain})."
-    return f"On the same mosaics {first} focuses {'better' if gain.value > 0 else 'worse'} than {second} (by {gain})."
+def gain_words(first: str, second: str, gains: Mapping[str, Estimate]) -> str:
+    """Whether one thing is better than another on the same mosaics, by each way of measuring it."""
+    kinds = {"better": [], "worse": [], "a tie": []}
+    for way, gain in gains.items():
+        kinds["a tie" if not gain.excludes(0.0) else "better" if gain.value > 0 else "worse"].append(f"{way} {gain}")
+    told = "; ".join(f"{kind} by {', '.join(ways)}" for kind, ways in kinds.items() if ways)
+    return f"{first} against {second}, on the same mosaics: {told or 'no mosaic has evidence in both'}."
 
 
 def border_words(shares: Mapping[str, Estimate], even: float) -> str:
@@ -553,11 +564,23 @@ def dependence_words(correlation: Estimate) -> str:
     return f"{found} part of their order is lost, and how much is open."
 
 
-def agreement_words(name: str, correlation: np.ndarray) -> str:
-    """How far Grad-CAM and HiResCAM agree for one network, from their rank correlations (N,)."""
+def agreement_words(name: str, correlation: np.ndarray, pooled: bool) -> str:
+    """How far Grad-CAM and HiResCAM agree for one network.
+
+    Args:
+        name: of the network.
+        correlation: rank correlation of the two maps of each image, NaN where one is constant, shape (N,).
+        pooled: whether its head begins with average pooling (`View.pooled`).
+    """
     known = correlation[np.isfinite(correlation)]
-    if len(known) and known.min() > 0.999:
-        return f"{name}: the two methods give the same maps, as they must where the head begins with average pooling."
-    return (
-        f"{name}: the two methods differ (median rank correlation {np.median(known):.2f}); HiResCAM is the exact one."
-    )
+    if not len(known):
+        return f"{name}: every map is constant, so there is nothing to compare."
+    found = f"{name}: the two methods differ (median rank correlation {np.median(known):.2f})"
+    if known.min() > 0.999:
+        why = (
+            "as they must: its head begins with average pooling" if pooled else "though its head need not make them so"
+        )
+        return f"{name}: the two methods give the same maps, {why}."
+    if pooled:
+        return f"{found}, which average pooling at the head forbids but for rounding: its maps are nearly flat."
+    return f"{found}; HiResCAM is the exact one."

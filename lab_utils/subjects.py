@@ -1,7 +1,7 @@
 """The networks that chapter 13 looks into, in one form: from scratch, pretrained, fine-tuned."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SCRATCH, HEADLINE = 10, "run 6"  # network of chapter 01 that the original calls balanced; its final fine-tuning run
 KINDS = ("from scratch", "pretrained", "fine-tuned")
+METHODS = {"gradcam": "Grad-CAM", "hirescam": "HiResCAM"}
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,22 @@ class Subject:
         inputs = self.inputs(lab, rows)
         return explain.randomisation_check(self.model, inputs, targets, stages, seed, opened=self.opened)
 
-    def focus(self, lab: "Lab", plan: explain.Mosaics, rows: np.ndarray) -> explain.Focus:
-        """Focus scores on mosaics whose members are positions in `rows` (themselves positions in `lab.images`)."""
-        return explain.focus(self.model, np.asarray(lab.pixels(self.size)[rows]), plan, self.prepare)
+    def focus(
+        self,
+        lab: "Lab",
+        plan: explain.Mosaics,
+        rows: np.ndarray,
+        method: str = "gradcam",
+        shrink: bool = False,
+    ) -> explain.Focus:
+        """Focus scores on mosaics whose members are positions in `rows` (themselves positions in `lab.images`).
+
+        Only the images that are in some mosaic are read.
+        """
+        used, members = np.unique(plan.members, return_inverse=True)
+        plan = replace(plan, members=members.reshape(plan.members.shape))
+        images = np.asarray(lab.pixels(self.size)[rows[used]])
+        return explain.focus(self.model, images, plan, self.prepare, method, shrink=shrink)
 
 
 def open_subjects(lab: "Lab") -> dict[str, Subject]:
@@ -221,16 +235,89 @@ def pair_sheet(lab: "Lab", network: Subject, rows: np.ndarray, pair: tuple[int, 
     return images, [heat for pictures in zip(*both, strict=True) for heat in pictures], titles
 
 
-def mosaic_words(lab: "Lab", plan: explain.Mosaics, focus: Mapping[str, explain.Focus]) -> str:
-    """Sizes of the mosaics, and the classes that could not be targets."""
+def method_sheet(lab: "Lab", network: Subject, rows: np.ndarray, answers: np.ndarray) -> Sheet:
+    """Images, maps and titles for `figures.overlays`: every image twice, by Grad-CAM and by HiResCAM.
+
+    Args:
+        lab: the run.
+        network: whose maps.
+        rows: positions in `lab.images`, shape (n,).
+        answers: class of each map, shape (n,).
+    """
+    maps = [network.maps(lab, rows, answers, method) for method in METHODS]
+    images = [lab.pixels(network.size)[row] for row in rows for _ in METHODS]
+    titles = [f"{name}: {lab.classes[answer]}" for answer in answers for name in METHODS.values()]
+    return images, [heat for pair in zip(*maps, strict=True) for heat in pair], titles
+
+
+FocusByWay = dict[str, dict[str, explain.Focus]]
+
+
+def focus_by_way(lab: "Lab", networks: Mapping[str, Subject], plan: explain.Mosaics, rows: np.ndarray) -> FocusByWay:
+    """Focus of each network by both methods, each at the size it can take, and all on equally shrunk mosaics.
+
+    Returns:
+        `{way: {network: Focus}}`; the shrunk ways are left out where no network, or every one, has to be shrunk.
+    """
+    found: FocusByWay = {}
+    for method, name in METHODS.items():
+        own = {kind: one.focus(lab, plan, rows, method) for kind, one in networks.items()}
+        found[name] = own
+        if len({one.shrunk for one in own.values()}) > 1:
+            found[f"{name}, all shrunk"] = {
+                kind: one if one.shrunk else networks[kind].focus(lab, plan, rows, method, shrink=True)
+                for kind, one in own.items()
+            }
+    return found
+
+
+def mean_focuses(found: FocusByWay) -> dict[str, dict[str, Estimate]]:
+    """Mean focus of each network by way, `{network: {way: value}}`; networks without evidence are left out."""
+    return turned(
+        {
+            way: {
+                kind: explain.mean_focus(one.scores, f"focus, {kind}, {way}")
+                for kind, one in part.items()
+                if np.isfinite(one.scores).any()
+            }
+            for way, part in found.items()
+        }
+    )
+
+
+def focus_gains(found: FocusByWay, first: str, second: str) -> dict[str, Estimate]:
+    """Focus of one network minus another's on the same mosaics, by way; ways without evidence are left out."""
+    pairs = {way: (part[first].scores, part[second].scores) for way, part in found.items()}
+    return {
+        way: explain.focus_gain(*pair, f"focus, {first} minus {second}, {way}")
+        for way, pair in pairs.items()
+        if np.isfinite(pair[0] - pair[1]).any()
+    }
+
+
+def focus_evidence(found: FocusByWay, network: str) -> dict[str, Any]:
+    """What `claims.smarter_focused` takes; the means are those of the first way in which both have evidence."""
+    gains, means = focus_gains(found, "pretrained", "from scratch"), mean_focuses(found)
+    first = next(iter(gains), "")
+    pretrained, scratch = (means.get(kind, {}).get(first) for kind in ("pretrained", "from scratch"))
+    return {"gains": gains, "pretrained": pretrained, "scratch": scratch, "network": network}
+
+
+def mosaic_words(lab: "Lab", plan: explain.Mosaics, focus: FocusByWay) -> str:
+    """Sizes of the mosaics, those without evidence, and the classes that could not be targets."""
+    first = next(iter(focus.values()))
     sizes = [
         f"{kind} {one.side} px{' (shrunk: its head fixes the size)' if one.shrunk else ''}"
-        for kind, one in focus.items()
+        for kind, one in first.items()
     ]
-    silent = [f"{kind} {int(np.isnan(one.scores).sum())}" for kind, one in focus.items() if np.isnan(one.scores).any()]
+    silent = {
+        f"{kind} by {way}": int(np.isnan(one.scores).sum()) for way, part in focus.items() for kind, one in part.items()
+    }
+    told = ", ".join(f"{name} {count}" for name, count in silent.items() if count)
     left = [lab.classes[label] for label in plan.left_out]
     words = f"Sides: {', '.join(sizes)}."
-    words += f" Mosaics without any positive evidence, left out: {', '.join(silent)}." if silent else ""
+    words += " All shrunk: the others at their own size too." if len(focus) > len(METHODS) else ""
+    words += f" Mosaics without any positive evidence, left out: {told}." if told else ""
     return words + (f" Classes with one image, left out as targets: {', '.join(left)}." if left else "")
 
 

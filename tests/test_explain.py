@@ -189,6 +189,8 @@ def test_mosaics_are_shrunk_where_the_head_fixes_the_size(keras, images: np.ndar
     found = explain.focus(with_head(keras, "flatten"), images, plan, lambda x: x)
     assert (found.side, found.shrunk, len(found.scores)) == (SIZE, True, 5)
     assert not explain.focus(with_head(keras, "nested"), images, plan, lambda x: x).shrunk
+    asked = explain.focus(with_head(keras, "nested"), images, plan, lambda x: x, shrink=True)
+    assert (asked.side, asked.shrunk) == (SIZE, True)
 
 
 def test_odd_maps_are_split_evenly() -> None:
@@ -223,9 +225,11 @@ def between(low: float, high: float) -> Estimate:
 
 
 def test_sentences_follow_the_numbers() -> None:
-    assert "better than b" in explain.gain_words("a", "b", between(0.1, 0.2))
-    assert "worse than b" in explain.gain_words("a", "b", between(-0.2, -0.1))
-    assert "tie" in explain.gain_words("a", "b", between(-0.1, 0.1))
+    ways = {"x": between(0.1, 0.2), "y": between(-0.2, -0.1), "z": between(-0.1, 0.1)}
+    words = explain.gain_words("A", "b", ways)
+    assert words.startswith("A against b, on the same mosaics: better by x 0.15")
+    assert "; worse by y" in words and "; a tie by z" in words
+    assert explain.gain_words("A", "b", {}).endswith("no mosaic has evidence in both.")
     assert "what was learned" in explain.dependence_words(between(0.0, 0.2))
     assert "stay alike" in explain.dependence_words(between(0.7, 0.9))
     assert "open" in explain.dependence_words(between(0.4, 0.6))
@@ -234,8 +238,37 @@ def test_sentences_follow_the_numbers() -> None:
     )
     both = explain.focus_words({"x": between(0.6, 0.7), "y": between(0.4, 0.6)})
     assert "Above the chance of 0.5: x" in both and "Not above it beyond the interval: y" in both
-    assert "same maps" in explain.agreement_words("n", np.array([1.0, 1.0, np.nan]))
-    assert "differ" in explain.agreement_words("n", np.array([0.5, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("correlation", "pooled", "words"),
+    [
+        ([1.0, 1.0, np.nan], True, "same maps, as they must"),
+        ([1.0, 1.0], False, "same maps, though its head need not"),
+        ([0.5, 1.0], False, "differ (median rank correlation 0.75); HiResCAM is the exact one"),
+        ([0.5, 1.0], True, "nearly flat"),
+        ([np.nan, np.nan], False, "every map is constant"),
+    ],
+)
+def test_words_on_the_two_methods_know_the_head(correlation, pooled, words) -> None:
+    told = explain.agreement_words("n", np.array(correlation), pooled)
+    assert words in told and "nan" not in told
+
+
+@pytest.mark.parametrize(("kind", "pooled"), [("flat", True), ("logits", True), ("nested", True), ("flatten", False)])
+def test_a_view_knows_whether_its_head_begins_with_average_pooling(keras, kind: str, pooled: bool) -> None:
+    assert explain.view(with_head(keras, kind)).pooled is pooled
+
+
+def test_only_a_head_that_fixes_the_size_is_told_so(keras) -> None:
+    """Another fault than a flattened map must not be called one."""
+    with pytest.raises(LabError, match="can't take images of 16 pixels: its head fixes the size"):
+        explain.view(with_head(keras, "flatten"), size=16)
+    image = keras.Input((SIZE, SIZE, 3))
+    convolved = keras.layers.Conv2D(4, 3, name="valid")(image)
+    pooled = keras.layers.GlobalAveragePooling2D()(convolved)
+    with pytest.raises(ValueError, match=r"(?i)negative|zero"):
+        explain.view(keras.Model(image, keras.layers.Dense(2)(pooled)), size=2)
 
 
 def test_gain_uses_mosaics_where_both_networks_have_evidence() -> None:

@@ -5,7 +5,18 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from lab_utils.subjects import border_groups, group_means, linear_head, marks_words, spread_rows
+from lab_utils import claims, explain
+from lab_utils.subjects import (
+    Subject,
+    border_groups,
+    focus_by_way,
+    focus_evidence,
+    group_means,
+    linear_head,
+    marks_words,
+    mosaic_words,
+    spread_rows,
+)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -58,3 +69,75 @@ def test_words_on_marks_follow_the_shares() -> None:
     assert "less relevance" in marks_words("net", np.concatenate([low, high]), groups)
     assert "no difference" in marks_words("net", np.concatenate([low, low]), groups)
     assert "too few" in marks_words("net", np.full(40, np.nan), groups)
+
+
+# ---- focus -----------------------------------------------------------------------------------------------------------
+class Gallery:
+    """A stand-in for the lab: 30 images of three colours, one a class; it notes how many pixels were asked for."""
+
+    classes = ("red", "green", "blue")
+
+    def __init__(self) -> None:
+        self.labels = np.repeat(np.arange(3), 10)
+        self.images = 40 + 150 * np.eye(3)[self.labels][:, None, None, :] * np.ones((30, 8, 8, 3))
+        self.asked: list[int] = []
+
+    def pixels(self, size: int) -> "Gallery":
+        assert size == 8
+        return self
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        self.asked.append(len(rows))
+        return self.images[rows].astype(np.uint8)
+
+
+def colour_network(flatten: bool) -> Subject:
+    """A network that passes the channels on: class k is channel k."""
+    keras = pytest.importorskip("keras")
+    image = keras.Input((8, 8, 3))
+    kind = f"{'flat' if flatten else 'pooled'}"
+    x = keras.layers.Conv2D(3, 1, use_bias=False, name=f"colours_{kind}")(image)
+    x = keras.layers.Flatten()(x) if flatten else keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(3, use_bias=False)(x))
+    head = np.tile(np.eye(3), (64, 1)) / 64 if flatten else np.eye(3)
+    model.set_weights([np.eye(3)[None, None], head])
+    return Subject(kind, model, lambda images: np.asarray(images, np.float32) - 40)
+
+
+def test_focus_is_measured_by_both_methods_and_on_equally_shrunk_mosaics() -> None:
+    lab, networks = Gallery(), {"from scratch": colour_network(True), "pretrained": colour_network(False)}
+    plan = explain.plan_mosaics(lab.labels, 6)
+    found = focus_by_way(lab, networks, plan, np.arange(30))
+    assert list(found) == ["Grad-CAM", "Grad-CAM, all shrunk", "HiResCAM", "HiResCAM, all shrunk"]
+    assert [found["HiResCAM"][kind].side for kind in networks] == [8, 16]
+    assert {one.side for one in found["HiResCAM, all shrunk"].values()} == {8}
+    np.testing.assert_allclose(found["HiResCAM, all shrunk"]["from scratch"].scores, 1)
+    alone = focus_by_way(lab, {"pretrained": networks["pretrained"]}, plan, np.arange(30))
+    assert list(alone) == ["Grad-CAM", "HiResCAM"]
+    words = mosaic_words(lab, plan, found)
+    assert "from scratch 8 px (shrunk: its head fixes the size), pretrained 16 px" in words and "All shrunk" in words
+
+
+def test_focus_reads_only_the_images_of_the_mosaics_and_scores_as_if_all_were_read() -> None:
+    lab, network = Gallery(), colour_network(False)
+    plan = explain.plan_mosaics(lab.labels, 2)
+    found = network.focus(lab, plan, np.arange(30))
+    assert lab.asked == [len(np.unique(plan.members))] and lab.asked[0] <= 8
+    whole = explain.focus(network.model, lab.images, plan, network.prepare)
+    np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-5)
+
+
+def test_evidence_on_focus_leaves_out_ways_without_any() -> None:
+    def part(*scores: float) -> explain.Focus:
+        return explain.Focus(np.array(scores), 8, True)
+
+    silent, seen = part(np.nan, np.nan), part(0.9, 0.8)
+    found = {
+        "a": {"pretrained": seen, "from scratch": silent},
+        "b": {"pretrained": seen, "from scratch": part(0.5, 0.5)},
+    }
+    evidence = focus_evidence(found, "net")
+    assert list(evidence["gains"]) == ["b"] and evidence["gains"]["b"].value == pytest.approx(0.35)
+    assert evidence["scratch"].value == pytest.approx(0.5)
+    none = focus_evidence({"a": found["a"]}, "net")
+    assert claims.check("smarter-focused", **none).verdict == "not testable"
