@@ -377,12 +377,13 @@ def mean_log_loss(probabilities: np.ndarray, truth: np.ndarray, of: str = "", se
     return bootstrap_estimate(log_loss(probabilities, truth), of, seed=seed)
 
 
-def temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
+def temperature(probabilities: np.ndarray, truth: np.ndarray, spread: float = 0.0) -> float:
     """The one temperature that makes these (val) images likeliest (Guo et al., arXiv 1706.04599).
 
     Args:
         probabilities: of val images, shape (n, C).
         truth: their labels, shape (n,).
+        spread: share of each image's target that goes evenly to the other classes.
 
     Returns:
         Between 0.05 and 20; above 1 the network was too sure.
@@ -390,7 +391,10 @@ def temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
-        return float(log_loss(apply_temperature(probabilities, np.exp(log_temperature)), truth).mean())
+        found = apply_temperature(probabilities, np.exp(log_temperature))
+        right = log_loss(found, truth)
+        others = -np.log(np.clip(found, 1e-12, 1)).sum(1) - right
+        return float(((1 - spread) * right + spread * others / max(1, found.shape[1] - 1)).mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
 

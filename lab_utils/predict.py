@@ -10,8 +10,12 @@ temperature is fitted on out-of-fold scores, so that "0.7" is right about seven 
 import argparse
 import csv
 import json
+import math
+import os
+import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +30,10 @@ from lab_utils.quantities import Accuracy
 FORMAT, VERSION = "lab_utils.predict", 1
 ARRAYS = ("mean", "scale", "coefficients", "intercept")
 FOLDS = 5  # at most; as many as the smallest class has images
+DAMAGE = (  # what numpy, zipfile, zlib and json raise on files that are damaged or something else
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, OverflowError, MemoryError),
+    *(RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 @dataclass(frozen=True)
@@ -91,8 +99,12 @@ class Classifier:
         if self.recipe.identities() != self.identities:
             networks = ", ".join(self.recipe.networks)
             raise LabError(f"The weights of {networks} on this machine are not those of the model: fit it again.")
-        blocks = list(self.recipe.features([str(path) for path in paths]).values())
-        return softmax((self.standardise(blocks) @ self.coefficients + self.intercept) / self.temperature)
+        return self.of_features(self.recipe.features([str(path) for path in paths]))
+
+    def of_features(self, blocks: dict[str, np.ndarray]) -> np.ndarray:
+        """The same of features (n, d) by block name, as `Recipe.features` gives them."""
+        scores = self.standardise(list(blocks.values())) @ self.coefficients + self.intercept
+        return softmax(scores / self.temperature)
 
     def predict(self, paths: Sequence[Path | str], top: int = 1) -> list[list[tuple[str, float]]]:
         """The `top` likeliest classes of each file with their probabilities, likeliest first."""
@@ -144,7 +156,7 @@ def fit(root: Path | str, recipe: Recipe | None = None, progress: Callable[[str]
         progress: gets a line now and then.
 
     Returns:
-        A classifier fitted on all images, its temperature on out-of-fold scores.
+        A classifier fitted on all images, its temperature on out-of-fold scores (see `calibrating_temperature`).
 
     Raises:
         LabError: no such folder, fewer than two classes, a class with a single image, or bad images (all named).
@@ -184,10 +196,19 @@ def fit_features(blocks: dict[str, np.ndarray], labels: np.ndarray, classes: lis
         standardise,
         np.asarray(np.atleast_2d(head.coef_).T * signs, np.float32),
         np.asarray(head.intercept_ * signs, np.float32),
-        evaluation.temperature(softmax(scores), labels),
+        calibrating_temperature(scores, labels),
         Accuracy.from_labels(labels, scores.argmax(1), "out of fold"),
         recipe.identities(),
     )
+
+
+def calibrating_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature of out-of-fold scores (n, C), by targets that leave room for errors not seen yet.
+
+    If all of a few images are right, their likelihood alone would call the classifier certain. As in Platt (1999), the
+    true class is given (n + 1) / (n + 2) instead of 1; the rest goes to the other classes evenly.
+    """
+    return evaluation.temperature(softmax(scores), labels, spread=1 / (len(labels) + 2))
 
 
 def load(path: Path | str) -> Classifier:
@@ -202,21 +223,45 @@ def load(path: Path | str) -> Classifier:
         return _assembled(header, *arrays)
     except FileNotFoundError:
         raise LabError(f"There is no model file {path}: make it by `python -m lab_utils.predict fit`.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+    except DAMAGE:
         raise LabError(f"{path} is truncated or no model file of version {VERSION}: fit it again.") from None
 
 
-def _assembled(header: dict[str, Any], mean: np.ndarray, scale: np.ndarray, *head: np.ndarray) -> Classifier:
+def _assembled(header: dict[str, Any], *arrays: np.ndarray) -> Classifier:
     """Put a model together; ValueError where header and arrays are not of one model."""
-    classes, (coefficients, intercept) = [str(name) for name in header["classes"]], head
-    agree = coefficients.shape == (len(mean), len(classes)) and mean.shape == scale.shape == (sum(header["widths"]),)
-    if (header["format"], header["version"]) != (FORMAT, VERSION) or not agree or len(intercept) != len(classes):
+    mean, scale, coefficients, intercept = arrays
+    classes, widths, identities = (header[key] for key in ("classes", "widths", "weights"))
+    _require((header["format"], header["version"]) == (FORMAT, VERSION))
+    _require(_all(classes, str) and len(classes) > 1 and _all(widths, int) and _all(identities, str))
+    _require(all(one.dtype.kind == "f" and np.isfinite(one).all() for one in arrays))
+    _require(mean.shape == scale.shape == (sum(widths),))
+    _require(coefficients.shape == (len(mean), len(classes)) and intercept.shape == (len(classes),))
+    recipe, temperature, (hits, n) = _recipe(header["recipe"]), header["temperature"], header["out_of_fold"]
+    _require(len(identities) == len(recipe.networks) and _positive(temperature) and 0 <= hits <= n and n > 0)
+    standardise = small_data.Standardised(mean, scale, tuple(widths))
+    accuracy = Accuracy(hits, n, "out of fold")
+    return Classifier(recipe, classes, standardise, coefficients, intercept, temperature, accuracy, identities)
+
+
+def _recipe(values: dict[str, Any]) -> Recipe:
+    """The recipe in a header; ValueError where a value is not of its kind."""
+    networks, sizes = values["networks"], values["sizes"]
+    _require(_all(networks, str) and _all(sizes, int) and len(networks) == len(sizes) and min(sizes) >= 0)
+    _require(_positive(values["strength"]) and isinstance(values["weights"], str))
+    return Recipe(**values | {"networks": tuple(networks), "sizes": tuple(sizes)})
+
+
+def _require(true: bool) -> None:
+    if not true:
         raise ValueError("foreign or inconsistent")
-    made = {key: tuple(item) if isinstance(item, list) else item for key, item in header["recipe"].items()}
-    hits, n = header["out_of_fold"]
-    standardise = small_data.Standardised(mean, scale, tuple(header["widths"]))
-    rest = float(header["temperature"]), Accuracy(hits, n, "out of fold"), list(header["weights"])
-    return Classifier(Recipe(**made), classes, standardise, coefficients, intercept, *rest)
+
+
+def _all(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and bool(values) and all(type(one) is kind for one in values)
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0
 
 
 # ---- from the shell --------------------------------------------------------------------------------------------------
@@ -249,7 +294,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def require_target(path: Path) -> None:
+    """Stop before the work where its result could not be written.
+
+    Raises:
+        LabError: the path is a folder, or its folder can't be written to.
+    """
+    if path.is_dir():
+        raise LabError(f"--model {path} is a folder: give the file to write.")
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise LabError(f"--model {path}: {there} is no folder that can be written to: give another place.")
+
+
 def _fit(options: argparse.Namespace) -> int:
+    require_target(options.model)
     model = fit(options.folder, progress=lambda line: print(line, file=sys.stderr))
     model.save(options.model)
     print(f"{options.model}: {len(model.classes)} classes, out of fold {model.accuracy}.", file=sys.stderr)
@@ -257,17 +316,18 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _label(options: argparse.Namespace) -> int:
-    model, problems = load(options.model), [(path, images.examine(path).problem) for path in options.images]
     if options.top < 1:
         raise LabError(f"--top {options.top}: give the number of classes an image, 1 or more.")
+    model, problems = load(options.model), [(path, images.examine(path).problem) for path in options.images]
     for path, problem in problems:
         if problem:
             print(f"{path} {problem}: replace it or leave it out.", file=sys.stderr)
     good = [path for path, problem in problems if not problem]
+    found = model.predict(good, options.top) if good else []  # before the table begins: it may stop
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(["file", "rank", "class", "probability"])
-    for path, found in zip(good, model.predict(good, options.top) if good else [], strict=True):
-        table.writerows([path, rank, name, f"{value:.4f}"] for rank, (name, value) in enumerate(found, 1))
+    for path, ranks in zip(good, found, strict=True):
+        table.writerows([path, rank, name, f"{value:.4f}"] for rank, (name, value) in enumerate(ranks, 1))
     return int(len(good) < len(problems))
 
 

@@ -82,6 +82,25 @@ def test_the_temperature_calibrates_out_of_fold_scores():
     assert calibrated.max(1).mean() == pytest.approx(fitted.accuracy.value, abs=0.1)
 
 
+def test_eight_right_images_do_not_make_certain():
+    """Rule of succession: after n of n right, the next is right with (n + 1) / (n + 2)."""
+    rng = np.random.default_rng(4)
+    labels = np.repeat([0, 1], 4)
+    X = rng.normal(size=(8, 6)).astype(np.float32) * 0.1 + 5 * labels[:, None]
+    fitted = predict.fit_features({"one": X}, labels, ["a", "b"], RECIPE)
+    assert fitted.accuracy.successes == 8
+    found = fitted.of_features({"one": X}).max(1)
+    assert 0.8 < found.mean() < 0.97
+    assert fitted.temperature > 0.06  # not at the bound of the search
+
+
+def test_the_temperature_meets_smoothed_targets_exactly():
+    """Equal scores of gap 1 for 10 right images: the likeliest temperature gives (n + 1) / (n + 2), by hand."""
+    labels = np.repeat([0, 1], 5)
+    found = predict.calibrating_temperature(np.eye(2)[labels], labels)
+    assert 1 / (1 + np.exp(-1 / found)) == pytest.approx(11 / 12, abs=1e-4)
+
+
 def test_two_classes_get_a_column_each():
     labels = np.repeat([0, 1], 8)
     X = np.random.default_rng(2).normal(size=(16, 5)).astype(np.float32) + 3 * labels[:, None]
@@ -117,7 +136,32 @@ def test_the_shell_names_bad_files_and_labels_the_others(model, photos, tmp_path
     assert len(seen.out.splitlines()) == 2
 
 
-@pytest.mark.parametrize("damage", ["truncated", "text", "foreign", "version", "shape", "pickle"])
+def damaged_header(header, damage):
+    """A header with one fault."""
+    faults = {
+        "version": {"version": 2},
+        "sizes missing": {"recipe": header["recipe"] | {"sizes": []}},
+        "sizes short": {"recipe": header["recipe"] | {"networks": ["lite0", "lite1"]}},
+        "networks as text": {"recipe": header["recipe"] | {"networks": "lite0"}},
+        "unknown setting": {"recipe": header["recipe"] | {"colour": 1}},
+        "temperature 0": {"temperature": 0},
+        "temperature NaN": {"temperature": float("nan")},
+        "temperature as text": {"temperature": "1"},
+        "one class": {"classes": header["classes"][:1]},
+        "classes as numbers": {"classes": [1, 2, 3]},
+        "hits above n": {"out_of_fold": [13, 12]},
+        "no weights": {"weights": []},
+    }
+    return header | faults.get(damage, {})
+
+
+HEADERS = (
+    *("version", "sizes missing", "sizes short", "networks as text", "unknown setting", "temperature 0"),
+    *("temperature NaN", "temperature as text", "one class", "classes as numbers", "hits above n", "no weights"),
+)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "foreign", "shape", "pickle", "nan", "deflate", *HEADERS])
 def test_a_bad_model_file_gets_one_sentence(model, tmp_path, damage):
     path = model.save(tmp_path / "model.npz")
     with np.load(path) as file:
@@ -128,15 +172,49 @@ def test_a_bad_model_file_gets_one_sentence(model, tmp_path, damage):
         path.write_text("no model")
     elif damage == "foreign":
         np.savez(path, weights=np.zeros(3))
+    elif damage == "deflate":
+        np.savez_compressed(path, **arrays)
+        content = bytearray(path.read_bytes())
+        middle = len(content) // 2
+        content[middle : middle + 400] = b"\xff" * 400
+        path.write_bytes(content)
     else:
-        header = json.loads(bytes(arrays["header"]))
-        header["version"] += damage == "version"
+        header = damaged_header(json.loads(bytes(arrays["header"])), damage)
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
         arrays["intercept"] = arrays["intercept"][:-1] if damage == "shape" else arrays["intercept"]
         arrays["mean"] = np.array([{"a": 1}], dtype=object) if damage == "pickle" else arrays["mean"]
+        arrays["coefficients"] = arrays["coefficients"] * (np.nan if damage == "nan" else 1)
         np.savez(path, **arrays)
     with pytest.raises(LabError, match=r"model\.npz is truncated or no model file of version 1: fit it again\.$"):
         predict.load(path)
+
+
+def test_a_whole_header_passes_the_same_checks(model, tmp_path):
+    path = model.save(tmp_path / "model.npz")
+    with np.load(path) as file:
+        header = json.loads(bytes(file["header"]))
+    assert damaged_header(header, "none") == header
+    assert all(damaged_header(header, damage) != header for damage in HEADERS)
+    assert predict.load(path).temperature == model.temperature
+
+
+def test_a_place_that_cant_be_written_is_told_before_any_work(photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(predict, "fit", lambda *_, **__: pytest.fail("the work began"))
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path, tmp_path / "file" / "model.npz"):
+        assert predict.main(["fit", str(photos), "--model", str(target)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "is a folder: give the file to write" in lines[0]
+    assert "no folder that can be written to" in lines[1]
+
+
+def test_no_table_is_begun_that_cant_be_filled(model, photos, tmp_path, capsys):
+    file = predict.Classifier(**{**vars(model), "identities": ["another"]}).save(tmp_path / "model.npz")
+    assert predict.main(["label", "--model", str(file), str(photos / "blue" / "0.png")]) == 2
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    assert "weights of lite0" in seen.err
 
 
 def test_a_missing_model_or_folder_gets_one_sentence(tmp_path, capsys):
