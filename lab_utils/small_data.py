@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lab_utils import features as network_features
 from lab_utils.errors import LabError
 from lab_utils.quantities import Accuracy, Difference, bootstrap_means
 
+AVERAGES = " averages"  # ends the name of a block that is read as a full-network embedding, made on each fold's train
 STRENGTHS = (0.03, 0.1, 0.3)  # ridge penalties, relative to the squared norm of a sample
 
 
@@ -135,6 +137,8 @@ class Fold:
         """Inner products of one standardised block: of train (n, n), and of test with train (m, n)."""
         if name not in self._products:
             block = self.features[name]
+            if name.endswith(AVERAGES):
+                block = network_features.full_network_embedding(block, self.train).astype(np.float32)
             standardise = Standardised.fit([block[self.train]])
             X = standardise([block[self.train]])
             self._products[name] = X @ X.T, standardise([block[self.test]]) @ X.T
@@ -155,7 +159,13 @@ class Fold:
 
     def predicted(self, tried: Candidate) -> np.ndarray:
         """Labels that a candidate gives to test, shape (m,)."""
-        return np.unique(self.labels[self.train])[self.scores(tried).argmax(1)]
+        return self.voted([tried])
+
+    def voted(self, several: Sequence[Candidate]) -> np.ndarray:
+        """Labels of test by the mean of the candidates' scores, each brought to the same spread; shape (m,)."""
+        scores = [self.scores(tried) for tried in several]
+        mean = np.mean([(one - one.mean()) / max(one.std(), 1e-12) for one in scores], axis=0)
+        return np.unique(self.labels[self.train])[mean.argmax(1)]
 
 
 def two_columns(scores: np.ndarray) -> np.ndarray:
@@ -194,7 +204,7 @@ class NestedResult:
     """Repeated nested cross-validation: each repeat predicts every image once.
 
     Attributes:
-        chosen: what the inner folds chose, one a repeat and outer fold.
+        chosen: what the inner folds chose in each repeat and outer fold.
         right: whether the chosen candidates were right, shape (repeats, n).
         right_plain: the same for the plain probe in the same outer folds, shape (repeats, n).
         times_chosen: how often each candidate was chosen.
@@ -237,8 +247,10 @@ def nested_cross_validation(
     inner: int = 2,
     repeats: int = 3,
     seed: int = 0,
+    inner_repeats: int = 1,
+    together: int = 1,
 ) -> NestedResult:
-    """Choose a candidate by inner folds of each outer train part, and test it and the plain probe on the outer rest.
+    """Choose candidates by inner folds of each outer train part, and test them and the plain probe on the outer rest.
 
     Args:
         features: blocks by name, each (n, d).
@@ -249,6 +261,8 @@ def nested_cross_validation(
         inner: inner folds.
         repeats: how often all is repeated with other folds.
         seed: of the folds.
+        inner_repeats: how often the inner folds are drawn anew for one choice.
+        together: how many of the best are chosen; their scores are averaged.
 
     Returns:
         Hits by repeat and image.
@@ -260,20 +274,26 @@ def nested_cross_validation(
     for repeat in range(repeats):
         for train, test in stratified(labels, outer, seed + repeat):
             inside = {name: block[train] for name, block in features.items()}
-            best = choose(inside, labels[train], candidates, inner, seed + repeat)
+            best = ranked(inside, labels[train], candidates, inner, seed + repeat, inner_repeats)[:together]
             fold = Fold(features, labels, train, test)
-            result.right[repeat, test] = fold.predicted(best) == labels[test]
+            result.right[repeat, test] = fold.voted(best) == labels[test]
             result.right_plain[repeat, test] = fold.predicted(plain) == labels[test]
-            result.chosen.append(str(best))
+            result.chosen += [str(one) for one in best]
     return result
 
 
-def choose(
-    features: Mapping[str, np.ndarray], labels: np.ndarray, candidates: Sequence[Candidate], folds: int, seed: int
-) -> Candidate:
-    """The candidate with the most hits in stratified folds; the first one listed among equals."""
+def ranked(
+    features: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    candidates: Sequence[Candidate],
+    folds: int,
+    seed: int,
+    repeats: int = 1,
+) -> list[Candidate]:
+    """Candidates by their hits in (repeated) stratified folds, the most first; as listed among equals."""
     hits = np.zeros(len(candidates), int)
-    for train, test in stratified(labels, folds, seed):
-        fold = Fold(features, labels, train, test)
-        hits += [int((fold.predicted(tried) == labels[test]).sum()) for tried in candidates]
-    return candidates[int(np.argmax(hits))]
+    for repeat in range(repeats):
+        for train, test in stratified(labels, folds, seed + 1000 * repeat):
+            fold = Fold(features, labels, train, test)
+            hits += [int((fold.predicted(tried) == labels[test]).sum()) for tried in candidates]
+    return [candidates[k] for k in np.argsort(-hits, kind="stable")]

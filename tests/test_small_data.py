@@ -13,11 +13,11 @@ from lab_utils.small_data import (
     Fold,
     NestedResult,
     Standardised,
-    choose,
     coordinates,
     cross_scores,
     make_head,
     nested_cross_validation,
+    ranked,
     stratified,
 )
 
@@ -104,8 +104,40 @@ def test_two_classes_give_two_columns(classes):
 
 def test_the_inner_folds_choose_the_block_that_separates(classes):
     features, labels = classes
-    best = choose(features, labels, [Candidate(("noise",)), Candidate(("good",))], folds=2, seed=0)
-    assert best.blocks == ("good",)
+    tried = [Candidate(("noise",)), Candidate(("good",))]
+    for repeats in (1, 3):
+        assert [one.blocks for one in ranked(features, labels, tried, 2, 0, repeats)] == [("good",), ("noise",)]
+
+
+def test_candidates_vote_by_scores_of_the_same_spread(classes):
+    """By hand: the mean of standardised scores, so that a head of large numbers does not outvote the others."""
+    features, labels = classes
+    train, test = np.arange(0, 60, 2), np.arange(1, 60, 2)
+    fold = Fold(features, labels, train, test)
+    both = [Candidate(("good",), "ridge", 0.1), Candidate(("noise",), "centroid")]
+    scores = [fold.scores(one) for one in both]
+    by_hand = sum((one - one.mean()) / one.std() for one in scores).argmax(1)
+    assert np.array_equal(fold.voted(both), by_hand)
+    assert np.array_equal(fold.voted(both[:1]), scores[0].argmax(1))
+
+
+def test_averages_are_read_as_an_embedding_made_on_train(classes):
+    from lab_utils.features import full_network_embedding
+
+    features, labels = classes
+    train, test = np.arange(0, 60, 2), np.arange(1, 60, 2)
+    fold = Fold({"n averages": features["good"]}, labels, train, test)
+    expected = full_network_embedding(features["good"], train).astype(np.float32)
+    X = Standardised.fit([expected[train]])([expected])
+    assert fold.products("n averages")[1] == pytest.approx(X[test] @ X[train].T, abs=1e-5)
+
+
+def test_several_are_chosen_together_where_it_is_asked(classes):
+    features, labels = classes
+    tried = [Candidate(("noise",)), Candidate(("good",)), Candidate(("good",), "centroid")]
+    result = nested_cross_validation(features, labels, tried, tried[0], repeats=1, inner_repeats=2, together=2)
+    assert len(result.chosen) == 6
+    assert result.gain().value > 0.3
 
 
 def test_nested_validation_finds_a_true_gain_and_calls_none_a_tie(classes):
