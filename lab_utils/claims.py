@@ -1580,14 +1580,20 @@ def one_accuracy_for_all_museums(accuracies: dict[str, Accuracy]) -> Decision:
 
 # ---- chapter 15: further improvements --------------------------------------------------------------------------------
 @claim("improve-outliers")
-def improve_outliers(difference: Difference, treatment: str) -> Decision:
-    """Best treatment of doubted, outlying or difficult train images (by val) against training on all as they are."""
+def improve_outliers(difference: Difference, treatment: str, tried: int) -> Decision:
+    """Best treatment of doubted, outlying or difficult train images (by val) against training on all as they are.
+
+    Args:
+        difference: its interval widened for having been picked among `tried` (Bonferroni).
+        treatment: its name.
+        tried: number of treatments.
+    """
+    picked = f"Its interval is widened for being the best of {tried} on the same val images."
     return choose(
         decide_difference(difference),
-        supported=f"With {treatment} the head is {difference} than on the images as they are.",
-        contradicted=f"Even the best treatment, {treatment}, is {difference} than the images as they are.",
-        tie=f"The best treatment, {treatment}, and the images as they are: {difference}. Chosen as the best of several "
-        "on the same val images, it looks better than it is.",
+        supported=f"With {treatment} the head is {difference} than on the images as they are. {picked}",
+        contradicted=f"Even the best treatment, {treatment}, is {difference} than the images as they are. {picked}",
+        tie=f"The best treatment, {treatment}, and the images as they are: {difference}. {picked}",
     )
 
 

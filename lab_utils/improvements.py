@@ -4,9 +4,11 @@ Every choice is made on val, every difference is paired by image. Functions that
 read features; the others are of arrays and records alone.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,13 +87,19 @@ def _reduced(points: np.ndarray, components: int = 64) -> np.ndarray:
 
 
 def _difficulty(points: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Weights (n,) that grow from 1 to 2 with the share of a class that is predicted wrong out of fold."""
+    """Weights (n,) that grow from 1 to 2 with the share of a class that is predicted wrong out of fold.
+
+    A class with a single image, of which nothing is known out of fold, keeps the weight 1.
+    """
+    weights, (_, codes, counts) = np.ones(len(labels)), np.unique(labels, return_inverse=True, return_counts=True)
+    known = np.flatnonzero(counts[codes] > 1)
+    if len(np.unique(codes[known])) < 2:
+        return weights
+    names, inside = np.unique(codes[known], return_inverse=True)
     tried = small_data.Candidate(("points",), "ridge", STRENGTH)
-    names, codes = np.unique(labels, return_inverse=True)
-    if np.bincount(codes).min() < 2:
-        return np.ones(len(labels))
-    scores = small_data.cross_scores({"points": points}, codes, tried, 2, seed)
-    return 2 - rates_of_classes(codes, scores.argmax(1), len(names))[codes]
+    scores = small_data.cross_scores({"points": points[known]}, inside, tried, 2, seed)
+    weights[known] = 2 - rates_of_classes(inside, scores.argmax(1), len(names))[inside]
+    return weights
 
 
 def treated_predictions(
@@ -113,7 +121,13 @@ def timed(function: Callable[..., Any], *words: Any) -> tuple[Any, float]:
 
 
 # ---- comparisons -----------------------------------------------------------------------------------------------------
-def compare(truth: np.ndarray, predicted: Mapping[str, np.ndarray], reference: str, groups: Any = None) -> pd.DataFrame:
+def compare(
+    truth: np.ndarray,
+    predicted: Mapping[str, np.ndarray],
+    reference: str,
+    groups: Any = None,
+    comparisons: int = 1,
+) -> pd.DataFrame:
     """Accuracy of each row of predictions, and its paired difference to the reference's.
 
     Args:
@@ -121,6 +135,7 @@ def compare(truth: np.ndarray, predicted: Mapping[str, np.ndarray], reference: s
         predicted: labels (n,) by name.
         reference: a name.
         groups: cluster of each image (lots), (n,); whole clusters are drawn in the bootstrap.
+        comparisons: among how many gains the best will be picked; all intervals are widened for it (Bonferroni).
 
     Returns:
         Columns variant, accuracy (`Accuracy`), gain (`Difference`; None for the reference).
@@ -129,7 +144,8 @@ def compare(truth: np.ndarray, predicted: Mapping[str, np.ndarray], reference: s
     for name, found in predicted.items():
         gain = None
         if name != reference:
-            gain = paired_difference(truth, found, predicted[reference], f"{name} minus {reference}", groups)
+            of = f"{name} minus {reference}"
+            gain = paired_difference(truth, found, predicted[reference], of, groups, comparisons=comparisons)
         rows.append((name, Accuracy.from_labels(truth, found, name), gain))
     return pd.DataFrame(rows, columns=["variant", "accuracy", "gain"])
 
@@ -257,37 +273,52 @@ def at_test_time(lab: "Lab", run: "FineTuned", size: int | None = None, flips: b
 
 
 # ---- few images ------------------------------------------------------------------------------------------------------
-def few_images(lab: "Lab", per_class: int) -> dict[str, np.ndarray]:
-    """Labels of (some) val images by the plain probe and by the small-data classifier, from a few train images a class.
+def drawn(labels: np.ndarray, rows: np.ndarray, most: int, seed: int = 0, least: int = 1) -> np.ndarray:
+    """At most `most` of the rows of each class, drawn, in table order; classes with fewer than `least` are left out.
 
-    Returns:
-        `truth`, `last layer, linear SVM` and `all blocks, ridge`: labels, shape (m,).
+    Args:
+        labels: of all images, shape (N,).
+        rows: positions to draw from, shape (n,); tables are sorted (by museum, say), so the first ones are not typical.
+        most: images a class.
+        seed: of the draw.
+        least: images a class must have.
     """
-    from lab_utils.moments import moments
-
-    network, labels = lab.networks[0], lab.images["label"].to_numpy()
-    rows = [_first(labels, lab.rows(split), per_class) for split in ("train", "val")]
-    both = np.concatenate(rows)
-    pixels = np.asarray(lab.pixels(_native(network))[both])
-    features = moments(network, pixels, weights=lab.settings.networks.weights)
-    fold = small_data.Fold(features, labels[both], np.arange(len(rows[0])), np.arange(len(rows[0]), len(both)))
-    blocks = tuple(name for name in features if not name.endswith(" penultimate"))
-    last = next(name for name in features if name.endswith(" penultimate"))
-    plain = small_data.Candidate((last,), "svm", float(features[last].shape[1]))
-    found = {"truth": labels[rows[1]], "last layer, linear SVM": fold.predicted(plain)}
-    return found | {"all blocks, ridge": fold.predicted(small_data.Candidate(blocks, "ridge", STRENGTH))}
+    shuffled = pd.Series(labels[rows], index=rows).sample(frac=1, random_state=seed)
+    place, sizes = shuffled.groupby(shuffled).cumcount(), shuffled.groupby(shuffled).transform("size")
+    return np.sort(shuffled.index[(place < most) & (sizes >= least)].to_numpy())
 
 
-def _native(network: str) -> int:
-    from lab_utils import backbones
+def class_folders(lab: "Lab", rows: np.ndarray) -> Path:
+    """A folder with one folder a class that holds links to these images: what `predict.fit` takes.
 
-    return backbones.backbone(network).size
+    It lies in the run's folder and is made anew each time.
+    """
+    root = lab.settings.run_folder / "few_images"
+    shutil.rmtree(root, ignore_errors=True)
+    for row in rows:
+        image = Path(lab.images["path"].iloc[row]).resolve()
+        link = root / lab.classes[lab.images["label"].iloc[row]] / f"{row}{image.suffix}"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(image)
+    return root
 
 
-def _first(labels: np.ndarray, rows: np.ndarray, most: int) -> np.ndarray:
-    """The first rows of each class, at most so many."""
-    place = pd.Series(labels[rows]).groupby(labels[rows]).cumcount().to_numpy()
-    return rows[place < most]
+def last_layer_predictions(lab: "Lab", train: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Labels (m,) that the plain probe gives: a linear SVM on the stored last-layer features of the first network.
+
+    Args:
+        lab: the run.
+        train: positions in `lab.images`, shape (n,).
+        others: likewise, shape (m,).
+    """
+    points = {"last": np.asarray(lab.features(lab.networks[0]))}
+    fold = small_data.Fold(points, lab.images["label"].to_numpy(), train, others)
+    return fold.predicted(small_data.Candidate(("last",), "svm", float(points["last"].shape[1])))
+
+
+def named_labels(lab: "Lab", answers: Sequence[Sequence[tuple[str, float]]]) -> np.ndarray:
+    """Labels (m,) of the likeliest classes that `predict.Classifier.predict` names."""
+    return np.array([lab.classes.index(best[0][0]) for best in answers])
 
 
 # ---- accuracy against cost -------------------------------------------------------------------------------------------

@@ -257,7 +257,9 @@ class Lab:
 
     def cost(self, recipe: str, accuracy: Any, seconds: float, **more: Any) -> None:
         """Keep a recipe's test or val accuracy and its seconds for the accuracy-against-cost plot of chapter 15."""
-        self.record(f"cost: {recipe}", accuracy, kind="cost", recipe=recipe, seconds=seconds, **more)
+        split = more.pop("split", "test")
+        about = {"recipe": recipe, "seconds": seconds, "split": split, **more}
+        self.record(f"cost: {recipe}, {split}", accuracy, kind="cost", **about)
 
     def results(self, notebook: str) -> dict[str, Any]:
         """Records of another chapter, `{id: value}`.

@@ -142,6 +142,7 @@ def paired_difference(
     groups: np.ndarray | None = None,
     seed: int = 0,
     resamples: int = 2000,
+    comparisons: int = 1,
 ) -> Difference:
     """Accuracy of `first` minus that of `second` on the same images, by bootstrap over images or groups of them.
 
@@ -153,12 +154,14 @@ def paired_difference(
         groups: cluster of each image, shape (n,) (lots, say); whole clusters are drawn. None: images are drawn.
         seed: of the resampling.
         resamples: number of bootstrap samples.
+        comparisons: among how many differences this one was, or may be, picked: its interval is widened (Bonferroni).
 
     Returns:
         The difference with its 95 % percentile interval (Efron and Tibshirani 1993).
     """
     gain = (np.asarray(first) == np.asarray(truth)).astype(float) - (np.asarray(second) == np.asarray(truth))
-    low, high = np.quantile(bootstrap_means(gain, groups, seed, resamples), [0.025, 0.975])
+    tail = 0.025 / max(1, comparisons)
+    low, high = np.quantile(bootstrap_means(gain, groups, seed, resamples), [tail, 1 - tail])
     return Difference(float(gain.mean()), float(low), float(high), len(gain), of)
 
 

@@ -4,6 +4,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import StandardScaler, normalize
@@ -64,6 +65,68 @@ def test_difficult_classes_weigh_more():
     weights = weights["difficult classes weighted"][1]
     assert weights[80:].max() < min(weights[0], weights[40])
     assert 1 <= weights.min() <= weights.max() <= 2
+
+
+def test_a_class_with_one_image_does_not_keep_the_others_from_being_weighted():
+    rng = np.random.default_rng(1)
+    labels = np.array([*np.repeat([0, 1, 2], 40), 3])
+    centres = np.array([[0, 0], [0.3, 0], [20, 20], [90, 0]])  # the first two overlap
+    points = (centres[labels] + rng.normal(size=(121, 2))).astype(np.float32)
+    weights = improvements._difficulty(points, labels, seed=0)
+    assert weights[120] == 1
+    assert weights[80:120].max() < min(weights[0], weights[40])
+
+
+def test_few_images_are_drawn_and_not_the_first_of_a_sorted_table():
+    labels = np.tile(np.arange(3), 40)
+    rows = np.arange(30, 120)
+    found = improvements.drawn(labels, rows, 5, seed=1)
+    assert np.bincount(labels[found]).tolist() == [5, 5, 5]
+    assert set(found) <= set(rows) and (np.diff(found) > 0).all()
+    assert found.max() > 75  # the first five of each class end at row 44
+    assert np.array_equal(found, improvements.drawn(labels, rows, 5, seed=1))
+    assert not np.array_equal(found, improvements.drawn(labels, rows, 5, seed=2))
+    assert 3 not in np.append(labels, 3)[improvements.drawn(np.append(labels, 3), np.arange(121), 5, least=2)]
+
+
+def test_class_folders_hold_links_to_the_images_of_each_class(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"one")
+    (tmp_path / "b.png").write_bytes(b"two")
+    images = pd.DataFrame({"path": [str(tmp_path / "a.png"), str(tmp_path / "b.png")] * 2, "label": [0, 1, 1, 0]})
+    settings = SimpleNamespace(run_folder=tmp_path / "run")
+    lab = SimpleNamespace(settings=settings, images=images, classes=["Oil on canvas", "Bronze"])
+    for _ in range(2):  # made anew
+        root = improvements.class_folders(lab, np.array([0, 1, 2]))
+        found = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.png")}
+        assert found == {"Oil on canvas/0.png": b"one", "Bronze/1.png": b"two", "Bronze/2.png": b"one"}
+    assert improvements.named_labels(
+        lab, [[("Bronze", 0.9), ("Oil on canvas", 0.1)], [("Oil on canvas", 0.5)]]
+    ).tolist() == [1, 0]
+
+
+def test_the_plain_probe_is_scikit_learns_svm_on_standardised_features(clusters):
+    from sklearn.svm import LinearSVC
+
+    points, truth, _ = clusters
+    images = pd.DataFrame({"label": truth})
+    lab = SimpleNamespace(images=images, networks=("net",), features=lambda network: points)
+    train, others = np.arange(0, 120, 2), np.arange(1, 120, 2)
+    scaler = StandardScaler().fit(points[train])
+    wanted = LinearSVC(C=10.0, max_iter=5000, random_state=0).fit(
+        normalize(scaler.transform(points[train])), truth[train]
+    )
+    found = improvements.last_layer_predictions(lab, train, others)
+    assert (found == wanted.predict(normalize(scaler.transform(points[others])))).mean() > 0.97
+
+
+def test_intervals_widen_with_the_number_of_gains_to_pick_from():
+    rng = np.random.default_rng(0)
+    truth = np.zeros(200, int)
+    answers = {"a": rng.integers(0, 2, 200), "b": rng.integers(0, 2, 200)}
+    one, five = (improvements.compare(truth, answers, "a", comparisons=k)["gain"][1] for k in (1, 5))
+    assert one.value == five.value
+    wider = (five.high - five.low) / (one.high - one.low)
+    assert wider == pytest.approx(2.576 / 1.960, rel=0.12)  # normal quantiles of 0.5 % and 2.5 %
 
 
 def test_rates_of_classes_by_hand():
