@@ -10,6 +10,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import StandardScaler, normalize
 
 from lab_utils import improvements
+from lab_utils.errors import LabError
 from lab_utils.improvements import Cost
 from lab_utils.quantities import Accuracy
 
@@ -201,3 +202,86 @@ def test_costs_are_read_from_records_once_a_recipe():
     found = improvements.costs({"06_a": [one, {"id": "r", "kind": "result", "value": 1}], "11_b": [one, other]})
     assert [(c.recipe, c.chapter, c.split) for c in found] == [("y", "11", "test"), ("x", "06", "val")]
     assert len(improvements.cost_table(found)) == 2
+
+
+# ---- fine-tuned networks ---------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def tuned():
+    """A stand-in for a fine-tuned run on Lite0 at 32 pixels with one linear layer, and its lab of 6 val images."""
+    pytest.importorskip("keras")
+    from lab_utils import fine_tuning
+    from lab_utils.recipes import Recipe
+
+    one = Recipe("m", "test", 1e-3, 8, 1, network="lite0", frozen=4, head=(), pooling="average", size=32)
+    model = fine_tuning.network(one, 3)
+    rng = np.random.default_rng(0)
+    model.get_layer("logits").set_weights([0.1 * rng.normal(size=(1280, 3)), rng.normal(size=3)])
+    pixels = {size: rng.integers(0, 256, (8, size, size, 3), dtype=np.uint8) for size in (32, 64)}
+    run = SimpleNamespace(recipe=one, model=lambda: model, rows=lambda split: np.arange(2, 8))
+    run.preprocess = lambda images: fine_tuning.prepare(one, images)
+    settings = SimpleNamespace(networks=SimpleNamespace(weights="imagenet"))
+    return SimpleNamespace(pixels=pixels.get, classes=list("abc"), settings=settings), run
+
+
+def softmax_of(scores):
+    raised = np.exp(scores - scores.max(1, keepdims=True))
+    return raised / raised.sum(1, keepdims=True)
+
+
+def test_at_test_time_without_a_change_is_the_networks_own_answer(tuned):
+    lab, run = tuned
+    images = lab.pixels(32)[2:]
+    plain = softmax_of(run.model().predict(run.preprocess(images), verbose=0))
+    assert improvements.at_test_time(lab, run) == pytest.approx(plain, abs=1e-4)
+    mirrored = softmax_of(run.model().predict(run.preprocess(np.flip(images, axis=2)), verbose=0))
+    assert improvements.at_test_time(lab, run, flips=True) == pytest.approx((plain + mirrored) / 2, abs=1e-4)
+    assert np.abs(plain - mirrored).max() > 0.01
+
+
+def test_a_larger_input_keeps_the_weights(tuned):
+    """By another way: the backbone at 64 pixels, averaged over places, times the trained kernel."""
+    from lab_utils import backbones
+
+    lab, run = tuned
+    base = backbones.frozen_base("lite0", 4, weights="imagenet", size=64)
+    maps = base.predict(backbones.preprocess("lite0", lab.pixels(64)[2:]), verbose=0)
+    kernel, bias = run.model().get_layer("logits").get_weights()
+    wanted = softmax_of(maps.mean(axis=(1, 2)) @ kernel + bias)
+    assert improvements.at_test_time(lab, run, 64) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_another_size_with_a_flattened_map_is_refused(tuned):
+    from dataclasses import replace
+
+    lab, run = tuned
+    flat = SimpleNamespace(**{**vars(run), "recipe": replace(run.recipe, pooling="flatten")})
+    with pytest.raises(LabError, match="fixes the input size"):
+        improvements.at_test_time(lab, flat, 64)
+
+
+def test_joined_features_are_read_by_split_and_block(clusters):
+    """Each of two networks holds half of the columns; the rows of train and val are not mixed."""
+    points, truth, _ = clusters
+    halves = {"one": points[:, :5], "two": points[:, 5:]}
+    rows = {"train": np.arange(0, 120, 2), "val": np.arange(1, 120, 2)}
+    runs = {name: SimpleNamespace(features=lambda split, half=half: half[rows[split]]) for name, half in halves.items()}
+    found = improvements.joined_features(runs, truth[rows["train"]])
+    assert list(found) == ["one", "two", "joined"]
+    direct = improvements.head_predictions(
+        [half[rows["train"]] for half in halves.values()],
+        truth[rows["train"]],
+        [half[rows["val"]] for half in halves.values()],
+    )
+    assert np.array_equal(found["joined"], direct)
+    assert (found["joined"] == truth[rows["val"]]).mean() > 0.9
+    assert list(improvements.joined_features({"one": runs["one"]}, truth[rows["train"]])) == ["one"]
+
+
+def test_members_are_the_six_runs_and_run_1_on_the_other_networks():
+    asked = []
+    settings = SimpleNamespace(fine_tuning=SimpleNamespace(networks=["vgg16", "b3"]))
+    lab = SimpleNamespace(settings=settings, entries=asked.append, title=str.upper)
+    lab.fine_tune = lambda number, network=None: (number, network)
+    found = improvements.members(lab)
+    assert asked == ["11"]  # stops where chapter 11 was not run
+    assert found == {f"run {k}": (k, None) for k in range(1, 7)} | {"run 1 on B3": (1, "b3")}

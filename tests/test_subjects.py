@@ -1,5 +1,7 @@
 """The linear head that turns a frozen network into a classifier of mediums."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,7 @@ from lab_utils.subjects import (
     linear_head,
     marks_words,
     mosaic_words,
+    pretrained,
     spread_rows,
 )
 
@@ -141,3 +144,30 @@ def test_evidence_on_focus_leaves_out_ways_without_any() -> None:
     assert evidence["scratch"].value == pytest.approx(0.5)
     none = focus_evidence({"a": found["a"]}, "net")
     assert claims.check("smarter-focused", **none).verdict == "not testable"
+
+
+# ---- a frozen network with a head ------------------------------------------------------------------------------------
+def test_a_pretrained_subject_answers_as_the_regression_on_stored_features(tmp_path) -> None:
+    """Wrong preprocessing, layer or size on either side would part them."""
+    from lab_utils import features
+
+    rng = np.random.default_rng(0)
+    labels = np.tile([0, 1, 2], 8)
+    pixels = rng.integers(0, 120, (24, 64, 64, 3), dtype=np.uint8)
+    pixels[np.arange(24), ..., labels] += 100
+    stored = features.extract("lite0", pixels, data_hash="x", layers=("penultimate",), size=64, folder=tmp_path)
+    settings = SimpleNamespace(
+        fine_tuning=SimpleNamespace(networks=["lite0"]),
+        features=SimpleNamespace(size=64),
+        networks=SimpleNamespace(weights="imagenet"),
+    )
+    lab = SimpleNamespace(settings=settings, classes=list("abc"), title=str, pixels=lambda size: pixels)
+    lab.rows = lambda split: np.arange(18)
+    lab.labels = lambda split: labels[:18]
+    lab.features = lambda name: stored["penultimate"]
+    found = pretrained(lab).probabilities(lab, np.arange(18, 24), batch=4)
+    points = np.asarray(stored["penultimate"])
+    mean, spread = points[:18].mean(0), points[:18].std(0) + 1e-6
+    wanted = LogisticRegression(C=0.01, max_iter=300).fit((points[:18] - mean) / spread, labels[:18])
+    np.testing.assert_allclose(found, wanted.predict_proba((points[18:] - mean) / spread), atol=2e-3)
+    assert found.sum(1) == pytest.approx(np.ones(6), abs=1e-5)
