@@ -146,18 +146,20 @@ def _write_decoded(path: Path, paths: Sequence, size: int, resize: Resize, progr
 # ---- augmentation ---------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Augment:
-    """Random rotation, shift and mirroring, computed from given random numbers only (stateless).
+    """Random rotation, shift, mirroring and cropping, computed from given random numbers only (stateless).
 
     Attributes:
         rotation: largest angle, in degrees either way.
         shift: largest shift, as share of height and width, either way.
         flip: mirror half of the images left to right.
+        crop: side of a crop in a random place, as share of the image's; it is enlarged to the image's size. 1: none.
         fill: what comes in at the borders: `nearest` repeats the edge, `constant` is black, `reflect` mirrors.
     """
 
     rotation: float = 30.0
     shift: float = 0.1
     flip: bool = True
+    crop: float = 1.0
     fill: Literal["nearest", "constant", "reflect", "wrap"] = "nearest"
 
     @staticmethod
@@ -191,15 +193,19 @@ class Augment:
         return moved
 
     def _transforms(self, draws: "tf.Tensor", height: "tf.Tensor", width: "tf.Tensor") -> "tf.Tensor":
-        """Rows (B, 8) that map an output pixel to where it comes from: mirror, then shift and turn about the centre."""
+        """Rows (B, 8) that map an output pixel to where it comes from: mirror, then shift, turn, shrink it."""
         import math
 
         import tensorflow as tf
 
         angle = (2 * draws[:, 0] - 1) * self.rotation * math.pi / 180
         right, down = (2 * draws[:, 1] - 1) * self.shift * width, (2 * draws[:, 2] - 1) * self.shift * height
+        if self.crop < 1:
+            spare = (1 - self.crop) / (2 * self.crop)  # of the enlarged picture, on either side
+            right, down = right + (2 * draws[:, 4] - 1) * spare * width, down + (2 * draws[:, 5] - 1) * spare * height
         mirror = tf.where(draws[:, 3] < 0.5, -1.0, 1.0) if self.flip else tf.ones_like(angle)
-        cos, sin, x, y = tf.cos(angle), tf.sin(angle), (width - 1) / 2, (height - 1) / 2
+        cos, sin = self.crop * tf.cos(angle), self.crop * tf.sin(angle)
+        x, y = (width - 1) / 2, (height - 1) / 2
         zero = tf.zeros_like(angle)
         across = x - mirror * cos * (x + right) + mirror * sin * (y + down)
         along = y - sin * (x + right) - cos * (y + down)

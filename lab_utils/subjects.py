@@ -256,18 +256,23 @@ FocusByWay = dict[str, dict[str, explain.Focus]]
 def focus_by_way(lab: "Lab", networks: Mapping[str, Subject], plan: explain.Mosaics, rows: np.ndarray) -> FocusByWay:
     """Focus of each network by both methods, each at the size it can take, and all on equally shrunk mosaics.
 
+    Where the head begins with average pooling both methods give the same maps, which are made once.
+
     Returns:
         `{way: {network: Focus}}`; the shrunk ways are left out where no network, or every one, has to be shrunk.
     """
     found: FocusByWay = {}
     for method, name in METHODS.items():
-        own = {kind: one.focus(lab, plan, rows, method) for kind, one in networks.items()}
-        found[name] = own
-        if len({one.shrunk for one in own.values()}) > 1:
-            found[f"{name}, all shrunk"] = {
-                kind: one if one.shrunk else networks[kind].focus(lab, plan, rows, method, shrink=True)
-                for kind, one in own.items()
+        for way, shrink in ((name, False), (f"{name}, all shrunk", True)):
+            before = found.get(way.replace(name, METHODS["gradcam"]), {})
+            found[way] = {
+                kind: before[kind]
+                if one.opened.pooled and kind in before
+                else one.focus(lab, plan, rows, method, shrink)
+                for kind, one in networks.items()
             }
+            if len({one.shrunk for one in found[name].values()}) == 1:
+                break
     return found
 
 

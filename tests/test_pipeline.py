@@ -125,6 +125,17 @@ def test_shift_moves_right_and_down_by_its_share():
     assert np.allclose(moved[0, 3:], image[0, :-3], atol=1e-3)  # the edge is repeated
 
 
+def test_a_crop_is_a_part_of_the_picture_enlarged_in_a_place_that_is_drawn():
+    """Against scipy's zoom of the same part; the place goes from the one corner to the other."""
+    image = smooth(40, 40, seed=2)
+    numbers = [np.array([[0.5, 0.5, 0.5, 0.9, across, down]], np.float32) for across, down in ((0.0, 0.0), (1.0, 0.0))]
+    found = [np.asarray(Augment(crop=0.5, flip=False).apply(image[None], one)[0]) for one in numbers]
+    for got, columns in zip(found, (slice(20, 40), slice(0, 20)), strict=True):
+        part = image[20:, columns]
+        wanted = scipy.ndimage.zoom(part, (2, 2, 1), order=1, grid_mode=True, mode="nearest")
+        np.testing.assert_allclose(got[1:-1, 1:-1], wanted[1:-1, 1:-1], atol=1e-2)
+
+
 @pytest.mark.parametrize("fill, mode", [("nearest", "nearest"), ("constant", "grid-constant")])
 def test_rotation_with_shift_equals_scipy(fill, mode):
     image = smooth(31, 41, seed=3)
