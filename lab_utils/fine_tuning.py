@@ -175,7 +175,7 @@ class Tuner:
         )
 
     def _augmenting(self, one: Recipe) -> training.Transform:
-        augmented = training.augmenting(len(self.rows("train")), one.seed)
+        augmented = training.augmenting(len(self.rows("train")), one.seed, one.crop)
         return lambda pixels, rows, epoch: self._frozen_part(augmented(pixels, rows, epoch))
 
     # ---- training

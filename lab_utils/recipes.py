@@ -38,6 +38,7 @@ VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
     "label_smoothing": (lambda value: 0 <= value < 1, "from 0, below 1"),
     "amsgrad": (lambda value: isinstance(value, bool), "True or False"),
     "augment": (lambda value: isinstance(value, bool), "True or False"),
+    "crop": (lambda value: 0 < value <= 1, "above 0, at most 1"),
     "preprocessing": (lambda value: value in ("right", "1/255"), "right or 1/255"),
     "size": (_whole(32), "a whole number of pixels from 32"),
     "seed": (_whole(0), "a whole number from 0"),
@@ -67,6 +68,7 @@ class Recipe:
         label_smoothing: share of the target spread over all classes.
         amsgrad: the AMSGrad variant of Adam.
         augment: random rotation, shift and flip of the train images (then nothing is cached).
+        crop: side of the random crops that `augment` enlarges, as share of the image's; 1: none.
         preprocessing: `right` (what the weights were trained on), or `1/255` (the original's).
         size: side of the square input in pixels.
         seed: of all that is random.
@@ -93,6 +95,7 @@ class Recipe:
     label_smoothing: float = 0.0
     amsgrad: bool = False
     augment: bool = False
+    crop: float = 1.0
     preprocessing: Literal["right", "1/255"] = "right"
     size: int = 256
     seed: int = 0
@@ -122,6 +125,8 @@ class Recipe:
     def identity(self) -> dict[str, Any]:
         """All settings that change the result, as plain values (names and notes left out)."""
         values = {key: item for key, item in asdict(self).items() if key not in (*BOOKKEEPING, "start")}
+        if not self.augment or self.crop == 1:
+            del values["crop"]  # changes nothing then
         return values | ({"start": self.start.identity()} if self.start else {})
 
     def architecture(self) -> tuple[Any, ...]:

@@ -142,11 +142,11 @@ def cache_folder() -> Path:
     return PROJECT / "data" / "cache"
 
 
-def augmenting(n: int, seed: int) -> Transform:
-    """A transform that turns, shifts and mirrors train images of 0..255, drawn from seed and epoch for n rows."""
+def augmenting(n: int, seed: int, crop: float = 1.0) -> Transform:
+    """A transform that turns, shifts, mirrors (and crops) n train images of 0..255, drawn from seed and epoch."""
     from lab_utils.pipeline import Augment
 
-    augment = Augment()
+    augment = Augment(crop=crop)
 
     def transform(pixels: np.ndarray, rows: np.ndarray, epoch: int | None) -> Any:
         return pixels if epoch is None else augment.apply(pixels, augment.draw(n, seed, epoch)[rows])

@@ -157,9 +157,33 @@ def test_modern_steps_change_one_thing_at_a_time():
 
     steps = [one for one in improvements.modern_steps(20, 1e-4) if one.name != "linear probe"]
     differences = [changed(before, after) for before, after in pairwise(steps)]
-    assert differences == [["preprocessing"], [], ["schedule", "warmup"], ["label_smoothing"], ["augment"]]
+    assert differences == [["preprocessing"], [], ["schedule", "warmup"], ["label_smoothing"], ["augment", "crop"]]
     assert steps[2].start.frozen == 5
     assert steps[1].start is None
+
+
+@pytest.mark.parametrize("profile", ["sample", "photos", "mame"])
+def test_modern_steps_are_one_small_layer_in_every_profile(profile):
+    """Also where the original's runs flatten; the probe's rate stays above fine-tuning's and below what Adam bears."""
+    from lab_utils import profiles, recipes
+
+    settings = profiles.resolve(profile)
+    steps = improvements.modern_steps(settings.improvements.epochs, settings.improvements.learning_rate)
+    scaled = [recipes.scaled(one, settings.fine_tuning) for one in steps]
+    assert {one.pooling for one in scaled} == {"average"}
+    assert [one.name for one in scaled] == [one.name for one in steps]
+    assert all(one.start is None or one.start.pooling == "average" for one in scaled)
+    assert scaled[1].learning_rate < scaled[0].learning_rate < 0.01
+    assert recipes.scaled(recipes.recipe("run 1"), settings.fine_tuning).pooling == settings.fine_tuning.pooling
+
+
+def test_a_crop_counts_as_a_setting_only_where_images_are_augmented():
+    from dataclasses import replace
+
+    last = improvements.modern_steps(20, 1e-4)[-1]
+    assert last.identity()["crop"] == improvements.CROP
+    assert "crop" not in replace(last, crop=1.0).identity()
+    assert "crop" not in replace(last, augment=False).identity()
 
 
 def test_a_staged_fit_costs_its_first_stage_too():
