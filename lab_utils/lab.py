@@ -215,7 +215,8 @@ class Lab:
         Args:
             recipe: its name (`run 3`), number, or a `recipes.Recipe`.
             network: another network than the profile's first.
-            changes: settings of the recipe to change, as written for VGG16 (`l2=0.5`, `head=(1024, 512)`, `seed=1`).
+            changes: settings of the recipe to change (`l2=0.5`, `head=(1024, 512)`, `seed=1`), as written for VGG16:
+                rate, batch and epochs are scaled, all else is kept.
         """
         from lab_utils import fine_tuning, recipes
 
