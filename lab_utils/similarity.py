@@ -210,21 +210,21 @@ def order_words(
     return f"Logits against outputs, then features against logits: {told}. {end}"
 
 
-def untrained_outputs(untrained: np.ndarray, pretrained: np.ndarray) -> np.ndarray:
-    """Outputs of a network with random weights, as unevenly spread over the classes as the pretrained network's.
+def outputs(logits: np.ndarray, weights: str = "imagenet", spread: float = 1.0) -> np.ndarray:
+    """A network's outputs, shape (n, Z), from its logits, shape (n, Z).
 
-    Untrained logits lie within 1e-11 of each other, and their softmax is 1/Z to the last digits; so they are first
-    brought to the overall standard deviation of the pretrained ones, which changes no order.
+    Untrained logits lie within 1e-11 of each other, and their softmax is 1/Z to the last digits; so those of random
+    weights are first brought to an overall standard deviation of `spread`, which changes no order.
 
     Args:
-        untrained: logits, shape (n, Z).
-        pretrained: logits of the same images, shape (n, Z).
-
-    Returns:
-        Probabilities, shape (n, Z).
+        logits: of the images.
+        weights: `imagenet` (nothing is done before the softmax) or `random`.
+        spread: deviation of the logits of a pretrained network on the same images, or 1.
     """
-    logits = untrained.astype(np.float64)
-    return probabilities((logits - logits.mean()) * (pretrained.std(dtype=np.float64) / max(logits.std(), 1e-300)))
+    if weights == "imagenet":
+        return probabilities(logits)
+    centred = logits.astype(np.float64) - logits.mean(dtype=np.float64)
+    return probabilities(centred * (spread / max(centred.std(), 1e-300)))
 
 
 def recovered(output: Probe, ceiling: Probe, groups: np.ndarray | None = None, seed: int = 0) -> Estimate:

@@ -189,7 +189,8 @@ def test_an_untrained_network_sees_something_and_its_outputs_are_spread_like_the
     model = backbones.build("lite0", weights="random", size=32)
     logits = np.asarray(model(backbones.preprocess("lite0", images)))
     assert logits.std() < 1e-6, "or it needs no bringing up"
-    outputs = s.untrained_outputs(logits, rng.normal(0, 2, (30, 1000)).astype(np.float32))
+    outputs = s.outputs(logits, "random", spread=2.0)
+    np.testing.assert_array_equal(s.outputs(logits * 1e9), s.probabilities(logits * 1e9))
     np.testing.assert_allclose(outputs.sum(1), 1)
     log = np.log(outputs)
     assert (log - log.mean(1, keepdims=True)).std() == pytest.approx(2, rel=0.05)
