@@ -42,7 +42,7 @@ CHAPTERS = (
     Chapter("13_grad_cam", ("01_baseline", RUNS[5]), (*_NETWORKS, "scratch", "fine_tuning", "grad_cam")),
     Chapter(
         "15_further_improvements",
-        ("05_classification", RUNS[5], "12_fine_tuned_features"),
+        ("01_baseline", "02_paper_baselines", "05_classification", RUNS[5], "12_fine_tuned_features"),
         (*_NETWORKS, "fine_tuning", "improvements"),
     ),
     Chapter(
