@@ -3,9 +3,9 @@
     python benchmarks/classification.py                      # 20,300 train, 17,107 val and test rows, 4,096 columns
     python benchmarks/classification.py --rows 2000 --width 1280 --plain 500,1000
 
-Three questions: how long do both sets of classifiers (the original's four on its reduced table, cross-validated; the fast
-ones on full features, fitted once: each fold of chapter 05 takes about as long again) and one in-fold UMAP-8 take for
-one network; how much faster are the fast ones than the plain script (the same
+Three questions: how long do both sets of classifiers (the original's four on its reduced table, cross-validated; the
+fast ones on full features, fitted once: each fold of chapter 05 takes about as long again) and one in-fold UMAP-8 take
+for one network; how much faster are the fast ones than the plain script (the same
 four, default settings, hard voting) on full features; and at what difference in accuracy. The plain script is run on
 fewer rows and each classifier extrapolated by the power law through its last two sizes (exponent at least 1).
 """
