@@ -9,13 +9,13 @@ import pandas as pd
 
 from lab_utils import evaluation
 from lab_utils.dataset import fold_groups
+from lab_utils.diagnosis import HIGH, LOW, overfitting
 from lab_utils.quantities import Accuracy, Difference, Estimate, bootstrap_means, paired_difference
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
     from lab_utils.scratch import Trained
 
-LOW, HIGH = 0.10, 0.20  # gaps of train and val accuracy that the words are taken to mean
 ROWS = {"1": "1", "2": "2", "3": "3-4", "4": "3-4", "5": "5-6", "6": "5-6", "8": "8"} | {
     number: number for number in ("10", "11", "12", "13")
 }  # network -> row of the original's table
@@ -74,12 +74,6 @@ def outcome(lab: "Lab", trained: "Trained") -> Outcome:
     right = {split: predicted[split] == labels[rows[split]] for split in rows}
     groups = {split: lots[rows[split]] for split in rows}
     return Outcome(trained.network.number, right["train"], right["val"], predicted["val"], groups)
-
-
-def overfitting(gap: Difference) -> str:
-    """The rule: High above 20 points, Low below 10, Medium between, where the whole interval is; else open."""
-    low, high = ("Low" if end < LOW else "High" if end > HIGH else "Medium" for end in (gap.low, gap.high))
-    return low if low == high else f"open ({low} to {high})"
 
 
 def gap_change(first: Outcome, second: Outcome, seed: int = 0) -> Difference:

@@ -7,6 +7,7 @@ import numpy as np
 from lab_utils.errors import LabError
 from lab_utils.quantities import Difference, Estimate, bootstrap_estimate, paired_difference
 
+LOW, HIGH = 0.10, 0.20  # gaps of train and val accuracy that the words of overfitting are taken to mean
 SMALLEST = 1e-7  # probabilities are clipped here before their logarithm, as Keras does
 
 
@@ -57,21 +58,16 @@ def direction(slope: Estimate) -> str:
     return "rising" if slope.value > 0 else "falling"
 
 
-def overfitting(gap: Difference, low: float = 0.05, high: float = 0.2) -> str:
-    """Judge a gap of clean train and val accuracy by a stated rule on its 95 % interval.
+def overfitting(gap: Difference) -> str:
+    """The rule: High above 20 points, Low below 10, Medium between, where the whole interval is; else open.
 
-    `none`: the interval includes zero or less and lies below `low` as a whole; `not shown`: it includes zero and larger
-    gaps too. Else by the gap itself: `low` below 5 points, `high` from 20 points on, `medium` between. The bounds are
-    those that the original's labels come closest to.
+    The bounds are those that the original's labels of the networks from scratch come closest to.
 
     Args:
-        gap: train minus val, in [-1, 1].
-        low: gaps below are low.
-        high: gaps from here on are high.
+        gap: train minus val accuracy, in [-1, 1].
     """
-    if gap.low <= 0:
-        return "none" if gap.high < low else "not shown"
-    return "low" if gap.value < low else "high" if gap.value >= high else "medium"
+    low, high = ("Low" if end < LOW else "High" if end > HIGH else "Medium" for end in (gap.low, gap.high))
+    return low if low == high else f"open ({low} to {high})"
 
 
 @dataclass(frozen=True)

@@ -235,7 +235,7 @@ def gap_words(one: Study) -> str:
     gap = one.train_at_end.minus(one.val_at_end)
     return (
         f"**Gap.** At the end train (clean) is at {one.train_at_end}, val at {one.val_at_end}; train against "
-        f"val: {gap}. By the rule of this lab that is overfitting: {diagnosis.overfitting(gap)}."
+        f"val: {gap}. By chapter 01's rule that is overfitting: {diagnosis.overfitting(gap)}."
     )
 
 
