@@ -36,3 +36,4 @@ def load_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()  # looking for graphics cards prints, too
+        tf.get_logger().setLevel("ERROR")  # in a notebook TensorFlow sets it to INFO when it is first asked for

@@ -1,6 +1,8 @@
 """What is written to the error stream inside the block is gone, and before and after it is not."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -20,3 +22,17 @@ def test_an_error_inside_passes_and_the_stream_comes_back(capfd):
         raise ValueError("mine")
     os.write(2, b"back")
     assert capfd.readouterr().err == "back"
+
+
+def test_in_a_notebook_tensorflows_advice_does_not_stand_in_the_report():
+    """A notebook's kernel sets `sys.ps1`, at which TensorFlow raises its own level of logging."""
+    code = (
+        "import sys; sys.ps1 = '>>> '\n"
+        "from lab_utils.lab import quiet; from lab_utils.quiet import load_tensorflow\n"
+        "quiet(); load_tensorflow()\n"
+        "from tensorflow.python.platform import tf_logging\n"
+        "tf_logging.warning('advice'); tf_logging.error('a fault')"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "advice" not in found.stdout + found.stderr
+    assert "a fault" in found.stdout + found.stderr
