@@ -38,7 +38,9 @@ CHAPTERS = (
     Chapter("05_classification", ("03_task_similarity",), (*_NETWORKS, "classification")),
     *(Chapter(name, ("00_dataset",), (*_NETWORKS, "fine_tuning")) for name in RUNS[:5]),
     Chapter(RUNS[5], ("00_dataset", *RUNS[:5]), (*_NETWORKS, "fine_tuning")),
-    Chapter("12_fine_tuned_features", (RUNS[5],), (*_NETWORKS, "fine_tuning", "classification", "projections")),
+    Chapter(
+        "12_fine_tuned_features", ("03_task_similarity",), (*_NETWORKS, "fine_tuning", "classification", "projections")
+    ),
     Chapter("13_grad_cam", ("01_baseline", RUNS[5]), (*_NETWORKS, "scratch", "fine_tuning", "grad_cam")),
     Chapter(
         "15_further_improvements",

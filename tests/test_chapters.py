@@ -50,7 +50,6 @@ def test_an_unknown_chapter_lists_the_valid_numbers():
 def test_fine_tuning_runs_one_to_five_do_not_wait_for_each_other():
     assert [one.name for one in dependents("07_fine_tuning_run2")] == [
         "11_fine_tuning_run6",
-        "12_fine_tuned_features",
         "13_grad_cam",
         "15_further_improvements",
         "14_results",
