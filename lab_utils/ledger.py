@@ -170,8 +170,7 @@ def errata_table(verdicts: Iterable[claims.Verdict]) -> pd.DataFrame:
     rows = [
         {
             "slide": by_id[id].slide,
-            "claim": by_id[id].wording,
-            "their evidence": theirs,
+            "claim, and their evidence": f"{by_id[id].wording} Their evidence: {theirs}.",
             "our test, and what it finds": f"{by_id[id].test[:1].upper()}{by_id[id].test[1:]}. {by_id[id].sentence}",
             "verdict": by_id[id].verdict,
             "holds on": "any data" if claims.find(id).arithmetic else "this run",
@@ -180,7 +179,7 @@ def errata_table(verdicts: Iterable[claims.Verdict]) -> pd.DataFrame:
         for id, theirs in ERRATA.items()
         if id in by_id and by_id[id].verdict in ("contradicted", "tie")
     ]
-    columns = ["slide", "claim", "their evidence", "our test, and what it finds", "verdict", "holds on", "chapter"]
+    columns = ["slide", "claim, and their evidence", "our test, and what it finds", "verdict", "holds on", "chapter"]
     return pd.DataFrame(rows, columns=columns).sort_values("slide", kind="stable")
 
 
