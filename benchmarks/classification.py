@@ -18,9 +18,9 @@ import time
 import numpy as np
 import pandas as pd
 
-from lab_utils import classification as c
-from lab_utils.classifiers import original_classifiers
-from lab_utils.quantities import Accuracy
+from lab_utils.analysis import classification as c
+from lab_utils.analysis.classifiers import original_classifiers
+from lab_utils.stats.intervals import Accuracy
 
 CLASSES = 29
 VAL_AND_TEST = 17_107 / 20_300  # rows beside each train row

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from lab_utils import fast_ops
-from lab_utils.quiet import load_tensorflow
+from lab_utils.core.quiet import load_tensorflow
+from lab_utils.networks import fast_ops
 
 SHAPES = ((16, 3, 1152), (32, 14, 480), (32, 7, 1152))  # images, side, channels
 KERNEL = 5

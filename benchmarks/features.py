@@ -15,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lab_utils import backbones, features, pipeline
-from lab_utils.folding import folded
+from lab_utils.data import pipeline
 from lab_utils.lab import quiet
+from lab_utils.networks import backbones
+from lab_utils.networks.fused_batch_norm import folded
+from lab_utils.training import features
 
 BATCH = 32
 

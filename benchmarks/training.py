@@ -17,9 +17,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from lab_utils import fine_tuning, recipes, training
 from lab_utils.lab import quiet
-from lab_utils.prefix_cache import Computed
+from lab_utils.training import fine_tuning, loop, recipes
+from lab_utils.training.frozen_front import Computed
 
 CLASSES, BATCH = 29, 32
 
@@ -44,8 +44,8 @@ def ours(one: recipes.Recipe, images: np.ndarray, labels: np.ndarray, precision:
     prefix, rest = keras.Model(model.input, cut), keras.Model(cut, model.output)
     activations = Computed(images, fine_tuning.frozen_part(prefix, one))
     inputs = np.concatenate([activations[i : i + BATCH].numpy() for i in range(0, len(images), BATCH)])
-    examples = training.Examples(inputs if cache else activations, labels)
-    trainer = training.Trainer(rest, precision=precision, input_dtype=prefix.compute_dtype)
+    examples = loop.Examples(inputs if cache else activations, labels)
+    trainer = loop.Trainer(rest, precision=precision, input_dtype=prefix.compute_dtype)
     return lambda: trainer.train_epoch(examples, one.plan, 0)
 
 
@@ -79,7 +79,7 @@ def main() -> None:
     one = replace(recipes.RUN3, network=chosen.network, size=chosen.size, batch=BATCH, dropout=0.0)
     heads = {"one layer on averages": replace(one, frozen=5, head=(), pooling="average", l2=0.0)}
     heads["run 3's on the flattened map"] = replace(one, frozen=5)
-    half = training.best_precision()
+    half = loop.best_precision()
     sides = {"plain model.fit, float32": plain(one, images, labels)}
     sides["cache, float32"] = ours(one, images, labels, "float32", True)
     if half != "float32":

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lab_utils import profiles, records
-from lab_utils.chapters import CHAPTERS, chapter
-from lab_utils.errors import LabError, NotRunError
-from lab_utils.quiet import load_tensorflow
+from lab_utils.core import profiles, records
+from lab_utils.core.chapters import CHAPTERS, chapter
+from lab_utils.core.errors import LabError, NotRunError
+from lab_utils.core.quiet import load_tensorflow
 
 if TYPE_CHECKING:
     import keras
 
-    from lab_utils.fine_tuning import FineTuned
-    from lab_utils.scratch import Trained
+    from lab_utils.data.image_table import Table
+    from lab_utils.training.fine_tuning import FineTuned
+    from lab_utils.training.scratch import Trained
 
 SPLITS = ("train", "val", "test")
 
@@ -42,6 +43,12 @@ def open_lab(run: str, notebook: str) -> "Lab":
     return lab
 
 
+def _prepared(settings: profiles.Settings) -> "Table":
+    from lab_utils.sample import sources
+
+    return sources.prepare(settings)
+
+
 def quiet() -> None:
     """Keep TensorFlow's start-up messages and known harmless warnings out of the notebook."""
     import logging
@@ -60,17 +67,17 @@ class Lab:
     Attributes:
         settings: the run's validated settings.
         chapter: the notebook's name.
-        images: one row an image (columns: `dataset.COLUMNS`), only rows whose image is there; the labels of test rows
-            are -1, `labels("test")` gives them inside `read_test`.
+        images: one row an image (columns: `image_table.COLUMNS`), only rows whose image is there; the labels of
+            test rows are -1, `labels("test")` gives them inside `read_test`.
         all_rows: one row an image, missing images and test labels included: the table itself, for chapter 00.
         classes: names of the mediums in label order.
     """
 
     def __init__(self, settings: profiles.Settings, chapter: str):
-        from lab_utils import dataset
+        from lab_utils.data import image_table
 
         self.settings, self.chapter = settings, chapter
-        self.table = dataset.open_table(settings)
+        self.table = image_table.open_table(settings) or _prepared(settings)
         self.all_rows: pd.DataFrame = self.table.rows
         self.images: pd.DataFrame = self.table.rows[self.table.rows["has_image"]].reset_index(drop=True)
         self._labels: np.ndarray = self.images["label"].to_numpy()
@@ -144,7 +151,7 @@ class Lab:
         Returns:
             uint8 (len(images), size, size, 3); a read-only memory map where it is large.
         """
-        from lab_utils import pipeline
+        from lab_utils.data import pipeline
 
         return pipeline.decoded(list(self.images["path"]), size, resize, key=self.table.data_hash)
 
@@ -184,7 +191,8 @@ class Lab:
         Raises:
             LabError: two networks gave the same array, or the weights are missing or damaged.
         """
-        from lab_utils import backbones, features
+        from lab_utils.networks import backbones
+        from lab_utils.training import features
 
         options = self.settings.features
         if size is None and options.size != "native":
@@ -218,14 +226,14 @@ class Lab:
             changes: settings of the recipe to change (`l2=0.5`, `head=(1024, 512)`, `seed=1`), as written for VGG16:
                 rate, batch and epochs are scaled, all else is kept.
         """
-        from lab_utils import fine_tuning, recipes
+        from lab_utils.training import fine_tuning, recipes
 
         chosen = recipes.recipe(recipe, **changes)
         return fine_tuning.fine_tune(self, recipes.scaled(chosen, self.settings.fine_tuning, network))
 
     def scratch(self, number: Any) -> "Trained":
         """Load or train one of the thirteen networks of chapter 01 (`scratch.Trained`; 13 is the ensemble)."""
-        from lab_utils import scratch
+        from lab_utils.training import scratch
 
         return scratch.train(self, number)
 
@@ -239,7 +247,7 @@ class Lab:
 
     def title(self, network: str) -> str:
         """Title of a network for tables and figures; random weights are said."""
-        from lab_utils import backbones
+        from lab_utils.networks import backbones
 
         return backbones.backbone(network).titled(self.settings.networks.weights)
 
@@ -302,7 +310,7 @@ class Lab:
             label: short unique name; a link to `#label` becomes a link to the numbered figure in the report.
             fold: whether it starts closed in the HTML report.
         """
-        from lab_utils import figures
+        from lab_utils.display import figures
 
         self._note_shown(label)
         self._display(figures.bundle(figure), kind="figure", caption=caption, alt=alt, label=label, fold=fold)
@@ -313,7 +321,7 @@ class Lab:
 
     def tabulate(self, table: pd.DataFrame, caption: str, label: str = "", index: bool = False, fold: bool = False):
         """Show a data frame as a table with its caption; `fold` starts it closed in the HTML report."""
-        from lab_utils import figures
+        from lab_utils.display import figures
 
         self._note_shown(label)
         self._display(figures.table_bundle(table, index), kind="table", caption=caption, label=label, fold=fold)

@@ -24,9 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from lab_utils import backbones, evaluation, folder, images, moments, records, small_data
-from lab_utils.errors import LabError
-from lab_utils.quantities import Accuracy
+from lab_utils.analysis import small_data
+from lab_utils.core import records
+from lab_utils.core.errors import LabError
+from lab_utils.data import decoding, folder
+from lab_utils.networks import backbones
+from lab_utils.stats import metrics
+from lab_utils.stats.intervals import Accuracy
+from lab_utils.training import block_statistics
 
 FORMAT, VERSION = "lab_utils.predict", 1
 ARRAYS = ("mean", "scale", "coefficients", "intercept")
@@ -54,10 +59,10 @@ class Recipe:
     weights: str = "imagenet"
 
     def features(self, chosen: Any) -> dict[str, np.ndarray]:
-        """Blocks (n, d) by name of images given as paths or pixels; see `moments.moments`."""
+        """Blocks (n, d) by name of images given as paths or pixels; see `block_statistics.moments`."""
         blocks: dict[str, np.ndarray] = {}
         for network, size in zip(self.networks, self.sizes, strict=True):
-            blocks |= moments.moments(network, chosen, size=size or None, weights=self.weights)
+            blocks |= block_statistics.moments(network, chosen, size=size or None, weights=self.weights)
         return {name: block for name, block in blocks.items() if not name.endswith(" penultimate")}
 
     def identities(self) -> list[str]:
@@ -142,7 +147,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 def require_image(path: Path) -> None:
     """Stop at a file that is missing or no whole image, with a sentence."""
-    problem = images.examine(path).problem
+    problem = decoding.examine(path).problem
     if problem:
         raise LabError(f"{path} {problem}: replace it or leave it out.")
 
@@ -168,7 +173,7 @@ def fit(root: Path | str, recipe: Recipe | None = None, progress: Callable[[str]
     rows, _ = folder.list_images(root)
     if rows["medium"].nunique() < 2:
         raise LabError(f"{root} has {rows['medium'].nunique()} class folders with images: at least two are needed.")
-    images.require_good(images.examine_all(root, rows["file"], progress=progress), root)
+    decoding.require_good(decoding.examine_all(root, rows["file"], progress=progress), root)
     classes, labels = np.unique(rows["medium"].astype(str), return_inverse=True)
     progress(f"{len(rows):,} images of {len(classes)} classes: features of {', '.join(recipe.networks)}")
     blocks = recipe.features([str(root / file) for file in rows["file"]])
@@ -209,7 +214,7 @@ def calibrating_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     If all of a few images are right, their likelihood alone would call the classifier certain. As in Platt (1999), the
     true class is given (n + 1) / (n + 2) instead of 1; the rest goes to the other classes evenly.
     """
-    return evaluation.temperature(softmax(scores), labels, spread=1 / (len(labels) + 2))
+    return metrics.temperature(softmax(scores), labels, spread=1 / (len(labels) + 2))
 
 
 def load(path: Path | str) -> Classifier:
@@ -319,7 +324,7 @@ def _fit(options: argparse.Namespace) -> int:
 def _label(options: argparse.Namespace) -> int:
     if options.top < 1:
         raise LabError(f"--top {options.top}: give the number of classes an image, 1 or more.")
-    model, problems = load(options.model), [(path, images.examine(path).problem) for path in options.images]
+    model, problems = load(options.model), [(path, decoding.examine(path).problem) for path in options.images]
     for path, problem in problems:
         if problem:
             print(f"{path} {problem}: replace it or leave it out.", file=sys.stderr)

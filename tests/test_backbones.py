@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import backbones, printed, records
-from lab_utils.backbones import REGISTRY, backbone, build, check_range, preprocess
-from lab_utils.errors import LabError
+from lab_utils.claims import reported_arithmetic
+from lab_utils.core import records
+from lab_utils.core.errors import LabError
+from lab_utils.networks import backbones
+from lab_utils.networks.backbones import REGISTRY, backbone, build, check_range, preprocess
 
 HUB = importlib.util.find_spec("keras_hub") is not None
 BUILT = [name for name, entry in REGISTRY.items() if entry.source != "hub" or HUB]
@@ -48,7 +50,7 @@ def test_vgg16_has_the_parts_that_explain_the_originals_figure():
     assert whole.get_layer(backbone("vgg16").feature_layer).output.shape == (None, backbone("vgg16").width)
     assert whole.output.shape == (None, 1000) and whole.layers[-1].activation.__name__ == "linear"
     dense = counts["fc1"] + counts["fc2"] + counts["predictions"]
-    assert printed.vgg16_parameters() == {
+    assert reported_arithmetic.vgg16_parameters() == {
         "fc1 alone": counts["fc1"],
         "up to fc1": whole.count_params() - dense + counts["fc1"],
         "up to fc2": whole.count_params() - counts["predictions"],
@@ -58,12 +60,12 @@ def test_vgg16_has_the_parts_that_explain_the_originals_figure():
 
 def test_parameters_that_the_original_prints_are_sorted_out():
     reported = pd.read_csv(records.PROJECT / "data" / "reported" / "models.csv")
-    words = printed.parameters_words(reported)
+    words = reported_arithmetic.parameters_words(reported)
     assert words.startswith("The reported parameters of ResNet50, EfficientNetB0, EfficientNetB3 are those without")
     assert "VGG16's are fc1 alone (without top 14,714,688, up to fc1 117,479,232, up to fc2 134,260,544)" in words
     reported.loc[1, "parameters"] += 1
-    assert "ResNet50's are none of its parts (without top 23,587,712)" in printed.parameters_words(reported)
-    table = printed.networks_table(reported, ["lite0", "vgg16"]).set_index("network")
+    assert "ResNet50's are none of its parts (without top 23,587,712)" in reported_arithmetic.parameters_words(reported)
+    table = reported_arithmetic.networks_table(reported, ["lite0", "vgg16"]).set_index("network")
     assert list(table.index) == ["ResNet50", "EfficientNetB0", "EfficientNetB3", "EfficientNet-Lite0", "VGG16"]
     assert table.loc["EfficientNet-Lite0"].tolist() == ["–", "3,413,024", "–", "1,280"]
 
@@ -168,7 +170,7 @@ def test_building_a_network_leaves_the_state_of_other_draws_alone():
 def test_chelsea_is_a_cat_and_the_coffee_an_espresso():
     from skimage import data
 
-    from lab_utils.pipeline import resized
+    from lab_utils.data.pipeline import resized
 
     cats = {"tabby cat", "Egyptian Mau", "a cat having a striped coat"}
     for name in ("lite0", "lite1", "lite2"):

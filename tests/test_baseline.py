@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import baseline
-from lab_utils.baseline import Outcome
-from lab_utils.quantities import Accuracy, Difference
+from lab_utils.chapters import baseline
+from lab_utils.chapters.baseline import Outcome
+from lab_utils.stats.intervals import Accuracy, Difference
 
 
 def made(number, train, val, predicted=None):
@@ -101,7 +101,7 @@ def test_augmented_gaps_are_held_against_the_mean_gap_of_the_plain_networks_that
 
 
 def test_table_shows_mixed_rows_as_two_networks_beside_the_printed_numbers():
-    from lab_utils.records import PROJECT
+    from lab_utils.core.records import PROJECT
 
     outcomes = {number: made(number, [1] * 8 + [0] * 2, [1] * 5 + [0] * 5) for number in baseline.ROWS}
     reported = pd.read_csv(PROJECT / "data" / "reported" / "scratch.csv")

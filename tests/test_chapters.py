@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from lab_utils.chapters import CHAPTERS, chapter, dependents, priority
-from lab_utils.errors import LabError
-from lab_utils.profiles import Settings
-from lab_utils.records import PROJECT
+from lab_utils.core.chapters import CHAPTERS, chapter, dependents, priority
+from lab_utils.core.errors import LabError
+from lab_utils.core.profiles import Settings
+from lab_utils.core.records import PROJECT
 
 
 def test_execution_order_puts_every_chapter_behind_what_it_needs():

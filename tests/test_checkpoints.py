@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lab_utils import checkpoints
+from lab_utils.training import checkpoints
 
 GROUPS = {"model": [np.arange(3.0)], "val": [np.zeros(1)]}
 

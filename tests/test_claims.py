@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from lab_utils import claims, records
-from lab_utils.errors import LabError
-from lab_utils.original_claims import ORIGINAL_CLAIMS
-from lab_utils.quantities import Accuracy, Difference, Estimate
+from lab_utils.claims import engine as claims
+from lab_utils.claims.original_claims import ORIGINAL_CLAIMS
+from lab_utils.core import records
+from lab_utils.core.errors import LabError
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 
 
 def gap(value: float, half: float) -> Difference:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lab_utils import claims
-from lab_utils.quantities import Difference
+from lab_utils.claims import engine as claims
+from lab_utils.stats.intervals import Difference
 
 
 def gap(value: float, half: float = 0.01) -> Difference:

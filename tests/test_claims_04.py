@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lab_utils import claims
-from lab_utils.outliers import Cluster
-from lab_utils.projections import Division, Separability, Standing
-from lab_utils.quantities import Accuracy, Difference, Estimate
+from lab_utils.analysis.outliers import Cluster
+from lab_utils.analysis.projections import Division, Separability, Standing
+from lab_utils.claims import engine as claims
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 
 
 def parted(right: int, p: float) -> Separability:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lab_utils.claims import check
-from lab_utils.quantities import Accuracy, Difference, Estimate
+from lab_utils.claims.engine import check
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 
 UP, DOWN, TIE = (
     Difference(0.1, 0.05, 0.15, 100),

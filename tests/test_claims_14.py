@@ -3,9 +3,11 @@
 import pandas as pd
 import pytest
 
-from lab_utils import claims, printed, records
-from lab_utils.original_claims import ORIGINAL_CLAIMS
-from lab_utils.quantities import Accuracy, Difference, Estimate
+from lab_utils.claims import engine as claims
+from lab_utils.claims import reported_arithmetic
+from lab_utils.claims.original_claims import ORIGINAL_CLAIMS
+from lab_utils.core import records
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 
 
 def reported(name: str) -> pd.DataFrame:
@@ -21,7 +23,7 @@ def estimate(value: float, half: float = 0.01) -> Estimate:
 
 
 def test_every_arithmetic_claim_is_decided_from_the_printed_numbers() -> None:
-    found = {one.claim: one for one in printed.verdicts(reported)}
+    found = {one.claim: one for one in reported_arithmetic.verdicts(reported)}
     assert set(found) == {one.id for one in ORIGINAL_CLAIMS if one.arithmetic}
     assert all(one.verdict != "not testable" and one.evidence for one in found.values())
 
@@ -60,7 +62,7 @@ def test_every_arithmetic_claim_is_decided_from_the_printed_numbers() -> None:
     ],
 )
 def test_known_errors_of_the_original_are_found(id: str, verdict: str, words: str) -> None:
-    found = next(one for one in printed.verdicts(reported) if one.claim == id)
+    found = next(one for one in reported_arithmetic.verdicts(reported) if one.claim == id)
     assert (found.verdict, words in found.sentence) == (verdict, True), found.sentence
 
 
@@ -70,7 +72,7 @@ def test_the_penalty_of_a_layer_before_training_is_that_of_keras() -> None:
 
     layer = keras.layers.Dense(64, kernel_regularizer=keras.regularizers.l2(0.1))
     layer.build((None, 2048))
-    assert float(layer.losses[0]) == pytest.approx(printed.first_layer_penalty(0.1, 64, 2048), rel=0.03)
+    assert float(layer.losses[0]) == pytest.approx(reported_arithmetic.first_layer_penalty(0.1, 64, 2048), rel=0.03)
 
 
 LOTS = {"seen": Accuracy(780, 1000), "unseen": Accuracy(600, 1000), "classes": 20}
@@ -82,7 +84,7 @@ AGREEING = {
     "overfitting-labels-consistent": {"gaps": {"1": 0.6, "2": 0.1}, "labels": {"1": "High", "2": "Low"}},
     "rows-are-single-networks": {"rows": {"3-4": (0.7, 0.5)}, "members": {"3-4": {"3": (0.9, 0.6), "4": (0.7, 0.5)}}},
     "variable-shape-helps": {"differences": {"a": difference(0.05), "b": difference(0.04), "c": difference(0.001)}},
-    "printed-vgg16-parameters": {"printed": 134_260_544, "sizes": printed.vgg16_parameters()},
+    "printed-vgg16-parameters": {"printed": 134_260_544, "sizes": reported_arithmetic.vgg16_parameters()},
     "slide-17-follows-figure": {"table": {"a": 0.644}, "figure": {"a": 0.6441}},
     "printed-b0-worse": {"differences": {"one": difference(-0.05), "two": difference(-0.03)}},
     "printed-features-beat-head": {"features": Accuracy(800, 1000), "head": Accuracy(700, 1000)},

@@ -9,10 +9,10 @@ import pytest
 from sklearn.datasets import make_blobs
 from sklearn.svm import SVC
 
-from lab_utils import classification as c
-from lab_utils import classifiers as k
-from lab_utils.errors import LabError
-from lab_utils.quantities import Accuracy
+from lab_utils.analysis import classification as c
+from lab_utils.analysis import classifiers as k
+from lab_utils.core.errors import LabError
+from lab_utils.stats.intervals import Accuracy
 
 
 def blobs(n=240, classes=6, width=20, spread=4.0, seed=0):
@@ -377,8 +377,8 @@ def test_labels_that_were_not_placed_are_unseen():
 # ---- real photographs -----------------------------------------------------------------------------------------------
 @pytest.mark.skipif(not os.environ.get("LAB_PHOTOS"), reason="LAB_PHOTOS is not set: real photographs needed")
 def test_on_real_photos_the_plain_probe_lies_clearly_above_both_umaps_in_the_same_folds(tmp_path):
-    from lab_utils import features
-    from lab_utils.quantities import paired_difference
+    from lab_utils.stats.intervals import paired_difference
+    from lab_utils.training import features
 
     paths = sorted(path for path in Path(os.environ["LAB_PHOTOS"]).glob("*/*") if path.is_file())
     _, y = np.unique([path.parent.name for path in paths], return_inverse=True)

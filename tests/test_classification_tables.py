@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import classification_tables as t
-from lab_utils.classification import Outcome, Reduction, SeedSpread
-from lab_utils.profiles import Classification
-from lab_utils.quantities import Accuracy, Difference, Estimate
-from lab_utils.records import PROJECT
+from lab_utils.analysis.classification import Outcome, Reduction, SeedSpread
+from lab_utils.chapters import classification_tables as t
+from lab_utils.core.profiles import Classification
+from lab_utils.core.records import PROJECT
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 
 REPORTED = pd.read_csv(PROJECT / "data" / "reported" / "classification.csv")
 TRUTH = np.array([0, 1, 0, 1, 0, 1, 0, 1])

@@ -9,8 +9,8 @@ from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import RidgeClassifier, RidgeClassifierCV
 from sklearn.svm import SVC, LinearSVC
 
-from lab_utils import classifiers as c
-from lab_utils.classification import full_views
+from lab_utils.analysis import classifiers as c
+from lab_utils.analysis.classification import full_views
 
 
 def blobs(n=240, classes=6, width=20, spread=4.0, seed=0):

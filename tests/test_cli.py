@@ -2,10 +2,12 @@
 
 import pytest
 
-from lab_utils import cli, profiles, run_state, stamps
-from lab_utils.chapters import CHAPTERS
-from lab_utils.errors import LabError
-from lab_utils.run_state import RunState
+from lab_utils.core import profiles
+from lab_utils.core.chapters import CHAPTERS
+from lab_utils.core.errors import LabError
+from lab_utils.runner import cli, stamps
+from lab_utils.runner import state as run_state
+from lab_utils.runner.state import RunState
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from email.utils import formatdate
 
 import pytest
 
-from lab_utils import download
-from lab_utils.errors import LabError
+from lab_utils.core.errors import LabError
+from lab_utils.data import download
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -196,7 +196,7 @@ def test_mame_is_put_together_from_its_archives_once(server, tmp_path, monkeypat
         return path
 
     monkeypatch.setattr(download, "fetch", fetch)
-    from lab_utils import mame
+    from lab_utils.data import mame
 
     for _ in range(2):
         home = download.mame(progress=quiet, home=tmp_path / "mame")

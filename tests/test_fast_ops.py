@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lab_utils import fast_ops
+from lab_utils.networks import fast_ops
 
 
 @pytest.mark.parametrize("size", [(3, 3), (6, 6), (7, 5)])

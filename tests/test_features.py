@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab_utils import backbones, features
-from lab_utils.errors import LabError
+from lab_utils.core.errors import LabError
+from lab_utils.networks import backbones
+from lab_utils.training import features
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
 

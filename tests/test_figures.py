@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 from skimage import color
 
-from lab_utils import figures
-from lab_utils.quantities import Accuracy, Difference
+from lab_utils.core import links
+from lab_utils.data import taxonomy
+from lab_utils.display import figures
+from lab_utils.stats.intervals import Accuracy, Difference
 
-MEDIUMS = sorted(name for members in figures.SUPER_GROUPS.values() for name in members)
+MEDIUMS = sorted(name for members in taxonomy.SUPER_GROUPS.values() for name in members)
 
 
 def texts_overlap(texts, renderer):
@@ -45,7 +47,7 @@ def test_a_medium_keeps_its_colour_whatever_else_is_shown():
 
 def test_members_of_a_super_group_have_different_markers():
     markers = figures.class_markers(MEDIUMS)
-    for members in figures.SUPER_GROUPS.values():
+    for members in taxonomy.SUPER_GROUPS.values():
         assert len({markers[name] for name in members}) == len(members)
 
 
@@ -176,7 +178,7 @@ def test_a_long_cell_is_not_cut_and_the_index_can_be_shown():
 def test_a_link_cell_leads_to_the_notebook():
     parser = Cells()
     parser.feed(
-        figures.table_bundle(pd.DataFrame({"where": [figures.Link("chapter 5", "05_classification")]}))["text/html"]
+        figures.table_bundle(pd.DataFrame({"where": [links.Link("chapter 5", "05_classification")]}))["text/html"]
     )
     assert parser.links == ["05_classification.ipynb"] and parser.cells[-1] == "chapter 5"
 

@@ -5,9 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import backbones, fine_tuning, prefix_cache, profiles, training
-from lab_utils.errors import LabError
-from lab_utils.recipes import Recipe
+from lab_utils.core import profiles
+from lab_utils.core.errors import LabError
+from lab_utils.networks import backbones
+from lab_utils.training import fine_tuning, frozen_front, loop
+from lab_utils.training.recipes import Recipe
 
 SMALL = Recipe(
     "small", "test", 1e-3, 8, 2, network="lite0", frozen=4, head=(8,), pooling="average", l2=0.1, dropout=0.5, size=32
@@ -29,7 +31,7 @@ def lab(tmp_path_factory):
     made.rows = lambda split: np.flatnonzero(images["subset"] == split)
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "cache_folder", lambda: folder)
+        patch.setattr(loop, "cache_folder", lambda: folder)
         yield made
 
 
@@ -45,14 +47,14 @@ def tuned(lab):
 def test_head_sits_on_the_base_flat_and_starts_near_the_logarithm_of_the_classes(lab, tuned):
     names = [layer.name for layer in tuned.model().layers]
     assert names[-4:] == ["pooled", "dense_1", "dropout_1", "logits"] and "block5c_add" in names
-    assert 0 < abs(tuned.fitted.initial_cross_entropy - np.log(3)) < training.NEAR
+    assert 0 < abs(tuned.fitted.initial_cross_entropy - np.log(3)) < loop.NEAR
 
 
 def test_a_head_out_of_scale_is_stopped_before_its_first_step(lab, monkeypatch):
     import keras
 
     large = keras.initializers.VarianceScaling(1e4, "fan_avg", "uniform")
-    monkeypatch.setattr(training, "small_kernel", lambda: large)
+    monkeypatch.setattr(loop, "small_kernel", lambda: large)
     with pytest.raises(LabError, match=r"small \(lite0\) starts at a cross-entropy of .*, not at ln 3 = 1\.099"):
         fine_tuning.Tuner(lab, SMALL).fit(replace(SMALL, seed=9), quiet)
 
@@ -78,7 +80,7 @@ def test_out_of_memory_in_features_is_a_sentence(tuned, monkeypatch):
     def full(*_):
         raise MemoryError
 
-    monkeypatch.setattr(training.Examples, "batches", full)
+    monkeypatch.setattr(loop.Examples, "batches", full)
     with pytest.raises(LabError, match="small, dense_1: out of memory with batches of 64 and inputs of 2 × 2 × 112"):
         tuned.features("val")
 
@@ -104,8 +106,8 @@ def test_no_batchnorm_of_the_base_trains(tuned):
 
 def test_cache_and_prefix_give_the_same_losses(lab, tuned, tmp_path, monkeypatch):
     """Stated tolerance: 1e-5 relative in float32."""
-    monkeypatch.setattr(training, "cache_folder", lambda: tmp_path)
-    monkeypatch.setattr(prefix_cache, "refusal", lambda *_: "no room")
+    monkeypatch.setattr(loop, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(frozen_front, "refusal", lambda *_: "no room")
     through = fine_tuning.Tuner(lab, SMALL).fit(SMALL, quiet)
     assert not through.fitted.loaded and not list(tmp_path.glob("prefix/*.bin"))
     for column in ("cross_entropy", "penalty", "val_cross_entropy"):
@@ -211,10 +213,10 @@ def test_preprocessing_by_255_is_the_originals():
 
 
 def test_depthwise_networks_stay_in_float32_on_processors(monkeypatch):
-    monkeypatch.setattr(training, "best_precision", lambda: "mixed_bfloat16")
+    monkeypatch.setattr(loop, "best_precision", lambda: "mixed_bfloat16")
     assert fine_tuning.best_precision("lite0") == "float32"
     assert fine_tuning.best_precision("vgg16") == "mixed_bfloat16"
-    monkeypatch.setattr(training, "on_graphics_card", lambda: True)
+    monkeypatch.setattr(loop, "on_graphics_card", lambda: True)
     assert fine_tuning.best_precision("lite0") == "mixed_bfloat16"
 
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lab_utils import folder
-from lab_utils.errors import LabError
+from lab_utils.core.errors import LabError
+from lab_utils.data import folder
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr("lab_utils.records.PROJECT", tmp_path_factory.mktemp("project"))
+    monkeypatch.setattr("lab_utils.core.records.PROJECT", tmp_path_factory.mktemp("project"))
 
 
 def picture(path, seed):

@@ -9,10 +9,10 @@ import pytest
 from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import StandardScaler, normalize
 
-from lab_utils import improvements
-from lab_utils.errors import LabError
-from lab_utils.improvements import Cost
-from lab_utils.quantities import Accuracy
+from lab_utils.chapters import improvements
+from lab_utils.chapters.improvements import Cost
+from lab_utils.core.errors import LabError
+from lab_utils.stats.intervals import Accuracy
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_the_mean_of_members_outvotes_the_unsure_one():
 
 
 def test_modern_steps_change_one_thing_at_a_time():
-    from lab_utils.recipes import changed
+    from lab_utils.training.recipes import changed
 
     steps = [one for one in improvements.modern_steps(20, 1e-4) if one.name != "linear probe"]
     differences = [changed(before, after) for before, after in pairwise(steps)]
@@ -165,7 +165,8 @@ def test_modern_steps_change_one_thing_at_a_time():
 @pytest.mark.parametrize("profile", ["sample", "photos", "mame"])
 def test_modern_steps_are_one_small_layer_in_every_profile(profile):
     """Also where the original's runs flatten; the probe's rate stays above fine-tuning's and below what Adam bears."""
-    from lab_utils import profiles, recipes
+    from lab_utils.core import profiles
+    from lab_utils.training import recipes
 
     settings = profiles.resolve(profile)
     steps = improvements.modern_steps(settings.improvements.epochs, settings.improvements.learning_rate)
@@ -233,8 +234,8 @@ def test_costs_are_read_from_records_once_a_recipe():
 def tuned():
     """A stand-in for a fine-tuned run on Lite0 at 32 pixels with one linear layer, and its lab of 6 val images."""
     pytest.importorskip("keras")
-    from lab_utils import fine_tuning
-    from lab_utils.recipes import Recipe
+    from lab_utils.training import fine_tuning
+    from lab_utils.training.recipes import Recipe
 
     one = Recipe("m", "test", 1e-3, 8, 1, network="lite0", frozen=4, head=(), pooling="average", size=32)
     model = fine_tuning.network(one, 3)
@@ -264,7 +265,7 @@ def test_at_test_time_without_a_change_is_the_networks_own_answer(tuned):
 
 def test_a_larger_input_keeps_the_weights(tuned):
     """By another way: the backbone at 64 pixels, averaged over places, times the trained kernel."""
-    from lab_utils import backbones
+    from lab_utils.networks import backbones
 
     lab, run = tuned
     base = backbones.frozen_base("lite0", 4, weights="imagenet", size=64)

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from test_report import Browser, needs_chromium
 
-from lab_utils import interactive
-from lab_utils.errors import LabError
+from lab_utils.core.errors import LabError
+from lab_utils.display import interactive
 
 SOFTWARE_GL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 

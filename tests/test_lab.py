@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import dataset, records
-from lab_utils.errors import LabError
+from lab_utils.core import records
+from lab_utils.core.errors import LabError
+from lab_utils.data import image_table
 from lab_utils.lab import Lab
 
 
@@ -17,7 +18,7 @@ def lab(tmp_path, monkeypatch) -> Lab:
     """Six images, two of them of test, in a run whose records go to a folder of the test's own."""
     rows = pd.DataFrame({"label": [0, 1, 0, 1, 1, 0], "subset": ["train", "train", "val", "val", "test", "test"]})
     table = SimpleNamespace(rows=rows.assign(has_image=True), classes=["a", "b"], data_hash="six")
-    monkeypatch.setattr(dataset, "open_table", lambda settings: table)
+    monkeypatch.setattr(image_table, "open_table", lambda settings: table)
     return Lab(SimpleNamespace(name="six", report_folder=tmp_path), "01_baseline")
 
 
@@ -77,6 +78,6 @@ def test_labels_of_what_is_shown_are_kept_for_the_rubric(lab: Lab, monkeypatch) 
 
 
 def test_only_chapter_00_works_on_the_table_that_holds_test_labels() -> None:
-    places = [*(records.PROJECT / "notebooks").glob("[0-9]*.ipynb"), *(records.PROJECT / "lab_utils").glob("*.py")]
+    places = [*(records.PROJECT / "notebooks").glob("[0-9]*.ipynb"), *(records.PROJECT / "lab_utils").rglob("*.py")]
     using = {path.stem for path in places if re.search(r"\.all_rows|\.table\.rows|\._labels", path.read_text("utf-8"))}
     assert using == {"00_dataset", "lab"}

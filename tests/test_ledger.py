@@ -3,9 +3,12 @@
 import pandas as pd
 import pytest
 
-from lab_utils import claims, ledger, printed, records, stamps
-from lab_utils.original_claims import ORIGINAL_CLAIMS
-from lab_utils.quantities import Accuracy, Estimate
+from lab_utils.claims import engine as claims
+from lab_utils.claims import ledger, reported_arithmetic
+from lab_utils.claims.original_claims import ORIGINAL_CLAIMS
+from lab_utils.core import records
+from lab_utils.runner import stamps
+from lab_utils.stats.intervals import Accuracy, Estimate
 
 
 def reported(name: str) -> pd.DataFrame:
@@ -27,7 +30,7 @@ def entries() -> dict[str, list[dict]]:
 
 
 def test_every_claim_is_in_the_ledger_in_the_order_of_the_slides(entries) -> None:
-    found = ledger.collect(entries, printed.verdicts(reported))
+    found = ledger.collect(entries, reported_arithmetic.verdicts(reported))
     assert {one.claim for one in found} >= {one.id for one in ORIGINAL_CLAIMS}
     slides = [one.slide for one in found]
     assert slides == sorted(slides)
@@ -49,14 +52,14 @@ def test_claims_that_a_chapter_added_itself_are_kept(entries) -> None:
 
 
 def test_tables_have_a_row_for_each_claim_with_a_link_to_its_chapter(entries) -> None:
-    found = ledger.collect(entries, printed.verdicts(reported))
+    found = ledger.collect(entries, reported_arithmetic.verdicts(reported))
     table = ledger.ledger_table(found)
     assert len(table) == len(found)
     assert table["chapter"].iloc[0].href.endswith(".ipynb")
 
 
 def test_errata_hold_what_is_contradicted_and_leave_out_what_is_not(entries) -> None:
-    found = ledger.collect(entries, [*printed.verdicts(reported), verdict("voting-best", "contradicted")])
+    found = ledger.collect(entries, [*reported_arithmetic.verdicts(reported), verdict("voting-best", "contradicted")])
     table = ledger.errata_table(found)
     assert set(table["verdict"]) == {"contradicted", "tie"}
     assert set(table["holds on"]) == {"any data", "this run"}
@@ -91,7 +94,7 @@ KNOWN_ERRORS = {  # number of the known error, and the claims that test it: on p
 @pytest.mark.parametrize("number", KNOWN_ERRORS)
 def test_each_known_error_of_the_original_is_in_the_errata(number: int) -> None:
     assert [id for id in KNOWN_ERRORS[number] if id not in ledger.ERRATA] == []
-    arithmetic = {one.claim: one.verdict for one in printed.verdicts(reported)}
+    arithmetic = {one.claim: one.verdict for one in reported_arithmetic.verdicts(reported)}
     assert all(arithmetic.get(id, "contradicted") in ("contradicted", "tie") for id in KNOWN_ERRORS[number])
 
 
@@ -169,8 +172,9 @@ def test_rubric_points_to_figures_and_tables_that_chapters_show() -> None:
     sources = {}
     for path in sorted((records.PROJECT / "notebooks").glob("[0-9]*.ipynb")):
         cells = "\n".join(stamps.code_cells(path))
-        modules = [records.PROJECT / "lab_utils" / f"{name}.py" for name in sorted(stamps.imported(cells))]
-        sources[path.stem[:2]] = "\n".join([cells, *(one.read_text("utf-8") for one in modules)])
+        paths = (records.PROJECT / "lab_utils" / f"{name.replace('.', '/')}.py" for name in stamps.imported(cells))
+        modules = [one.read_text("utf-8") for one in paths if one.is_file()]
+        sources[path.stem[:2]] = "\n".join([cells, *modules])
     for criterion, number, *labels in ledger.RUBRIC:
         for label in filter(None, labels):
             assert f'label="{label}"' in sources[number], (criterion, label)

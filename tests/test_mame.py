@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lab_utils import mame
-from lab_utils import metadata as metadata_table
-from lab_utils.errors import LabError
+from lab_utils.chapters import metadata as metadata_table
+from lab_utils.core.errors import LabError
+from lab_utils.data import mame
 
 HEADER = ",".join(mame.COLUMNS)
 ROWS = [

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import claims, maps, profiles, records
-from lab_utils.errors import NotRunError
-from lab_utils.quantities import Estimate
+from lab_utils.chapters import maps
+from lab_utils.claims import engine as claims
+from lab_utils.core import profiles, records
+from lab_utils.core.errors import NotRunError
+from lab_utils.stats.intervals import Estimate
 
 CLASSES = ["Albumen photograph", "Bronze", "Hand-colored engraving", "Silk and metal thread", "Woven fabric"]
 

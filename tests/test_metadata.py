@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import mame, metadata
+from lab_utils.chapters import metadata
+from lab_utils.data import mame
 
 real = pytest.mark.skipif("MAME_ROOT" not in os.environ, reason="MAME_ROOT is not set")
 

@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from lab_utils.records import PROJECT
+from lab_utils.core.records import PROJECT
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lab_utils import outliers
-from lab_utils.errors import LabError
+from lab_utils.analysis import outliers
+from lab_utils.core.errors import LabError
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from lab_utils import pipeline
-from lab_utils.errors import LabError
-from lab_utils.pipeline import Augment
+from lab_utils.core.errors import LabError
+from lab_utils.data import pipeline
+from lab_utils.data.pipeline import Augment
 
 
 @pytest.fixture

@@ -9,9 +9,12 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import RidgeClassifier
 
-from lab_utils import evaluation, images, predict, small_data
-from lab_utils.errors import LabError
-from lab_utils.records import file_hash
+from lab_utils import predict
+from lab_utils.analysis import small_data
+from lab_utils.core.errors import LabError
+from lab_utils.core.records import file_hash
+from lab_utils.data import decoding
+from lab_utils.stats import metrics
 
 COLOURS = {"blue": (30, 40, 200), "green": (20, 190, 40), "red & co": (210, 30, 30)}
 RECIPE = predict.Recipe(("lite0",), (32,), weights="random")
@@ -39,7 +42,7 @@ def photos(tmp_path_factory):
 def model(photos):
     """A classifier on an untrained network at 32 pixels."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(images.records, "PROJECT", photos.parent)  # what was examined is kept there
+    patch.setattr(decoding.records, "PROJECT", photos.parent)  # what was examined is kept there
     yield predict.fit(photos, RECIPE, progress=lambda line: None)
     patch.undo()
 
@@ -78,7 +81,7 @@ def test_the_temperature_calibrates_out_of_fold_scores():
     fitted = predict.fit_features({"one": X}, labels, list("abcd"), RECIPE)
     scores = small_data.cross_scores({"one": X}, labels, small_data.Candidate(("one",)), 5)
     plain, calibrated = predict.softmax(scores), predict.softmax(scores / fitted.temperature)
-    assert evaluation.log_loss(calibrated, labels).mean() < evaluation.log_loss(plain, labels).mean()
+    assert metrics.log_loss(calibrated, labels).mean() < metrics.log_loss(plain, labels).mean()
     assert calibrated.max(1).mean() == pytest.approx(fitted.accuracy.value, abs=0.1)
 
 
@@ -111,7 +114,7 @@ def test_two_classes_get_a_column_each():
 
 
 def test_the_shell_fits_and_labels(photos, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(images.records, "PROJECT", tmp_path)
+    monkeypatch.setattr(decoding.records, "PROJECT", tmp_path)
     monkeypatch.setattr(predict, "Recipe", lambda: RECIPE)
     file = tmp_path / "model.npz"
     assert predict.main(["fit", str(photos), "--model", str(file)]) == 0

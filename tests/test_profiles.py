@@ -2,8 +2,8 @@
 
 import pytest
 
-from lab_utils import profiles
-from lab_utils.errors import LabError
+from lab_utils.core import profiles
+from lab_utils.core.errors import LabError
 
 
 @pytest.mark.parametrize("name", profiles.profile_names())
@@ -17,7 +17,7 @@ def test_every_profile_is_valid_and_survives_writing_and_reading(name, tmp_path,
 
 
 def _profile_path(name):
-    from lab_utils.records import PROJECT
+    from lab_utils.core.records import PROJECT
 
     return PROJECT / "profiles" / f"{name}.yaml"
 

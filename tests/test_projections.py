@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lab_utils import projections
-from lab_utils.errors import LabError
+from lab_utils.analysis import projections
+from lab_utils.core.errors import LabError
 
 CLASSES = ["Bronze", "Gold", "Glass", "Porcelain", "Engraving", "Etching"]
 

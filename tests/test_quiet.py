@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lab_utils.quiet import stderr_hidden
+from lab_utils.core.quiet import stderr_hidden
 
 
 def test_only_what_is_written_inside_is_hidden(capfd):

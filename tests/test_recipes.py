@@ -5,16 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lab_utils import profiles, recipes
-from lab_utils.errors import LabError
-from lab_utils.profiles import FineTuning
-from lab_utils.recipes import RUN1, RUN3, RUN5, RUNS, recipe
+from lab_utils.core import profiles
+from lab_utils.core.errors import LabError
+from lab_utils.core.profiles import FineTuning
+from lab_utils.training import recipes
+from lab_utils.training.recipes import RUN1, RUN3, RUN5, RUNS, recipe
 
 
 def test_the_six_runs_are_as_the_slides_print_them():
     import csv
 
-    from lab_utils.records import PROJECT
+    from lab_utils.core.records import PROJECT
 
     rows = list(csv.DictReader((PROJECT / "data" / "reported" / "fine_tuning.csv").open(encoding="utf-8")))
     for one, row in zip(RUNS, rows, strict=False):
@@ -49,12 +50,12 @@ def test_scaling_changes_what_the_sentence_says_and_nothing_else():
 
 @pytest.mark.parametrize("profile", profiles.profile_names())
 def test_every_run_is_long_enough_for_a_trend(profile, tmp_path):
-    from lab_utils import diagnosis
+    from lab_utils.stats import curves
 
     settings = profiles.resolve(profile, path=tmp_path).fine_tuning
     for one in recipes.RUNS:
         epochs = recipes.scaled(one, settings).epochs
-        assert diagnosis.trend(np.arange(epochs, dtype=float)).value == pytest.approx(1)
+        assert curves.trend(np.arange(epochs, dtype=float)).value == pytest.approx(1)
 
 
 @pytest.mark.parametrize("profile", ["sample", "photos"])

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab_utils import records
-from lab_utils.errors import LabError
-from lab_utils.quantities import Accuracy
+from lab_utils.core import records
+from lab_utils.core.errors import LabError
+from lab_utils.stats.intervals import Accuracy
 
 
 def test_a_writer_that_fails_leaves_the_old_file_and_no_temporary_one(tmp_path):

@@ -16,9 +16,13 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from lab_utils import figures, profiles, records, report, report_front, report_html, report_parts, report_pdf
-from lab_utils.quantities import Accuracy
-from lab_utils.report_parts import Cell, Grid, Part
+from lab_utils.core import links, profiles, records
+from lab_utils.display import figures
+from lab_utils.report import build, to_html, to_pdf
+from lab_utils.report import front as report_front
+from lab_utils.report import parts as report_parts
+from lab_utils.report.parts import Cell, Grid, Part
+from lab_utils.stats.intervals import Accuracy
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
@@ -96,7 +100,7 @@ def notebooks():
             new_markdown_cell("# 14 Results"),
             new_markdown_cell("## Errata", metadata={"tags": ["front-matter"]}),
             new_code_cell(
-                "plain text", outputs=table(pd.DataFrame({"where": [figures.Link("figure", "#curves")]}), "Errata")
+                "plain text", outputs=table(pd.DataFrame({"where": [links.Link("figure", "#curves")]}), "Errata")
             ),
         ]
     )
@@ -151,7 +155,7 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def built(settings):
-    return report.build(settings)
+    return build.build(settings)
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +295,7 @@ def test_errata_on_printed_numbers_stand_in_front_where_chapter_14_made_none(set
     records.write_json(
         bare.run_folder / "status" / "14_results.json", {"state": "waiting", "error": {"message": "Waits for 11."}}
     )
-    front = report._front(bare, report.read_chapters(bare), "key")
+    front = build._front(bare, build.read_chapters(bare), "key")
     words = " ".join([part.text for part in front] + [str(part.data.get("text/html", "")) for part in front])
     assert "Errata of the original" in words and "12,180 of 15,657 images" in words
     assert words.count(">any data<") > 10 and ">this run<" not in words
@@ -315,20 +319,20 @@ def test_only_the_parameters_that_were_used_are_shown(page):
 
 def test_plotly_is_inlined_once_and_only_where_an_interactive_figure_needs_it(page):
     assert page.source.count("plotly.js v") == 1
-    quiet = report_html.render("t", "s", [], [report_parts.Chapter("00_dataset", "0 Data")])
+    quiet = to_html.render("t", "s", [], [report_parts.Chapter("00_dataset", "0 Data")])
     assert "plotly.js v" not in quiet
 
 
 def test_outputs_of_kind_library_appear_once_for_the_whole_report():
     library = Part("library", data={"text/html": "<script>var thumbnails = 1;</script>"})
     chapters = [report_parts.Chapter(name, name, "ok", parts=[library]) for name in ("04_projections", "12_other")]
-    assert report_html.render("t", "s", [], chapters).count("var thumbnails") == 1
+    assert to_html.render("t", "s", [], chapters).count("var thumbnails") == 1
 
 
 def test_markup_in_names_and_sentences_is_text():
     sentence = Part("sentence", "The class <img src=x onerror=alert(1)> is rare.")
     chapter = report_parts.Chapter("00_dataset", "0 <b>Data</b>", "ok", parts=[sentence])
-    tags = Page.of(report_html.render("<i>t</i>", "s", [], [chapter])).tags
+    tags = Page.of(to_html.render("<i>t</i>", "s", [], [chapter])).tags
     assert not [tag for tag, _ in tags if tag in ("img", "b", "i")]
 
 
@@ -380,17 +384,17 @@ def test_a_wide_table_gets_smaller_letters_before_its_page_is_turned():
     def grid(columns, word):
         return Grid([[Cell(word) for _ in range(columns)]] * 3, 1)
 
-    few, more, many = (report_pdf.table_layout(grid(columns, "ten letter")) for columns in (3, 14, 40))
+    few, more, many = (to_pdf.table_layout(grid(columns, "ten letter")) for columns in (3, 14, 40))
     assert few[0] == 9.0 and not few[2]
     assert more[0] < 9.0 and not more[2]
     assert many[2]
     for size, widths, turned in (few, more, many):
-        assert sum(widths) <= report_pdf.TEXT_WIDTH[turned] + 0.1 and size >= 5
+        assert sum(widths) <= to_pdf.TEXT_WIDTH[turned] + 0.1 and size >= 5
 
 
 def test_long_names_may_break_in_tables_but_short_ones_do_not():
-    assert report_pdf.breakable("fine_tuning_run6_features") == "fine_\u200btuning_\u200brun6_\u200bfeatures"
-    assert report_pdf.breakable("a_b 0.5") == "a_b 0.5"
+    assert to_pdf.breakable("fine_tuning_run6_features") == "fine_\u200btuning_\u200brun6_\u200bfeatures"
+    assert to_pdf.breakable("a_b 0.5") == "a_b 0.5"
 
 
 @pytest.mark.parametrize("text", ['"quotes" \\ # $x$ [a] *b* _c_ <d> @e `f`', "#panic()", "$"])
@@ -401,38 +405,38 @@ def test_signs_that_mean_something_to_typst_are_text(text):
         Part("code", text, cell=1),
         Part("figure", data=figures.bundle(figures.curves({"a": {"b": [1, 2]}})), caption=text, alt=text),
     ]
-    made = report_pdf.render(text, text, [], [report_parts.Chapter("00_dataset", text, "ok", parts=parts)])
+    made = to_pdf.render(text, text, [], [report_parts.Chapter("00_dataset", text, "ok", parts=parts)])
     assert made.startswith(b"%PDF")
 
 
 # ---- building --------------------------------------------------------------------------------------------------------
 def test_the_report_is_rebuilt_only_when_its_content_changed(settings, built):
     before = built[0].stat().st_mtime_ns
-    report.build(settings)
+    build.build(settings)
     assert built[0].stat().st_mtime_ns == before
     path = settings.report_folder / "notebooks" / "04_projections.ipynb"
     original = path.read_text(encoding="utf-8")
     stamped = json.loads(original)
     stamped["metadata"]["papermill"] = {"start_time": "2026-01-01"}
     path.write_text(json.dumps(stamped), encoding="utf-8")
-    report.build(settings)
+    build.build(settings)
     assert built[0].stat().st_mtime_ns == before  # a time stamp is no content
     path.write_text(original.replace("Text.", "Other text."), encoding="utf-8")
-    assert "Other text." in report.build(settings)[0].read_text(encoding="utf-8")
+    assert "Other text." in build.build(settings)[0].read_text(encoding="utf-8")
     path.write_text(original, encoding="utf-8")
-    report.build(settings)
+    build.build(settings)
 
 
 def test_a_report_that_was_damaged_is_made_again_with_the_same_bytes(settings, built):
     whole = [path.read_bytes() for path in built]
     built[1].write_bytes(b"half")
-    assert [path.read_bytes() for path in report.build(settings)] == whole
+    assert [path.read_bytes() for path in build.build(settings)] == whole
 
 
 def test_a_half_written_notebook_counts_as_missing(settings, built):
     path = settings.report_folder / "notebooks" / "01_baseline.ipynb"
     path.write_text('{"cells": [', encoding="utf-8")
-    chapters = {one.name: one for one in report.read_chapters(settings)}
+    chapters = {one.name: one for one in build.read_chapters(settings)}
     path.unlink()
     assert (
         chapters["01_baseline"].state == "missing"
@@ -442,7 +446,7 @@ def test_a_half_written_notebook_counts_as_missing(settings, built):
 
 def test_a_run_without_anything_still_gets_its_report(settings):
     empty = settings.model_copy(update={"name": "empty"})
-    page, pdf = report.build(empty)
+    page, pdf = build.build(empty)
     assert "Not run yet" in page.read_text(encoding="utf-8") and pdf.read_bytes().startswith(b"%PDF")
 
 

@@ -8,7 +8,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from lab_utils.records import PROJECT
+from lab_utils.core.records import PROJECT
 
 FOLDER = PROJECT / "data" / "reported"
 PRESENTED, CODE = "authors' earlier presentation", "authors' published code"
@@ -132,7 +132,7 @@ def test_references_hold_the_seven_of_the_original_in_its_order() -> None:
 
 def test_whatever_a_notebook_or_a_docstring_cites_is_in_the_references() -> None:
     urls = " ".join(table("references")["url"])
-    texts = {path.name: path.read_text(encoding="utf-8") for path in (PROJECT / "lab_utils").glob("*.py")}
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (PROJECT / "lab_utils").rglob("*.py")}
     for path in (PROJECT / "notebooks").glob("[0-9]*.ipynb"):
         texts[path.name] = "\n".join(cell.source for cell in nbformat.read(path, 4).cells)
     found = {name: cited(text) for name, text in texts.items()}

@@ -6,8 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import claims, evaluation, printed, records, results
-from lab_utils.errors import LabError
+from lab_utils.chapters import results
+from lab_utils.claims import engine as claims
+from lab_utils.claims import reported_arithmetic
+from lab_utils.core import records
+from lab_utils.core.errors import LabError
+from lab_utils.stats import metrics
 
 CLASSES = ["Engraving", "Etching", "Silk and metal thread", "Mine"]
 
@@ -29,7 +33,7 @@ def one() -> results.Headline:
 
 
 def test_report_has_reported_columns_where_classes_coincide(one) -> None:
-    report = evaluation.classification_report(one.counts, CLASSES, [40, 40, 4, 16])
+    report = metrics.classification_report(one.counts, CLASSES, [40, 40, 4, 16])
     table = results.report_beside(report, reported("report")).set_index("class")
     assert table.loc["Engraving", "reported P"] == 0.79 and np.isnan(table.loc["Mine", "reported P"])
     assert table.loc["Engraving", "recall"] == 0.5
@@ -55,9 +59,9 @@ def test_on_the_whole_of_mame_the_support_is_that_of_the_original() -> None:
 
 def test_averages_stand_beside_printed_and_recomputed_ones(one) -> None:
     table = results.averages_beside(
-        evaluation.averages(one.counts, resamples=100),
-        printed.printed_averages(reported),
-        printed.recomputed_averages(printed.report_rows(reported)),
+        metrics.averages(one.counts, resamples=100),
+        reported_arithmetic.printed_averages(reported),
+        reported_arithmetic.recomputed_averages(reported_arithmetic.report_rows(reported)),
     ).set_index("average")
     assert list(table.index) == [
         *("accuracy", "balanced accuracy", "macro precision", "macro F1"),
@@ -73,7 +77,7 @@ def test_ranks_of_printed_pairs_are_places_in_the_table_above(one) -> None:
     chances = np.eye(4)[predicted]
     net = results.Headline("net", "", CLASSES, chances, truth, chances, truth, 8)
     ranks = results.pair_ranks(net, reported("confusions"))
-    table = evaluation.largest_confusions(net.counts, CLASSES)
+    table = metrics.largest_confusions(net.counts, CLASSES)
     assert table["predicted"].tolist().index("Etching") + 1 == ranks["Engraving → Etching"] == 2
     assert ranks["Oil on canvas → Polychromed wood"] is None
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab_utils import run_chapter
-from lab_utils.chapters import RUNS
-from lab_utils.errors import LabError
-from lab_utils.records import PROJECT
+from lab_utils.chapters import run_chapter
+from lab_utils.core.chapters import RUNS
+from lab_utils.core.errors import LabError
+from lab_utils.core.records import PROJECT
 
 SHARED = ("chapter.show_changes()", "chapter.show_settings()", "chapter.show_curves()", "chapter.diagnose()")
 

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import recipes, results, run_confidence, run_study
-from lab_utils.profiles import FineTuning
-from lab_utils.quantities import Difference
-from lab_utils.records import PROJECT
+from lab_utils.chapters import results, run_confidence, run_study
+from lab_utils.core.profiles import FineTuning
+from lab_utils.core.records import PROJECT
+from lab_utils.stats.intervals import Difference
+from lab_utils.training import recipes
 
 REPORTED = pd.read_csv(PROJECT / "data" / "reported" / "fine_tuning.csv")
 LABELS = np.arange(400) % 4

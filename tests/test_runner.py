@@ -12,9 +12,10 @@ import pytest
 from miniature import write_notebook
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lab_utils import execute, processes, records, schedule
-from lab_utils.chapters import chapter
-from lab_utils.errors import LabError
+from lab_utils.core import records
+from lab_utils.core.chapters import chapter
+from lab_utils.core.errors import LabError
+from lab_utils.runner import execute, processes, schedule
 
 
 def test_the_place_of_a_failure_is_counted_as_in_the_source_notebook():
@@ -96,8 +97,8 @@ def test_all_kernels_together_use_the_cores_once(monkeypatch):
 
 
 def test_the_card_is_held_by_one_only_where_there_is_one(monkeypatch):
-    from lab_utils.profiles import resolve
-    from lab_utils.run_state import RunState
+    from lab_utils.core.profiles import resolve
+    from lab_utils.runner.state import RunState
 
     state = RunState(resolve("tiny"))
     for there, gpus in ((True, "gpu=1"), (False, "gpu=5")):
@@ -106,7 +107,7 @@ def test_the_card_is_held_by_one_only_where_there_is_one(monkeypatch):
 
 
 def test_the_lock_is_refused_while_it_is_held_and_free_when_its_holder_was_killed(tmp_path):
-    code = "import sys, time\nfrom lab_utils.processes import run_lock\nfrom pathlib import Path\n"
+    code = "import sys, time\nfrom lab_utils.runner.processes import run_lock\nfrom pathlib import Path\n"
     code += "with run_lock(Path(sys.argv[1]), 'mine'):\n    print('held', flush=True)\n    time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", code, tmp_path / "lock"], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
@@ -124,7 +125,7 @@ def _lock(folder):
 
 def test_a_process_dies_with_the_one_it_watches_and_takes_its_children_along(tmp_path):
     watched = subprocess.Popen(["sleep", "60"])
-    code = "import subprocess, time\nfrom lab_utils.processes import die_with_run\ndie_with_run(every=0.05)\n"
+    code = "import subprocess, time\nfrom lab_utils.runner.processes import die_with_run\ndie_with_run(every=0.05)\n"
     code += "print(subprocess.Popen(['sleep', '60'], start_new_session=True).pid, flush=True)\ntime.sleep(60)"
     environment = {**os.environ, processes.WATCHED: str(watched.pid)}
     child = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)

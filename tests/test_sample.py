@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lab_utils import mame, sample
-from lab_utils.errors import LabError
-from lab_utils.sample_render import render
+from lab_utils.core.errors import LabError
+from lab_utils.data import mame, mame_facts
+from lab_utils.sample import generator
+from lab_utils.sample.render import render
 
 HARD_PAIRS = {
     *("Engraving / Etching", "Silk and metal thread / Woven fabric"),
@@ -22,13 +23,13 @@ ORIGINAL = os.environ.get("MAME_ROOT")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A small sample: 120 images of 8 mediums."""
-    return sample.generate(tmp_path_factory.mktemp("sample"), images=120, long_side=64, classes=8, progress=str)
+    return generator.generate(tmp_path_factory.mktemp("sample"), images=120, long_side=64, classes=8, progress=str)
 
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
     """The plan of the sample of full size, without its pictures."""
-    rows = pd.DataFrame(vars(one) for one in sample.plan(1300, None, 0))
+    rows = pd.DataFrame(vars(one) for one in generator.plan(1300, None, 0))
     return rows.assign(lot_key=rows.museum + rows.lot.where(rows.lot != "", rows.accession))
 
 
@@ -37,12 +38,12 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_workers(folder, tmp_path):
-    again = sample.generate(tmp_path, images=120, long_side=64, classes=8, progress=str, workers=1)
+    again = generator.generate(tmp_path, images=120, long_side=64, classes=8, progress=str, workers=1)
     assert bytes_of(again) == bytes_of(folder)
 
 
 def test_another_seed_gives_other_pictures(folder, tmp_path):
-    other = sample.generate(tmp_path, images=120, long_side=64, classes=8, seed=1, progress=str)
+    other = generator.generate(tmp_path, images=120, long_side=64, classes=8, seed=1, progress=str)
     assert not set(bytes_of(other).values()) & set(bytes_of(folder / "data_256").values())
 
 
@@ -57,7 +58,7 @@ def test_every_row_has_its_file_with_the_aspect_of_the_table(folder):
 
 def test_the_reader_of_mame_accepts_it_with_lots_and_object_groups(folder):
     rows, classes = mame.read(folder)
-    assert classes == sorted(sample.class_names(8))
+    assert classes == sorted(generator.class_names(8))
     assert (rows["lot"] != "").mean() > 0.5
     assert set(rows["subset"]) == {"train", "val", "test"}
 
@@ -77,7 +78,7 @@ def test_full_size_has_29_mediums_and_an_imbalanced_test_set(table):
 
 
 def test_museums_have_the_proportions_of_the_facts(table):
-    facts = sample.facts().assign(images=lambda rows: rows.train + rows.val + rows.test)
+    facts = mame_facts.by_museum().assign(images=lambda rows: rows.train + rows.val + rows.test)
     expected = facts.pivot(index="medium", columns="museum", values="images").fillna(0)
     found = table.pivot_table(index="medium", columns="museum", values="file", aggfunc="size").fillna(0)
     shares = [counts.div(counts.sum(axis=1), axis=0) for counts in (found, expected)]
@@ -89,13 +90,13 @@ def test_the_facts_are_those_of_the_real_metadata():
     rows = pd.read_csv(Path(ORIGINAL) / "MAMe_dataset.csv")
     rows["Medium"] = rows["Medium"].str.strip()
     counts = rows.groupby(["Medium", "Museum", "Subset"]).size().unstack(fill_value=0)
-    facts = sample.facts().set_index(["medium", "museum"])
+    facts = mame_facts.by_museum().set_index(["medium", "museum"])
     assert (facts[["train", "val", "test"]].sort_index().to_numpy() == counts[["train", "val", "test"]]).all(axis=None)
     median = rows.groupby(["Medium", "Museum"])["Aspect ratio"].median()
     assert np.allclose(facts["aspect_50"].sort_index(), median, atol=0.001)
     lots = rows["Museum-based instance ID"].astype(str).str.split(".").str[:2].str.join(".")
     sizes = rows.groupby(["Medium", "Museum", lots]).size()
-    assert all(sizes[one.medium, one.museum, one.lot] == one.images for one in sample.big_lots().itertuples())
+    assert all(sizes[one.medium, one.museum, one.lot] == one.images for one in mame_facts.big_lots().itertuples())
 
 
 def test_rows_come_by_split_then_medium_then_museum_so_that_unshuffled_folds_shift_museums(table):
@@ -135,12 +136,12 @@ def test_siblings_look_alike():
 
 
 def test_a_smaller_sample_keeps_confusable_pairs():
-    names = sample.class_names(8)
+    names = generator.class_names(8)
     assert {"Engraving", "Etching", "Woven fabric", "Silk and metal thread"} <= set(names)
-    assert len(set(sample.class_names())) == 29
+    assert len(set(generator.class_names())) == 29
 
 
-@pytest.mark.parametrize("medium", sample.class_names())
+@pytest.mark.parametrize("medium", generator.class_names())
 def test_every_medium_is_drawn_at_any_aspect(medium):
     for aspect in (0.1, 1.0, 9.0):
         image = render(medium, np.random.default_rng(0), 48, aspect, "The Cleveland Museum of Art", "")
@@ -160,7 +161,7 @@ def test_a_give_away_marks_the_border_and_leaves_the_middle(kind):
 @pytest.mark.parametrize("wrong", [{"classes": 1}, {"classes": 30}, {"images": 100, "classes": 20}])
 def test_impossible_sizes_are_refused_in_one_sentence(tmp_path, wrong):
     with pytest.raises(LabError, match=r"data\.(classes|images) is"):
-        sample.generate(tmp_path, progress=str, **wrong)
+        generator.generate(tmp_path, progress=str, **wrong)
 
 
 def test_an_unknown_medium_is_refused():
@@ -169,8 +170,8 @@ def test_an_unknown_medium_is_refused():
 
 
 def test_apportion_gives_whole_numbers_that_sum_up():
-    assert sample.apportion(np.array([1, 1, 1]), 10).tolist() == [4, 3, 3]
-    assert sample.apportion(np.array([700, 95, 0]), 8).tolist() == [7, 1, 0]
+    assert generator.apportion(np.array([1, 1, 1]), 10).tolist() == [4, 3, 3]
+    assert generator.apportion(np.array([700, 95, 0]), 8).tolist() == [7, 1, 0]
 
 
 @pytest.mark.slow
@@ -179,9 +180,9 @@ def test_a_linear_probe_on_lite0_is_neither_lost_nor_perfect_and_the_hard_pairs_
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from lab_utils import features
+    from lab_utils.training import features
 
-    folder = sample.generate(tmp_path / "sample", images=1300, progress=str)
+    folder = generator.generate(tmp_path / "sample", images=1300, progress=str)
     rows, _ = mame.read(folder)
     paths = [mame.image_folder(folder) / file for file in rows["file"]]
     X = features.extract("lite0", paths, data_hash="sample", layers=["penultimate"], folder=tmp_path)["penultimate"]

@@ -5,9 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils import profiles, scratch, training
-from lab_utils.errors import LabError
-from lab_utils.scratch import Conv, Dense, Network
+from lab_utils.core import profiles
+from lab_utils.core.errors import LabError
+from lab_utils.training import loop, scratch
+from lab_utils.training.scratch import Conv, Dense, Network
 
 TINY = Network("tiny", "test", (Conv(4, 2),), (Dense(8, dropout=0.1),), epochs=2, learning_rate=0.01)
 
@@ -15,7 +16,7 @@ TINY = Network("tiny", "test", (Conv(4, 2),), (Dense(8, dropout=0.1),), epochs=2
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
     """A lab of 36 images of three colours, 12 pixels wide."""
-    monkeypatch.setattr(training, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(loop, "cache_folder", lambda: tmp_path)
     rng = np.random.default_rng(0)
     images = pd.DataFrame({"label": np.tile([0, 1, 2], 12), "subset": np.repeat(["train", "val", "test"], 12)})
     pixels = rng.integers(0, 80, (36, 12, 12, 3), dtype=np.uint8)
@@ -68,7 +69,7 @@ def test_parameters_at_256_pixels_by_hand(number):
 
 
 def test_batches_and_rates_are_those_printed_of_the_networks():
-    from lab_utils.records import PROJECT
+    from lab_utils.core.records import PROJECT
 
     printed = pd.read_csv(PROJECT / "data" / "reported" / "scratch.csv", dtype={"network": str})
     printed = printed.dropna(subset=["batch", "learning_rate"]).set_index("network")
@@ -156,7 +157,7 @@ def test_a_network_learns_three_colours_is_found_again_and_leaves_test_labels_al
     del lab._scratch
     again = scratch.train(lab, one, quiet)
     assert again.fitted.loaded and np.array_equal(again.probabilities("test"), probabilities)
-    assert not training.labels_for(lab, "test", lab.rows("test")).any()
+    assert not loop.labels_for(lab, "test", lab.rows("test")).any()
 
 
 def test_ensemble_averages_the_probabilities_of_its_members_also_as_a_model(lab, monkeypatch):
@@ -167,7 +168,7 @@ def test_ensemble_averages_the_probabilities_of_its_members_also_as_a_model(lab,
     mean = (first.probabilities("val") + second.probabilities("val")) / 2
     np.testing.assert_allclose(trained.probabilities("val"), mean, atol=1e-6)
     images = lab.pixels(12)[lab.rows("val")].astype(np.float32)
-    np.testing.assert_allclose(training.softmax(trained.model()(images).numpy()), mean, atol=1e-5)
+    np.testing.assert_allclose(loop.softmax(trained.model()(images).numpy()), mean, atol=1e-5)
     assert trained.seconds == first.seconds + second.seconds
 
 
@@ -175,7 +176,7 @@ def test_augmented_training_differs_from_plain_and_repeats_itself(lab):
     plain, moved = scratch.train(lab, TINY, quiet), scratch.train(lab, replace(TINY, augment=True), quiet)
     assert not np.allclose(plain.probabilities("val"), moved.probabilities("val"))
     weights = [np.array(one) for one in moved.model().variables]
-    for model in training.cache_folder().rglob("model.npz"):
+    for model in loop.cache_folder().rglob("model.npz"):
         model.unlink()
     del lab._scratch
     again = scratch.train(lab, replace(TINY, augment=True), quiet)
@@ -184,11 +185,11 @@ def test_augmented_training_differs_from_plain_and_repeats_itself(lab):
 
 
 def test_a_cap_draws_from_all_of_a_class_not_from_its_first_images(lab):
-    rows, labels = training.used_rows(lab, "train", 2), lab.images["label"].to_numpy()
-    assert np.bincount(labels[rows]).tolist() == [2, 2, 2] and len(training.used_rows(lab, "val", 2)) == 12
-    assert rows.tolist() == sorted(rows) == training.used_rows(lab, "train", 2).tolist()
+    rows, labels = loop.used_rows(lab, "train", 2), lab.images["label"].to_numpy()
+    assert np.bincount(labels[rows]).tolist() == [2, 2, 2] and len(loop.used_rows(lab, "val", 2)) == 12
+    assert rows.tolist() == sorted(rows) == loop.used_rows(lab, "train", 2).tolist()
     assert set(rows) <= set(lab.rows("train")) and rows.tolist() != [0, 1, 2, 3, 4, 5]  # the first of each class
-    assert set(rows) < set(training.used_rows(lab, "train", 3))
+    assert set(rows) < set(loop.used_rows(lab, "train", 3))
 
 
 def test_table_names_what_the_original_does_not_print(lab):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lab_utils import shortcuts as c
+from lab_utils.analysis import shortcuts as c
 
 
 def test_permutation_importance_finds_the_column_that_is_used_and_only_that():

@@ -6,8 +6,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import StandardScaler, normalize
 
-from lab_utils.errors import LabError
-from lab_utils.small_data import (
+from lab_utils.analysis.small_data import (
     Candidate,
     Centroids,
     Fold,
@@ -20,6 +19,7 @@ from lab_utils.small_data import (
     ranked,
     stratified,
 )
+from lab_utils.core.errors import LabError
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_candidates_vote_by_scores_of_the_same_spread(classes):
 
 
 def test_averages_are_read_as_an_embedding_made_on_train(classes):
-    from lab_utils.features import full_network_embedding
+    from lab_utils.training.features import full_network_embedding
 
     features, labels = classes
     train, test = np.arange(0, 60, 2), np.arange(1, 60, 2)

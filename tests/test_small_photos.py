@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab_utils import evaluation, folder, predict, small_data
-from lab_utils.moments import moments
+from lab_utils import predict
+from lab_utils.analysis import small_data
+from lab_utils.data import folder
+from lab_utils.stats import metrics
+from lab_utils.training.block_statistics import moments
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("LAB_PHOTOS"), reason="LAB_PHOTOS is not set: real photographs needed"
@@ -56,6 +59,6 @@ def test_calibrated_probabilities_hold_on_photographs_that_no_fit_saw(photos):
         calibrated[held] = model.of_features(outside)
         model.temperature = 1.0
         plain[held] = model.of_features(outside)
-    losses = [evaluation.log_loss(one, labels).mean() for one in (calibrated, plain)]
+    losses = [metrics.log_loss(one, labels).mean() for one in (calibrated, plain)]
     assert losses[0] < losses[1] - 0.3
-    assert evaluation.calibration_error(calibrated, labels) < 0.5 * evaluation.calibration_error(plain, labels)
+    assert metrics.calibration_error(calibrated, labels) < 0.5 * metrics.calibration_error(plain, labels)

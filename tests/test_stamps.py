@@ -6,8 +6,10 @@ import nbformat
 import pytest
 from miniature import write_notebook
 
-from lab_utils import profiles, records, run_state, stamps
-from lab_utils.chapters import chapter
+from lab_utils.core import profiles, records
+from lab_utils.core.chapters import chapter
+from lab_utils.runner import stamps
+from lab_utils.runner import state as run_state
 
 MODULES = {
     "lab": "def pixels():\n    from lab_utils.pipeline import decode\n",
@@ -78,7 +80,7 @@ def test_modules_count_however_deep_they_are_imported_and_only_by_their_code(pro
 
 def test_imports_of_every_form_are_found():
     source = "import lab_utils.a, numpy\nfrom lab_utils import b, c as d\n\ndef f():\n    from lab_utils.e import g"
-    assert stamps.imported(source) == {"a", "b", "c", "e"}
+    assert stamps.imported(source) == {"a", "b", "c", "e", "e.g"}
 
 
 def test_only_the_settings_that_a_chapter_uses_count(project, settings):

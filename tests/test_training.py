@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from toy_training import PLAN, examples, trainer
 
-from lab_utils import checkpoints, prefix_cache, training
-from lab_utils.errors import LabError
-from lab_utils.training import Plan, fit
+from lab_utils.core.errors import LabError
+from lab_utils.training import checkpoints, frozen_front, loop
+from lab_utils.training.loop import Plan, fit
 
 
 def run(folder, plan=PLAN, made=None, identity=None, progress=lambda line: None, **more):
@@ -83,7 +83,7 @@ def test_mean_loss_weighs_a_short_last_batch_by_its_images():
     parts = []
     for rows in (first, second):
         logits = made.model(data.inputs[rows], training=True).numpy()
-        parts.extend(training.losses_of(logits, data.labels[rows]))
+        parts.extend(loop.losses_of(logits, data.labels[rows]))
     made.restart(0)
     got = made.train_epoch(data, replace(PLAN, learning_rate=0.0, batch=8), 0)
     assert got["cross_entropy"] == pytest.approx(np.mean(parts), rel=1e-5)
@@ -105,13 +105,13 @@ def test_label_smoothing_spreads_the_target():
     made.restart(0)
     got = made.train_epoch(data, replace(PLAN, batch=8, epochs=1, label_smoothing=0.3), 0)
     target = np.eye(3)[data.labels] * 0.7 + 0.1
-    logs = np.log(training.softmax(logits))
+    logs = np.log(loop.softmax(logits))
     assert got["cross_entropy"] == pytest.approx(-(target * logs).sum(1).mean(), rel=1e-4)
 
 
 def test_validation_separates_right_and_wrong_confidence():
     logits = np.log(np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]]))
-    got = training.validation(logits, np.array([0, 0, 1]))
+    got = loop.validation(logits, np.array([0, 0, 1]))
     assert got["val_accuracy"] == pytest.approx(2 / 3)
     assert got["val_confidence_right"] == pytest.approx(0.8)
     assert got["val_confidence_wrong"] == pytest.approx(0.6)
@@ -205,7 +205,7 @@ def stop_after(epoch):
 def interrupted(folder, epoch, monkeypatch):
     """Stop a run right after the checkpoint of `epoch`."""
     with monkeypatch.context() as patch:
-        patch.setattr(training._Run, "_tell", lambda self, row: stop_after(epoch)(f"epoch {self.epoch}/"))
+        patch.setattr(loop._Run, "_tell", lambda self, row: stop_after(epoch)(f"epoch {self.epoch}/"))
         with pytest.raises(StopError):
             run(folder)
 
@@ -284,9 +284,9 @@ CHILD = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from lab_utils import training
+from lab_utils.training import loop
 from toy_training import PLAN, examples, trainer
-tell, save = training._Run._tell, np.savez
+tell, save = loop._Run._tell, np.savez
 def slow(self, row):
     print("epoch", self.epoch, flush=True)
     time.sleep(30)
@@ -298,10 +298,10 @@ def slow_to_write(file, **arrays):
         print("writing", flush=True)
         time.sleep(30)
 if sys.argv[2] == "epoch":
-    training._Run._tell = slow
+    loop._Run._tell = slow
 else:
     np.savez = slow_to_write
-training.fit(trainer(), examples(40, 0), examples(20, 1), PLAN, {"data": "toy"}, folder=Path(sys.argv[1]),
+loop.fit(trainer(), examples(40, 0), examples(20, 1), PLAN, {"data": "toy"}, folder=Path(sys.argv[1]),
              tolerance=None)
 """
 
@@ -418,7 +418,7 @@ def test_building_puts_the_policy_back():
     import keras
 
     before = keras.config.dtype_policy().name
-    with training.building("mixed_bfloat16"):
+    with loop.building("mixed_bfloat16"):
         assert keras.layers.Dense(1).compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == before
 
@@ -428,9 +428,9 @@ def test_building_puts_the_policy_back():
 )
 def test_processors_with_bfloat16_use_it(monkeypatch, tmp_path, flags, precision):
     (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags} sse\n")
-    monkeypatch.setattr(training, "Path", lambda _: tmp_path / "cpuinfo")
-    monkeypatch.setattr(training, "on_graphics_card", lambda: False)
-    assert training.best_precision() == precision
+    monkeypatch.setattr(loop, "Path", lambda _: tmp_path / "cpuinfo")
+    monkeypatch.setattr(loop, "on_graphics_card", lambda: False)
+    assert loop.best_precision() == precision
 
 
 @pytest.mark.parametrize(
@@ -439,12 +439,12 @@ def test_processors_with_bfloat16_use_it(monkeypatch, tmp_path, flags, precision
 def test_graphics_cards_use_the_half_precision_that_they_have(monkeypatch, capability, precision):
     import tensorflow as tf
 
-    monkeypatch.setattr(training, "on_graphics_card", lambda: True)
+    monkeypatch.setattr(loop, "on_graphics_card", lambda: True)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["card"])
     monkeypatch.setattr(
         tf.config.experimental, "get_device_details", lambda card: {"compute_capability": capability} if card else {}
     )
-    assert training.best_precision() == precision
+    assert loop.best_precision() == precision
 
 
 def test_training_reads_bfloat16_from_a_memory_map(tmp_path):
@@ -452,17 +452,17 @@ def test_training_reads_bfloat16_from_a_memory_map(tmp_path):
     import ml_dtypes
 
     data = examples(16, 0)
-    stored = prefix_cache.cached(
+    stored = frozen_front.cached(
         data.inputs, lambda rows: rows.astype(ml_dtypes.bfloat16), {}, folder=tmp_path, progress=lambda line: None
     )
     assert isinstance(stored, np.memmap) and stored.dtype == ml_dtypes.bfloat16
-    with training.building("mixed_bfloat16"):
+    with loop.building("mixed_bfloat16"):
         layers = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(3, dtype="float32")]
-        made = training.Trainer(
+        made = loop.Trainer(
             keras.Sequential([keras.Input((6,)), *layers]), precision="mixed_bfloat16", input_dtype="bfloat16"
         )
     plan = replace(PLAN, batch=16, epochs=12)
-    losses = [made.train_epoch(training.Examples(stored, data.labels), plan, i)["cross_entropy"] for i in range(12)]
+    losses = [made.train_epoch(loop.Examples(stored, data.labels), plan, i)["cross_entropy"] for i in range(12)]
     assert losses[-1] < 0.9 * losses[0]
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab_utils import umaps
+from lab_utils.analysis import umaps
 
 
 def test_the_functions_that_take_long_to_compile_are_kept_on_disk():

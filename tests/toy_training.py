@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lab_utils.training import Examples, Plan, Trainer, building
+from lab_utils.training.loop import Examples, Plan, Trainer, building
 
 PLAN = Plan(learning_rate=0.01, batch=8, epochs=3, seed=1)
 

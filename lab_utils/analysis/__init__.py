@@ -1,0 +1,1 @@
+"""Analyses: arrays in, plain results out; no disk, no plot, no notebook."""

@@ -1,0 +1,545 @@
+"""How similar is ImageNet's task to ours? Probes on a network's outputs and features, LEEP, LogME, neighbours.
+
+Arrays in, plain results out; every number carries a bootstrap interval.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lab_utils.analysis.classification import check_features, standardise
+from lab_utils.analysis.classifiers import Ridge, few_threads, fit_predict, squared_distances
+from lab_utils.core.errors import LabError
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
+
+ENOUGH_NETWORKS = 5
+LAYERS = ("ImageNet outputs", "logits", "penultimate features")  # as the probes name them, from the top down
+
+
+# ---- what a network sees ---------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Look:
+    """What a network makes of images.
+
+    Attributes:
+        labels: its first answer for each image, n words.
+        probabilities: of that answer, shape (n,).
+        maps: class activation of that answer, float32 (n, H, W) in [0, 1].
+    """
+
+    labels: list[str]
+    probabilities: np.ndarray
+    maps: np.ndarray
+
+    def titles(self, name: str) -> list[str]:
+        """A title for each image: the network's name, its answer and the probability."""
+        return [f"{name}: {word}" for word in self.answers()]
+
+    def answers(self) -> list[str]:
+        """The answer with its probability, as the original prints it."""
+        return [f"{word} ({chance:.2f})" for word, chance in zip(self.labels, self.probabilities, strict=True)]
+
+
+def look(model: Any, images: np.ndarray, names: Sequence[str]) -> Look:
+    """First answer, its probability and its class-activation map (Grad-CAM) for each image.
+
+    Args:
+        model: keras model that ends in logits or probabilities.
+        images: as the model takes them, shape (n, H, W, 3).
+        names: of its classes.
+    """
+    from lab_utils.analysis import class_activation
+
+    chances = probabilities(np.asarray(model.predict(images, verbose=0)))
+    first = chances.argmax(1)
+    maps = class_activation.grad_cam(model, images, first)
+    return Look([str(names[one]).replace("_", " ") for one in first], chances.max(1), maps)
+
+
+def first_of_each(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Position of the first of `rows` of each class that occurs, in label order; labels has shape (N,)."""
+    _, first = np.unique(labels[rows], return_index=True)
+    return rows[first]
+
+
+def gallery(pixels: np.ndarray, mediums: Sequence[str], looks: Mapping[str, Look]) -> dict[str, list]:
+    """Pictures, maps and titles of a sheet with a row for each image: the image, then what each network sees in it.
+
+    Args:
+        pixels: uint8 (n, H, W, 3).
+        mediums: true class of each image.
+        looks: network -> look at the same images.
+
+    Returns:
+        Arguments of `figures.overlays`.
+    """
+    sheet: dict[str, list] = {"images": [], "maps": [], "titles": []}
+    titles = {name: one.titles(name) for name, one in looks.items()}
+    for place, medium in enumerate(mediums):
+        sheet["images"] += [pixels[place]] * (1 + len(looks))
+        sheet["maps"] += [None, *(one.maps[place] for one in looks.values())]
+        sheet["titles"] += [medium, *(titles[name][place] for name in looks)]
+    return sheet
+
+
+def answers_table(mediums: Sequence[str], looks: Mapping[str, Look], reported: pd.DataFrame) -> pd.DataFrame:
+    """First answers of our networks beside the labels printed in the original, one row a medium.
+
+    Args:
+        mediums: true class of each image.
+        looks: network -> look.
+        reported: `data/reported/task_similarity.csv`.
+    """
+    table = pd.DataFrame({"medium": list(mediums), **{name: one.answers() for name, one in looks.items()}})
+    for network, rows in reported.groupby("network", sort=False):
+        printed = {row.medium: f"{row.label.replace('_', ' ')} ({row.probability:.2f})" for row in rows.itertuples()}
+        table[f"{network} (reported)"] = table["medium"].map(printed).fillna("")
+    return table
+
+
+# ---- the probe and its controls --------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Probe:
+    """What a linear classifier reads from features.
+
+    Attributes:
+        of: target and features in words.
+        predicted: target predicted for each evaluated image, shape (m,).
+        truth: the target there, shape (m,).
+        guess: the commonest target of train, predicted for all (what no features give), shape (m,).
+    """
+
+    of: str
+    predicted: np.ndarray
+    truth: np.ndarray
+    guess: np.ndarray
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Of the probe."""
+        return Accuracy.from_labels(self.truth, self.predicted, self.of)
+
+    @property
+    def floor(self) -> Accuracy:
+        """Of the commonest target."""
+        return Accuracy.from_labels(self.truth, self.guess, f"commonest answer, {self.of}")
+
+    def minus(self, other: "Probe", groups: np.ndarray | None = None) -> Difference:
+        """Difference to another probe of the same target on the same images, paired bootstrap."""
+        of = f"{self.of} minus {other.of}"
+        return paired_difference(self.truth, self.predicted, other.predicted, of, groups)
+
+
+def probe(features: np.ndarray, targets: np.ndarray, train: np.ndarray, held: np.ndarray, of: str = "") -> Probe:
+    """Linear probe (`classification.Ridge`: penalty by leave-one-out on train) fitted on train, asked on other images.
+
+    On the 1,000 ImageNet outputs this is the lab's "ImageNet-output probe", our definition of the original's "task
+    similarity measure"; on penultimate features it is that probe's ceiling.
+
+    Args:
+        features: shape (N, D).
+        targets: shape (N,), class labels or any other target (museum, lot); "" or a negative label is unknown.
+        train: positions to fit on.
+        held: positions to ask about.
+        of: words for the result.
+
+    Raises:
+        LabError: no known target on one of the sides, unusable features, or none that varies over train.
+    """
+    known = (targets != "") if targets.dtype.kind in "OUT" else targets >= 0
+    fit, asked = train[known[train]], held[known[held]]
+    if not len(fit) or not len(asked):
+        raise LabError(f"{of or 'The probe'}: no image with a known target to {'ask about' if len(fit) else 'fit on'}.")
+    check_features(features, fit, f"features ({of})" if of else "features")
+    table = standardise(features, fit)
+    if not table[fit].any():
+        raise LabError(f"{of or 'The probe'}: no feature varies over the train images, so there is nothing to read.")
+    with few_threads(table.size):
+        predicted = fit_predict(Ridge(), table[fit], targets[fit].astype(str), table[asked])
+    kinds, counts = np.unique(targets[fit].astype(str), return_counts=True)
+    return Probe(of, predicted, targets[asked].astype(str), np.full(len(asked), kinds[counts.argmax()]))
+
+
+def shuffled(targets: np.ndarray, rows: np.ndarray, seed: int = 0) -> np.ndarray:
+    """A copy of `targets` (N,) with those of `rows` permuted: what the probe reads then is nothing."""
+    mixed = targets.copy()
+    mixed[rows] = targets[np.random.default_rng(seed).permutation(rows)]
+    return mixed
+
+
+def shuffled_probes(
+    features: np.ndarray, targets: np.ndarray, train: np.ndarray, held: np.ndarray, seeds: Sequence[int]
+) -> Estimate:
+    """Accuracy of the probe on shuffled train labels, once a seed; arguments else as of `probe`.
+
+    Returns:
+        Mean over the permutations, from the least to the most (a range, no interval); n is their number.
+    """
+    values = [probe(features, shuffled(targets, train, seed), train, held).accuracy.value for seed in seeds]
+    of = f"shuffled labels, mean and range of {len(values)} permutations"
+    return Estimate(float(np.mean(values)), min(values), max(values), len(values), of, scale=100, unit=" %", digits=1)
+
+
+def shuffled_words(found: Estimate, floor: Accuracy) -> str:
+    """Whether shuffled labels leave the probe nothing to read, in a sentence; `floor` is the commonest answer's."""
+    mean, low, high = (f"{100 * value:.1f}" for value in (found.value, found.low, found.high))
+    words = f"With the train labels shuffled the probe reaches {mean} % on average over {found.n} permutations "
+    words += f"({low} to {high}); the commonest answer reaches {floor}"
+    if found.low > floor.interval[1]:
+        return f"{words}. It stays above that every time, so these probes measure something besides the labels."
+    return f"{words}. So it reads nothing where there is nothing to read."
+
+
+def order_words(
+    probes: Mapping[str, Mapping[str, Probe]], titles: Mapping[str, str], groups: np.ndarray | None = None
+) -> str:
+    """Whether outputs < logits < features holds on the probes, network by network, in a sentence."""
+    steps = {network: [row[b].minus(row[a], groups) for a, b in pairwise(LAYERS)] for network, row in probes.items()}
+    told = "; ".join(f"{titles[n]}: logits {one}, features {other}" for n, (one, other) in steps.items())
+    all_steps = [step for pair in steps.values() for step in pair]
+    if all(step.low > 0 for step in all_steps):
+        end = "Every step down adds to what the probe reads, as expected."
+    elif any(step.high < 0 for step in all_steps):
+        end = "The expected order is wrong in at least one step."
+    else:
+        end = "The expected order is not shown in every step."
+    return f"Logits against outputs, then features against logits: {told}. {end}"
+
+
+def outputs(logits: np.ndarray, weights: str = "imagenet", spread: float = 1.0) -> np.ndarray:
+    """A network's outputs, shape (n, Z), from its logits, shape (n, Z).
+
+    Untrained logits lie within 1e-11 of each other, and their softmax is 1/Z to the last digits; so those of random
+    weights are first brought to an overall standard deviation of `spread`, which changes no order.
+
+    Args:
+        logits: of the images.
+        weights: `imagenet` (nothing is done before the softmax) or `random`.
+        spread: deviation of the logits of a pretrained network on the same images, or 1.
+    """
+    if weights == "imagenet":
+        return probabilities(logits)
+    centred = logits.astype(np.float64) - logits.mean(dtype=np.float64)
+    return probabilities(centred * (spread / max(centred.std(), 1e-300)))
+
+
+def recovered(output: Probe, ceiling: Probe, groups: np.ndarray | None = None, seed: int = 0) -> Estimate:
+    """Share of the ceiling's accuracy above the commonest-class floor that the outputs keep, bootstrapped over images.
+
+    Args:
+        output: probe on the 1,000 outputs.
+        ceiling: probe on penultimate features, same images.
+        groups: what is drawn together, shape (m,).
+        seed: of the bootstrap.
+    """
+    floor = (output.guess == output.truth).astype(float)
+    above = [(one.predicted == output.truth) - floor for one in (output, ceiling)]
+    weights = _weights(len(floor), groups, seed, 1000)
+    part, whole = weights @ above[0], weights @ above[1]
+    shares = part / np.where(np.abs(whole) > 1e-9, whole, np.nan)
+    value = above[0].sum() / above[1].sum() if above[1].sum() else np.nan
+    low, high = np.nanquantile(shares, [0.025, 0.975]) if np.isfinite(shares).any() else (np.nan, np.nan)
+    return Estimate(float(value), float(low), float(high), len(floor), "recovered", scale=100, unit=" %", digits=0)
+
+
+# ---- transferability measures (train split only) ---------------------------------------------------------------------
+def probabilities(outputs: np.ndarray) -> np.ndarray:
+    """Softmax of logits, shape (N, Z); rows that are probabilities already stay as they are."""
+    if (outputs >= 0).all() and np.allclose(outputs.sum(1), 1, atol=1e-3):
+        return outputs.astype(np.float64)
+    shifted = np.exp(outputs.astype(np.float64) - outputs.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
+
+
+def leep(source: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Log expected empirical prediction (Nguyen et al. 2020, arXiv 2002.12462, equation 2).
+
+    The mean log probability of the label by the classifier that draws a source class z from the network and then a
+    label from the empirical P(y | z). At most 0; higher is better.
+
+    Args:
+        source: probabilities of the source classes, shape (n, Z), rows sum to 1.
+        labels: shape (n,).
+        weights: of the images, shape (n,); default all one (the bootstrap's draws otherwise).
+
+    Returns:
+        LEEP in nats.
+    """
+    _, codes = np.unique(labels, return_inverse=True)
+    weights = np.ones(len(codes)) if weights is None else weights
+    conditional = _conditional(source, codes, weights)
+    expected = (source * conditional[codes]).sum(1)
+    used = weights > 0
+    return float(weights[used] @ np.log(np.maximum(expected[used], 1e-300)) / weights.sum())
+
+
+def _conditional(source: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """P(y | z), shape (K, Z); source classes that are never drawn get zeros."""
+    joint = (np.eye(codes.max() + 1)[codes] * weights[:, None]).T @ source
+    mass = joint.sum(0, keepdims=True)
+    return np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)
+
+
+def leep_estimate(
+    source: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, resamples: int = 100, seed: int = 0
+) -> Estimate:
+    """LEEP with its bootstrap interval: value ± 1.96 bootstrap deviations (repeats in a draw shift LEEP upwards)."""
+    drawn = [leep(source, labels, row) for row in _weights(len(labels), groups, seed, resamples)]
+    return _normal(leep(source, labels), drawn, len(labels), "LEEP (nats)")
+
+
+def logme(features: np.ndarray, labels: np.ndarray) -> float:
+    """Logarithm of maximum evidence (You et al. 2021, arXiv 2102.11005), mean over classes and images.
+
+    For each class the evidence of a Bayesian linear model of its 0/1 target, maximised over the precisions of weights
+    and noise by the fixed point of the paper's algorithm 1; one eigendecomposition of the smaller Gram matrix serves
+    all classes. Higher is better.
+
+    Args:
+        features: shape (n, D), as they are (no standardising, no intercept, as published).
+        labels: shape (n,).
+
+    Returns:
+        Log evidence an image in nats.
+    """
+    from scipy.linalg import eigh
+
+    check_features(features)
+    _, codes = np.unique(labels, return_inverse=True)
+    targets = np.eye(codes.max() + 1)[codes]
+    F = features.astype(np.float64)
+    tall = len(F) > F.shape[1]
+    spectrum, vectors = eigh(F.T @ F if tall else F @ F.T)
+    kept = spectrum > spectrum[-1] * 1e-10
+    spectrum, vectors = spectrum[kept], vectors[:, kept]
+    left = F @ vectors / np.sqrt(spectrum) if tall else vectors
+    z, total = (left.T @ targets) ** 2, (targets**2).sum(0)
+    evidences = [_evidence(spectrum, z[:, k], total[k], *F.shape) for k in range(targets.shape[1])]
+    return float(np.mean(evidences))
+
+
+def _evidence(spectrum: np.ndarray, z: np.ndarray, total: float, n: int, width: int) -> float:
+    """Maximum log evidence an image of one target: `z` its squared projections, `total` its squared norm."""
+    alpha, beta = 1.0, 1.0
+    for _ in range(200):
+        ratio = alpha / beta
+        effective = (spectrum / (spectrum + ratio)).sum()
+        weights = (spectrum * z / (spectrum + ratio) ** 2).sum()
+        residual = (z * (ratio / (spectrum + ratio)) ** 2).sum() + max(total - z.sum(), 0)
+        alpha, beta = effective / max(weights, 1e-12), (n - effective) / max(residual, 1e-12)
+        if abs(alpha / beta - ratio) <= 1e-6 * ratio:
+            break
+    ratio = alpha / beta
+    weights = (spectrum * z / (spectrum + ratio) ** 2).sum()
+    residual = (z * (ratio / (spectrum + ratio)) ** 2).sum() + max(total - z.sum(), 0)
+    determinant = np.log(alpha + beta * spectrum).sum() + (width - len(spectrum)) * np.log(alpha)
+    value = width * np.log(alpha) + n * np.log(beta) - determinant - beta * residual - alpha * weights
+    return float((value - n * np.log(2 * np.pi)) / (2 * n))
+
+
+def logme_estimate(
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, resamples: int = 20, seed: int = 0
+) -> Estimate:
+    """LogME with its interval: value ± 1.96 deviations over random halves of the images (or lots).
+
+    Repeats in a bootstrap would feign evidence (a repeated image is explained by itself); halves drawn without them
+    vary as much as whole samples do (Politis and Romano 1994). Few draws, since each needs its own spectrum.
+    """
+    member = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    rng, kinds = np.random.default_rng(seed), int(member.max()) + 1
+    halves = [np.isin(member, rng.permutation(kinds)[: max(1, kinds // 2)]) for _ in range(resamples)]
+    with few_threads(features.size):
+        drawn = [logme(features[half], labels[half]) for half in halves]
+    return _normal(logme(features, labels), drawn, len(labels), "LogME (nats)")
+
+
+def nearest_neighbours(features: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
+    """Leave-one-out prediction by the k nearest other images, Euclidean on features scaled to unit length.
+
+    Args:
+        features: shape (n, D).
+        labels: integers, shape (n,).
+        k: neighbours; with fewer other images, all of them. In a tied vote the smallest label wins.
+
+    Returns:
+        Predicted labels, shape (n,).
+
+    Raises:
+        LabError: fewer than two images.
+    """
+    if len(features) < 2:
+        raise LabError("Neighbours need at least two images: give more train images.")
+    check_features(features)
+    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    k = min(k, len(unit) - 1)
+    kinds, codes = np.unique(labels, return_inverse=True)
+    votes = np.zeros((len(unit), len(kinds)), int)
+    for start in range(0, len(unit), 2048):
+        part = np.arange(start, min(start + 2048, len(unit)))
+        distances = squared_distances(unit[part], unit)
+        distances[np.arange(len(part)), part] = np.inf
+        near = np.argpartition(distances, k - 1, axis=1)[:, :k]
+        np.add.at(votes, (part[:, None], codes[near]), 1)
+    return kinds[votes.argmax(1)]
+
+
+def neighbour_estimate(
+    features: np.ndarray, labels: np.ndarray, k: int = 1, groups: np.ndarray | None = None, seed: int = 0
+) -> Estimate:
+    """Leave-one-out accuracy of the k nearest neighbours, bootstrapped over images (neighbours fixed)."""
+    right = nearest_neighbours(features, labels, k) == labels
+    return bootstrap_estimate(right, f"{k}-NN leave-one-out", groups, seed, scale=100, unit=" %", digits=1)
+
+
+# ---- comparison of measures and of classes ---------------------------------------------------------------------------
+def rank_agreement(
+    measure: Mapping[str, Estimate], probes: Mapping[str, Accuracy], seed: int = 0, resamples: int = 2000
+) -> Estimate | str:
+    """Kendall's rank correlation of a measure with the probe over networks, or a sentence where there are too few.
+
+    Args:
+        measure: network -> estimate.
+        probes: network -> accuracy of the probe; the same networks.
+        seed: of the parametric bootstrap (normal draws within both intervals).
+        resamples: number of draws.
+
+    Returns:
+        The correlation in [-1, 1] with its interval, n the number of networks.
+    """
+    from scipy.stats import kendalltau
+
+    names = list(measure)
+    if len(names) < ENOUGH_NETWORKS:
+        return (
+            f"With {len(names)} network{'s' * (len(names) != 1)} a rank agreement would be chance "
+            f"(at least {ENOUGH_NETWORKS} are needed), so none is given."
+        )
+    rng = np.random.default_rng(seed)
+    first = np.array([(measure[name].value, (measure[name].high - measure[name].low) / 3.92) for name in names])
+    second = np.array([(probes[name].value, np.diff(probes[name].interval)[0] / 3.92) for name in names])
+    draws = [kendalltau(rng.normal(*first.T), rng.normal(*second.T)).statistic for _ in range(resamples)]
+    low, high = np.nanquantile(draws, [0.025, 0.975])
+    tau = kendalltau(first[:, 0], second[:, 0]).statistic
+    return Estimate(float(tau), float(low), float(high), len(names), "Kendall's tau", digits=2)
+
+
+def stand_ins(
+    source: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    source_names: Sequence[str],
+    groups: np.ndarray | None = None,
+    resamples: int = 100,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Which ImageNet class stands for which medium: for each medium the source class that speaks most for it.
+
+    Among the source classes that carry at least half an image of the medium (so that rare ones can't win by accident),
+    the one with the highest P(medium | source class); where there is none, the one that carries most of the medium.
+
+    Args:
+        source: probabilities of the source classes, shape (n, Z).
+        labels: shape (n,), positions in `classes`.
+        classes: names of the mediums.
+        source_names: Z names.
+        groups: what the bootstrap draws together, shape (n,).
+        resamples: bootstrap draws.
+        seed: of the draws.
+
+    Returns:
+        One row a medium that occurs: medium, ImageNet class, P(medium | ImageNet class) as an `Estimate` (n: effective
+        number of images that carry it, (sum p)² / sum p²), and the share of the medium's probability that it carries.
+    """
+    present, codes = np.unique(labels, return_inverse=True)
+    joint = np.eye(len(present))[codes].T @ source
+    conditional = _conditional(source, codes, np.ones(len(codes)))
+    best = np.where(joint >= 0.5, conditional, -1).argmax(1)
+    best = np.where((joint >= 0.5).any(1), best, joint.argmax(1))
+    weights = _weights(len(codes), groups, seed, resamples)
+    rows = []
+    for code, z in enumerate(best):
+        chance = _ratio_estimate(source[:, z], codes == code, weights)
+        share = joint[code, z] / joint[code].sum()
+        rows.append((classes[present[code]], source_names[z], chance, share))
+    return pd.DataFrame(rows, columns=["medium", "ImageNet class", "P(medium | class)", "share of the medium"])
+
+
+def conditional_table(
+    source: np.ndarray, labels: np.ndarray, classes: Sequence[str], source_names: Sequence[str], columns: int = 20
+) -> pd.DataFrame:
+    """P(medium | ImageNet class) of the `columns` source classes that carry most probability over all images, in %.
+
+    Returns:
+        Mediums that occur in rows, ImageNet classes in columns (the heaviest first); columns sum to 100.
+    """
+    present, codes = np.unique(labels, return_inverse=True)
+    chosen = np.argsort(-source.sum(0), kind="stable")[:columns]
+    values = 100 * _conditional(source, codes, np.ones(len(codes)))[:, chosen]
+    return pd.DataFrame(values, [classes[one] for one in present], [source_names[z] for z in chosen])
+
+
+def _ratio_estimate(mass: np.ndarray, member: np.ndarray, weights: np.ndarray) -> Estimate:
+    drawn = weights @ (mass * member) / np.maximum(weights @ mass, 1e-300)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    value = float(mass[member].sum() / max(mass.sum(), 1e-300))
+    carried = max(1, round(float(mass.sum() ** 2 / max((mass**2).sum(), 1e-300))))  # effective images (Kish 1965)
+    return Estimate(value, float(low), float(high), carried, "P(medium | ImageNet class)", 100, " %", 0)
+
+
+def _weights(n: int, groups: np.ndarray | None, seed: int, resamples: int) -> np.ndarray:
+    """How often each image is drawn in each bootstrap sample, by image or by whole groups: shape (resamples, n)."""
+    member = np.arange(n) if groups is None else np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
+    size = int(member.max()) + 1
+    return np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)[:, member].astype(float)
+
+
+def _normal(value: float, drawn: Sequence[float], n: int, of: str) -> Estimate:
+    half = 1.96 * float(np.std(drawn, ddof=1)) if len(drawn) > 1 else np.nan
+    return Estimate(value, value - half, value + half, n, of, digits=2)
+
+
+# ---- tables and words -----------------------------------------------------------------------------------------------
+def in_words(bars: Mapping[str, Any]) -> str:
+    """Quantities by row, or by row and series, in words: the text beside a bar chart."""
+    rows = {name: row if isinstance(row, Mapping) else {"": row} for name, row in bars.items()}
+    return "; ".join(f"{name}: {', '.join(f'{k} {v}'.strip() for k, v in row.items())}" for name, row in rows.items())
+
+
+def measures_table(
+    measures: Mapping[str, Mapping[str, Estimate]], probes: Mapping[str, Mapping[str, Probe]], titles: Mapping[str, str]
+) -> pd.DataFrame:
+    """One row a network: its measures on train and its two probes on val."""
+    shown = (LAYERS[0], LAYERS[-1])
+    return pd.DataFrame(
+        {"network": titles[network], **row, **{f"probe, {name}": probes[network][name].accuracy for name in shown}}
+        for network, row in measures.items()
+    )
+
+
+def agreement_words(measures: Mapping[str, Mapping[str, Estimate]], probed: Mapping[str, Accuracy]) -> str:
+    """Rank agreement of every measure with the probe, in a sentence; for five networks or more."""
+    names = list(next(iter(measures.values())))
+    found = {name: rank_agreement({n: row[name] for n, row in measures.items()}, probed) for name in names}
+    return (
+        "Kendall's rank agreement with the ImageNet-output probe: "
+        + "; ".join(f"{k} {v}" for k, v in found.items())
+        + "."
+    )
+
+
+def decision(probes: Mapping[str, Probe], title: str) -> tuple[str, str, str]:
+    """Which layer the next chapters use, the reason, and what else was considered (for `lab.decide`)."""
+    ceiling, output = probes["penultimate features"], probes["ImageNet outputs"]
+    gap = ceiling.minus(output)
+    names = ["penultimate features", "1,000 ImageNet outputs"]
+    layer, other = names if gap.tie or gap.value > 0 else names[::-1]
+    return (
+        f"Chapters 04 and 05 work on the {layer} first.",
+        f"on {title} the probe reads {ceiling.accuracy} from the penultimate features and {output.accuracy} from the "
+        f"outputs (features against outputs: {gap}).",
+        f"the {other}; chapter 05 keeps both side by side, as the original did.",
+    )

@@ -1,0 +1,1 @@
+"""What one notebook needs beyond the rooms above."""

@@ -1,0 +1,367 @@
+"""Tables and sentences of chapters 05 and 12 out of the outcomes of `classification`; nothing is fitted here."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lab_utils.analysis import trivial_baselines
+from lab_utils.analysis.classification import Decomposition, Outcome, Reduction, SeedSpread, best, mean_difference
+from lab_utils.core.profiles import Classification
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate, paired_difference
+from lab_utils.stats.metrics import averages, independent_difference, mcnemar
+
+Key = tuple[str, str]  # (what the classifiers saw, network)
+LAYERS = {"CNN features": "penultimate", "dense classifier": "logits"}  # the original's words -> layer
+ALL, EMBEDDED, EIGHT = "all columns", "full-network embedding", "supervised UMAP-8 and external columns"
+
+
+class Way(NamedTuple):
+    """A way to classify: what the classifier reads, of which network and layer, and the classifier."""
+
+    columns: str
+    layer: str
+    network: str
+    classifier: str
+
+    def title(self, titles: Mapping[str, str]) -> str:
+        """In words, without the layer where it is the usual one."""
+        more = "" if self.layer == "penultimate" else f" ({self.layer} layer)" if self.columns == EIGHT else ""
+        return f"{self.classifier} on {titles[self.network]}, {self.columns}{more}"
+
+
+def departures(options: Classification) -> str:
+    """In which settings a run differs from the original's protocol, in a sentence."""
+    asked = Classification()
+    words = {
+        "rounds": "{} boosting rounds (default {})",
+        "trees": "{} trees (default {})",
+        "folds": "{} folds (there {})",
+        "umap_epochs": "{} epochs of UMAP's layout (default by size)",
+        "umap_first": "UMAP after {} principal components (there on all columns)",
+    }
+    found = [
+        text.format(getattr(options, name), getattr(asked, name))
+        for name, text in words.items()
+        if getattr(options, name) != getattr(asked, name)
+    ]
+    if not found:
+        return "All settings are the original's or the libraries' defaults."
+    return f"To fit this run's budget: {'; '.join(found)}. All else is the original's or the libraries' default."
+
+
+def reported_scores(table: pd.DataFrame, seen: str) -> pd.DataFrame:
+    """Rows of `data/reported/classification.csv` on these features as printed in the slide's table."""
+    return table[(table["features"] == seen) & (table["kind"] == "printed")]
+
+
+def diamonds(table: pd.DataFrame, titles: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Printed test scores in percent for those of our networks that the original used, `{title: {classifier: x}}`."""
+    return {row.network: {row.best_model: 100 * row.test} for row in table.itertuples() if row.network in titles}
+
+
+def original_says(table: pd.DataFrame) -> str:
+    """What the original reports on the CNN features, from its printed numbers."""
+    rows = reported_scores(table, "CNN features")
+    scores = ", ".join(f"{row.network} {row.test:.3f}" for row in rows.itertuples())
+    best_model = " and ".join(sorted(rows["best_model"].unique()))
+    return (
+        f"Reported by the original (slide 17, test accuracy, best classifier {best_model} each time): {scores}; "
+        f"{len(rows)} networks within {100 * (rows['test'].max() - rows['test'].min()):.1f} points of each other."
+    )
+
+
+def confusion_accuracy(counts: np.ndarray, of: str = "") -> Accuracy:
+    """Accuracy of a confusion matrix (C, C)."""
+    return Accuracy(int(np.trace(counts)), int(counts.sum()), of)
+
+
+def scores_table(
+    outcomes: Mapping[Key, Outcome],
+    truth: np.ndarray,
+    val: np.ndarray,
+    confusions: Mapping[tuple[str, str, str], np.ndarray],
+    titles: Mapping[str, str],
+    reported: pd.DataFrame,
+) -> pd.DataFrame:
+    """The original's table (model, best classifier, test score), chosen on val, with the original's rows under it.
+
+    Args:
+        outcomes: (what they saw, network) -> outcome.
+        truth: labels of val.
+        val: positions of val.
+        confusions: (what they saw, network, classifier) -> confusion matrix on test.
+        titles: network -> title.
+        reported: `data/reported/classification.csv`.
+
+    Returns:
+        Columns features, model, best on val, CV, val, test, balanced test; reported rows carry the printed number.
+    """
+    rows = []
+    for (seen, network), outcome in outcomes.items():
+        name = best(outcome, truth, val)
+        counts = confusions[seen, network, name]
+        balanced = averages(counts)["balanced accuracy"]
+        held = outcome.accuracy(name, truth, val)
+        rows.append((seen, titles[network], name, outcome.cv(name), held, confusion_accuracy(counts), balanced))
+    for seen in dict.fromkeys(key[0] for key in outcomes):
+        for row in reported_scores(reported, seen).itertuples():
+            model = f"{row.network} (reported, chosen on test)"
+            rows.append((seen, model, row.best_model, "", "", f"{100 * row.test:.1f} %", ""))
+    columns = ["features", "model", "best on val", "CV", "val", "test", "balanced test"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def boxes(
+    accuracies: Mapping[tuple[str, ...], Accuracy], place: int, titles: Mapping[str, str] | None = None
+) -> dict[str, list[float]]:
+    """Accuracies in percent, grouped by one part of their keys: what box plots by extractor or by classifier show.
+
+    Args:
+        accuracies: by (features, network, classifier), say.
+        place: of the part in the key.
+        titles: what a part is called; default its own name.
+    """
+    found: dict[str, list[float]] = {}
+    for key, accuracy in accuracies.items():
+        name = key[place]
+        found.setdefault(titles[name] if titles else name, []).append(100 * accuracy.value)
+    return found
+
+
+def seed_boxes(table: pd.DataFrame) -> dict[str, list[float]]:
+    """The runs of `noise_floor` in percent by source and classifier."""
+    groups = table.groupby(["classifier", "source"], sort=False)["accuracy"]
+    return {f"{name}, {source.split()[0]}": list(100 * values) for (name, source), values in groups}
+
+
+def correctness(outcomes: Sequence[Outcome], names: Sequence[str], truth: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Whether each outcome's classifiers were right on `rows`: bool (outcomes, names, rows), for `decompose`."""
+    return np.array([[one.predictions[name][rows] == truth for name in names] for one in outcomes])
+
+
+def voters(outcome: Outcome) -> list[str]:
+    """The original's classifiers, voting included, in an outcome."""
+    return [name for name in outcome.predictions if name != "Ridge"]
+
+
+def spread_of_networks(outcomes: Mapping[str, Outcome], truth: np.ndarray, rows: np.ndarray) -> float:
+    """Standard deviation of accuracy over networks, root mean square over classifiers, in [0, 1]; 0 for one network."""
+    if len(outcomes) < 2:
+        return 0.0
+    names = voters(next(iter(outcomes.values())))
+    values = correctness(list(outcomes.values()), names, truth, rows).mean(2)
+    return float(values.var(axis=0, ddof=1).mean() ** 0.5)
+
+
+def ways(
+    right: Mapping[str, Outcome], embedded: Mapping[str, Outcome], original: Mapping[Key, Outcome]
+) -> dict[Way, Outcome]:
+    """All that was tried in the chapter as one set of candidates, each with the outcome it stands in.
+
+    Args:
+        right: network -> outcome on all columns.
+        embedded: network -> outcome on the full-network embedding.
+        original: (what the classifiers saw, network) -> outcome of the original's protocol.
+    """
+    sets = [
+        *((ALL, "penultimate", network, one) for network, one in right.items()),
+        *((EMBEDDED, "full_network", network, one) for network, one in embedded.items()),
+        *((EIGHT, LAYERS[seen], network, one) for (seen, network), one in original.items()),
+    ]
+    return {Way(*place, name): one for *place, one in sets for name in one.predictions}
+
+
+def ranked(candidates: Mapping[Way, Outcome], truth: np.ndarray, val: np.ndarray) -> list[Way]:
+    """Ways by val accuracy, the best first; the first named in a tie."""
+    return sorted(candidates, key=lambda way: -candidates[way].accuracy(way.classifier, truth, val).value)
+
+
+def rival_of(order: Sequence[Way]) -> Way:
+    """The best way of the other protocol than the first one's: the original's, or done right; `order` as `ranked`."""
+    return next(way for way in order if (way.columns == EIGHT) != (order[0].columns == EIGHT))
+
+
+def against_rest(
+    guesses: Mapping[str, np.ndarray], network: str, truth: np.ndarray, lots: np.ndarray | None = None
+) -> Difference | None:
+    """One network's predictions (n,) against the mean of all others', paired; None where there is no other."""
+    others = [guess for name, guess in guesses.items() if name != network]
+    return mean_difference(truth, [guesses[network]], others, f"{network} against the others", lots) if others else None
+
+
+def stand_in_words(gap: Difference | None, title: str) -> str:
+    """What the run's first network does against the mean of its others, where B0 isn't there to be asked."""
+    if gap is None:
+        return f"{title} is the only network of this run."
+    return f"{title}, the first network of this run, against the mean of its others, same classifier: {gap}."
+
+
+def named(rows: Sequence[tuple], *columns: str) -> pd.DataFrame:
+    """Rows as a table with these columns."""
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def dimension_lines(found: Mapping[Reduction, Accuracy]) -> dict[str, tuple[np.ndarray, ...]]:
+    """Curves of accuracy in percent over dimensions, one a method: (dimensions, value, low, high)."""
+    lines: dict[str, list] = {}
+    for one, accuracy in found.items():
+        if one.method != "none":
+            low, high = accuracy.interval
+            lines.setdefault(one.words, []).append((one.dimensions, 100 * accuracy.value, 100 * low, 100 * high))
+    return {name: tuple(np.array(points).T) for name, points in lines.items()}
+
+
+def fewest(found: Mapping[Reduction, Accuracy], share: float = 0.9) -> int:
+    """Fewest principal components that reach `share` of the accuracy on all columns."""
+    whole = next(accuracy.value for one, accuracy in found.items() if one.method == "none")
+    pca = {one.dimensions: accuracy.value for one, accuracy in found.items() if one.method == "pca"}
+    return min([components for components, value in pca.items() if value >= share * whole], default=max(pca))
+
+
+def neighbours_words(
+    guesses: Mapping[str, np.ndarray], truth: np.ndarray, groups: np.ndarray | None = None, most: int = 3
+) -> str:
+    """Rank predictions by accuracy; compare each place with the next one, and the best with all others.
+
+    Args:
+        guesses: name -> labels predicted for val, (n,).
+        truth: labels of val, (n,).
+        groups: lots that the bootstrap draws whole, (n,).
+        most: pairs that are named, at most.
+
+    Returns:
+        The best; how many tie with it (paired bootstrap); and which neighbours differ (McNemar 1947, corrected for
+        the number of pairs by Holm 1979).
+    """
+    names = sorted(guesses, key=lambda name: -(guesses[name] == truth).mean())
+    if len(names) < 2:
+        return f"Only {names[0]} was run, so there is nothing to compare it with."
+    gaps = [paired_difference(truth, guesses[names[0]], guesses[name], groups=groups, resamples=500) for name in names]
+    ties = sum(gap.tie for gap in gaps[1:])
+    pairs = list(pairwise(names))
+    chances = holm([mcnemar(truth, guesses[one], guesses[other]).p for one, other in pairs])
+    apart = [f"{one} above {other} (p = {p:.2g})" for (one, other), p in zip(pairs, chances, strict=True) if p < 0.05]
+    return (
+        f"Best on val: {names[0]} ({Accuracy.from_labels(truth, guesses[names[0]])}); {ties} of the {len(names) - 1} "
+        f"others tie with it (paired bootstrap). Of {len(pairs)} neighbours in the ranking {len(apart) or 'none'} "
+        f"{'differ' if len(apart) != 1 else 'differs'} (McNemar, Holm-corrected)"
+        f"{': ' if apart else ''}{'; '.join(apart[:most])}{', …' if len(apart) > most else ''}."
+    )
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """p-values corrected for their number, step by step (Holm 1979), in the order given."""
+    order = np.argsort(chances)
+    stepped = np.maximum.accumulate(np.asarray(chances)[order] * np.arange(len(chances), 0, -1))
+    corrected = np.empty(len(chances))
+    corrected[order] = np.minimum(stepped, 1)
+    return corrected.tolist()
+
+
+def guesses_of(candidates: Mapping[Way, Outcome], rows: np.ndarray, titles: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Predictions of all ways on `rows` by their titles, for `neighbours_words`."""
+    return {way.title(titles): one.predictions[way.classifier][rows] for way, one in candidates.items()}
+
+
+def folds_table(
+    sets: Mapping[str, Mapping[str, Outcome]], truth: np.ndarray, val: np.ndarray, titles: Mapping[str, str]
+) -> pd.DataFrame:
+    """Cross-validated and val accuracy of every network and classifier; a set's name is added to its classifiers'."""
+    rows = [
+        (titles[network], name + more, one.cv(name), one.accuracy(name, truth, val))
+        for more, outcomes in sets.items()
+        for network, one in outcomes.items()
+        for name in one.folds
+    ]
+    return named(rows, "network", "classifier", "CV, grouped folds", "val")
+
+
+def variance_tables(
+    outcomes: Mapping[str, Mapping[str, Outcome]], names: Sequence[str], truth: np.ndarray, rows: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Tables for `decompose`: one a reduction, and "both", where the reduction is a factor of its own.
+
+    Args:
+        outcomes: reduction -> network -> outcome.
+        names: classifiers.
+        truth: labels of `rows`.
+        rows: positions.
+
+    Returns:
+        Whether right, bool (networks, classifiers, rows), for "both" (networks, reductions, classifiers, rows); empty
+        where there is one network only.
+    """
+    if min(map(len, outcomes.values())) < 2:
+        return {}
+    single = {name: correctness(list(one.values()), names, truth, rows) for name, one in outcomes.items()}
+    return single | {"both": np.stack(list(single.values()), axis=1)}
+
+
+def shares_table(shares: Mapping[str, Decomposition]) -> pd.DataFrame:
+    """Shares of variance as a table, one row a set of features."""
+    rows = [
+        (name, one.features, one.reduction or "", one.classifier, one.interaction, one.lead, one.spread)
+        for name, one in shares.items()
+    ]
+    columns = ("set", "networks", "reduction", "classifier", "rest", "networks minus classifier")
+    return named(rows, *columns, "standard deviation of the cells")
+
+
+def column_groups(columns: Sequence[str]) -> dict[str, list[int]]:
+    """Positions of the columns of the original's table by kind; "external columns" are sizes and museum together."""
+    kinds = [
+        "UMAP" if name.startswith("umap_") else "museum" if name.startswith("Museum") else "sizes" for name in columns
+    ]
+    found = {kind: [place for place, one in enumerate(kinds) if one == kind] for kind in ("sizes", "museum", "UMAP")}
+    return {kind: places for kind, places in found.items() if places} | {
+        "external columns": found["sizes"] + found["museum"]
+    }
+
+
+def best_floor(alone: Mapping[str, Accuracy]) -> str:
+    """The strongest guess from sizes and museum (lots aside: the original has no such column)."""
+    names = [name for name in (trivial_baselines.FOREST, trivial_baselines.FOREST_MUSEUM) if name in alone]
+    return max(names, key=lambda name: alone[name].value)
+
+
+def seen_words(by_lot: Mapping[str, Accuracy]) -> str:
+    """Compare images of lots that train has with those of lots it has not, in a sentence."""
+    if not {"lot seen in train", "lot not seen"} <= set(by_lot):
+        return "Lots are not known on both sides here, so images of seen and unseen lots can't be compared."
+    seen, new = by_lot["lot seen in train"], by_lot["lot not seen"]
+    return f"Images whose lot train has: {seen}; of new lots: {new}. Seen lots are {seen.minus(new)}."
+
+
+def carried_words(val: Accuracy, balanced: Estimate) -> str:
+    """Val (balanced) against balanced test accuracy, other images of the same kind, in a sentence."""
+    gap = independent_difference(val, balanced)
+    return f"Val {val}, balanced test {balanced}: {'' if gap.tie else 'val is '}{gap}."
+
+
+def decision_words(
+    chosen: str, held: Accuracy, rival: str, against: Difference, floor: SeedSpread, leak: Difference
+) -> tuple[str, str, str]:
+    """What later chapters use, the reason, and what else was considered (for `lab.decide`).
+
+    Args:
+        chosen: the best way on val, in words.
+        held: its accuracy there.
+        rival: the best way of the other protocol (the original's, or done right where the original's was chosen).
+        against: the chosen against the rival, paired.
+        floor: what seeds alone move.
+        leak: what cross-validation gains from a reduction fitted before the folds.
+    """
+    seeds = "more" if abs(against.value) > floor.between() else "no more"
+    trust = "shows no leak here"
+    if leak.low > 0:
+        interval = f"{100 * leak.value:.1f} points ({100 * leak.low:.1f} to {100 * leak.high:.1f})"
+        trust = f"is too high by {interval} when it is fitted before the folds"
+    return (
+        f"The best way to classify frozen features here is {chosen}.",
+        f"it is the best on val ({held}); {rival} is the best of the other protocol, against which it is {against}, "
+        f"{seeds} than two seeds of one network differ by ({100 * floor.between():.1f} points).",
+        f"{rival}; the supervised UMAP to eight dimensions, whose cross-validated accuracy {trust}.",
+    )

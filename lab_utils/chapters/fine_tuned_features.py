@@ -1,0 +1,423 @@
+"""Chapter 12: the dense layer of a fine-tuned network as features, beside pretrained features of the same images."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lab_utils.analysis import classification, classifiers, transferability
+from lab_utils.chapters import run_study
+from lab_utils.claims import engine as claims
+from lab_utils.data.image_table import fold_groups
+from lab_utils.networks import backbones
+from lab_utils.stats.intervals import Accuracy, Difference, paired_difference
+from lab_utils.training import recipes
+
+if TYPE_CHECKING:
+    from lab_utils.analysis.projections import Components
+    from lab_utils.lab import Lab
+    from lab_utils.training.fine_tuning import FineTuned
+
+NEIGHBOURS = 5
+SPLITS = ("train", "val", "test")
+TEXTILES = ("Silk and metal thread", "Woven fabric")
+FEWEST = 20  # test images of a class below which its recall carries no verdict
+
+
+@dataclass
+class Space:
+    """Features of the run's images, the same rows for every space.
+
+    Attributes:
+        network: its title.
+        kind: what they are: `pretrained`, `fine-tuned`, `full-network embedding`.
+        features: float32 (N, D), in the order of `rows`.
+        split: split of each row, shape (N,).
+        rows: positions in `lab.images`, shape (N,).
+        size: side of the network's input in pixels.
+        groups: what intervals draw as a whole (lot, or object), shape (N,).
+        run: the fine-tuned network behind them, if any.
+        outcome: what the lab's classifiers answer on them, once fitted.
+    """
+
+    network: str
+    kind: str
+    features: np.ndarray
+    split: np.ndarray
+    rows: np.ndarray
+    size: int
+    groups: np.ndarray
+    run: "FineTuned | None" = field(default=None, repr=False)
+    outcome: classification.Outcome | None = field(default=None, repr=False)
+
+    @property
+    def title(self) -> str:
+        """What they are, for tables and figures; input size and number of features are in it."""
+        return f"{self.network}, {self.kind}, {self.size} px ({self.features.shape[1]})"
+
+    @property
+    def head(self) -> str:
+        """Name of the route through the network's own head."""
+        return f"{self.network}, {self.run.recipe.name}"
+
+    def route(self, classifier: str) -> str:
+        """Name of the route through a classifier on these features."""
+        return f"{classifier} on {self.title}"
+
+    def of(self, split: str) -> np.ndarray:
+        """Places of a split's rows, shape (n,)."""
+        return np.flatnonzero(self.split == split)
+
+    def compare(self, split: str, labels: np.ndarray, first: np.ndarray, second: np.ndarray, of: str) -> Difference:
+        """Accuracy of `first` minus `second` on a split, paired by image, drawn by lot; all arrays (n,)."""
+        return paired_difference(labels, first, second, of, self.groups[self.of(split)])
+
+
+# ---- spaces ----------------------------------------------------------------------------------------------------------
+def tuned_space(lab: "Lab", recipe: str, network: str | None = None) -> Space:
+    """Features of the first dense layer of a fine-tuned network (trained or loaded), all splits."""
+    run = lab.fine_tune(recipe, network=network)
+    rows = [run.rows(split) for split in SPLITS]
+    features = np.concatenate([run.features(split) for split in SPLITS])
+    size, places = run.recipe.size, np.concatenate(rows)
+    split, groups = np.repeat(SPLITS, [len(one) for one in rows]), np.asarray(fold_groups(lab.images.iloc[places]))
+    return Space(lab.title(run.recipe.network), "fine-tuned", features, split, places, size, groups, run)
+
+
+def comparable_size(network: str, size: int) -> int:
+    """The input size at which pretrained features are set beside features of `size` pixels.
+
+    The same; but the native one where the network's dense layers take no other, which the spaces' titles then show.
+    """
+    entry = backbones.backbone(network)
+    return entry.size if entry.fixed_size else size
+
+
+def pretrained_space(
+    lab: "Lab", network: str, like: Space, layer: str = "penultimate", size: int | None = None
+) -> Space:
+    """Pretrained features of the same rows as another space, by the network's own preprocessing.
+
+    Args:
+        lab: the run.
+        network: name in the registry.
+        like: the other space.
+        layer: as `lab.features` takes it.
+        size: of the input in pixels; None: that of the other space (`comparable_size`).
+    """
+    size = size or comparable_size(network, like.size)
+    features = np.asarray(lab.features(network, layer, size=size)[like.rows], np.float32)
+    kind = "full-network embedding" if layer == "full_network" else "pretrained"
+    return Space(lab.title(network), kind, features, like.split, like.rows, size, like.groups)
+
+
+def usual_space(lab: "Lab", network: str, like: Space, layer: str = "penultimate") -> Space | None:
+    """Pretrained features at the size of chapters 03 to 05 (the profile's, or native); None where it is the same."""
+    asked = lab.settings.features.size
+    usual = backbones.backbone(network).size if asked == "native" else asked
+    if usual == comparable_size(network, like.size):
+        return None
+    return pretrained_space(lab, network, like, layer, usual)
+
+
+MAKERS = (pretrained_space, usual_space)  # at the comparable size, and at the usual one where that is another
+
+
+def sizes_words(fine: Space, spaces: Sequence[Space]) -> str:
+    """Which spaces see images of one size, and which stand beside them at another."""
+    same = [one.title for one in spaces if one.size == fine.size]
+    other = [one.title for one in spaces if one.size != fine.size]
+    words = f"Compared at one input size, {fine.size} pixels: {'; '.join(same)}."
+    return f"{words} Beside them at another size, as rows of their own: {'; '.join(other)}." if other else words
+
+
+def settings(lab: "Lab") -> pd.DataFrame:
+    """Settings of the features run as printed and in this profile."""
+    printed = recipes.FEATURES_RUN
+    here = replace(recipes.scaled(printed, lab.settings.fine_tuning), name="in this profile")
+    shown = tuple(name for name in recipes.SHOWN if name not in run_study.NEVER_VARIED)
+    return recipes.table(replace(printed, name="as printed"), here, settings=shown)
+
+
+# ---- neighbours ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Votes:
+    """What the neighbours of some images say.
+
+    Attributes:
+        of: what was asked, in words.
+        labels: the truth, shape (n,).
+        predicted: the vote, shape (n,).
+        groups: what intervals draw as a whole, shape (n,).
+    """
+
+    of: str
+    labels: np.ndarray
+    predicted: np.ndarray
+    groups: np.ndarray
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """How often the vote is right."""
+        return Accuracy.from_labels(self.labels, self.predicted, self.of)
+
+    def minus(self, other: "Votes") -> Difference:
+        """This minus another space's votes on the same images, paired by image, drawn by lot."""
+        of = f"{self.of} minus {other.of}"
+        return paired_difference(self.labels, self.predicted, other.predicted, of, self.groups)
+
+
+def neighbours_right(space: Space, split: str, labels: np.ndarray, places: np.ndarray | None = None) -> Votes:
+    """Ask images of which class their nearest other images of the same split are.
+
+    Args:
+        space: the features.
+        split: images asked and answered by (each left out of its own vote).
+        labels: of that split, shape (n,).
+        places: which of the split's images to use; None: all.
+
+    Returns:
+        The votes of `NEIGHBOURS` neighbours.
+    """
+    chosen = np.arange(len(labels)) if places is None else places
+    rows = space.of(split)[chosen]
+    predicted = transferability.nearest_neighbours(space.features[rows], labels[chosen], NEIGHBOURS)
+    return Votes(f"{space.title}, neighbours within {split}", labels[chosen], predicted, space.groups[rows])
+
+
+def as_dense(labels: np.ndarray, like: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Places of a random part of `labels` (n,) with at most as many images of each class as `like` (m,) has.
+
+    Neighbours are the nearer the more images there are, so splits are compared at one number of images a class.
+    """
+    rng = np.random.default_rng(seed)
+    parts = [rng.permutation(np.flatnonzero(labels == name))[: (like == name).sum()] for name in np.unique(labels)]
+    return np.sort(np.concatenate(parts))
+
+
+def by_split(space: Space, labels: Mapping[str, np.ndarray]) -> dict[str, Votes]:
+    """`neighbours_right` of every split whose labels are given; train is thinned to val's number of images a class."""
+    thinned = {"train": as_dense(labels["train"], labels["val"])} if {"train", "val"} <= set(labels) else {}
+    return {split: neighbours_right(space, split, known, thinned.get(split)) for split, known in labels.items()}
+
+
+def shares(right: Mapping[str, Mapping[str, Votes]]) -> dict[str, dict[str, Accuracy]]:
+    """The accuracies alone, by space and split."""
+    return {title: {split: votes.accuracy for split, votes in one.items()} for title, one in right.items()}
+
+
+def gains(fine: Mapping[str, Votes], plain: Mapping[str, Votes]) -> dict[str, Difference]:
+    """Fine-tuned minus pretrained, by split."""
+    return {split: fine[split].minus(plain[split]) for split in fine}
+
+
+def illusion_words(found: Mapping[str, Difference]) -> str:
+    """How much of the gain on train is left on images that the network never saw, in a sentence.
+
+    Args:
+        found: `gains` with at least train and one other split.
+    """
+    unseen = "; on ".join(f"{split}: {one}" for split, one in found.items() if split != "train")
+    return (
+        f"Neighbours of the same class, fine-tuned against pretrained features, on the train images that the network "
+        f"was fitted on: {found['train']}; on {unseen}. Only images that it never saw say something about "
+        "separability; the train images are what the original's map shows."
+    )
+
+
+# ---- classifiers and routes ------------------------------------------------------------------------------------------
+def classify(space: Space, labels: np.ndarray, rounds: int, trees: int, components: int) -> classification.Outcome:
+    """Fit the lab's classifiers on train (no cross-validation: the features have seen the train labels).
+
+    Args:
+        space: the features.
+        labels: of all rows, shape (N,); only those of train are looked at.
+        rounds: of boosting.
+        trees: of the forest.
+        components: principal components that trees and RBF SVM read.
+    """
+    chosen = classifiers.full_classifiers(space.features.shape[1], rounds, trees)
+    train = space.of("train")
+    keep = min(components, space.features.shape[1], len(train) - 1)
+    views = lambda fit: classification.full_views(space.features, fit, keep)  # noqa: E731
+    space.outcome = classification.compare(views, labels, train, chosen)
+    return space.outcome
+
+
+def scores(space: Space, labels: np.ndarray, split: str) -> dict[str, Accuracy]:
+    """Accuracy of every classifier on a split whose labels are given."""
+    place = space.of(split)
+    return {
+        name: space.outcome.accuracy(name, labels, place, f"{space.title}, {name}, {split}")
+        for name in space.outcome.predictions
+    }
+
+
+def svm_against_best(space: Space, labels: np.ndarray) -> Difference:
+    """Linear SVM minus the best other single classifier on val, paired, drawn by lot.
+
+    The rival is picked on the same images, which favours it; the claim's sentence says so.
+    """
+    place = space.of("val")
+    others = [name for name in space.outcome.predictions if name not in ("Linear SVM", classification.VOTING)]
+    rival = max(others, key=lambda name: space.outcome.accuracy(name, labels, place).value)
+    first, second = (space.outcome.predictions[name][place] for name in ("Linear SVM", rival))
+    return space.compare("val", labels, first, second, f"Linear SVM minus {rival}, {space.title}")
+
+
+def best_classifier(found: Mapping[str, Accuracy]) -> str:
+    """The classifier of the highest accuracy; of equals the first."""
+    return max(found, key=lambda name: found[name].value)
+
+
+def routes(spaces: Sequence[Space], classifier: str, split: str) -> dict[str, np.ndarray]:
+    """What each route answers on a split: the classifier on every space, and the fine-tuned networks' own heads."""
+    found = {one.route(classifier): one.outcome.predictions[classifier][one.of(split)] for one in spaces}
+    return found | {one.head: one.run.probabilities(split).argmax(1) for one in spaces if one.run}
+
+
+def report_by(val: Difference, test: Difference, classifier: str) -> tuple[str, str, str]:
+    """Decision on what to report as the result of fine-tuning, its reason and the alternative, for `lab.decide`.
+
+    Args:
+        val: features' route minus the network's own head on val, which decides.
+        test: the same on test, read afterwards.
+        classifier: on the features, chosen on val.
+    """
+    head, route = "the network's own head", f"the route through features ({classifier})"
+    wins = not val.tie and val.value > 0
+    why = "it is better on val" if not val.tie else "it needs no second classifier, and on val the two are a tie"
+    chosen, other = (route, head) if wins else (head, route)
+    because = (
+        f"the features' route against the head on val: {val} (its classifier was chosen on the same images, which "
+        f"favours the route); on test, read afterwards: {test}"
+    )
+    original = "" if wins else ", as in the original"
+    return f"Report {chosen} as the result of fine-tuning: {why}.", because, f"{other} as the final result{original}."
+
+
+# ---- single classes --------------------------------------------------------------------------------------------------
+def recall(labels: np.ndarray, predicted: np.ndarray, member: int, of: str) -> Accuracy | None:
+    """Share of a class's images that are found; None where it has none."""
+    inside = labels == member
+    return Accuracy.from_labels(labels[inside], predicted[inside], of) if inside.any() else None
+
+
+def followed(
+    classes: Sequence[str], names: Sequence[str], labels: np.ndarray, predicted: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """Recall of some classes, by name where they exist, and what they are taken for most.
+
+    Args:
+        classes: all names in label order.
+        names: to follow; those that are not there are left out.
+        labels: shape (n,).
+        predicted: space's title -> predictions, shape (n,).
+    """
+    rows = []
+    for name in (one for one in names if one in classes):
+        member = list(classes).index(name)
+        for title, guess in predicted.items():
+            found = recall(labels, guess, member, f"{name}, {title}")
+            wrong = guess[(labels == member) & (guess != member)]
+            taken = classes[int(np.bincount(wrong).argmax())] if len(wrong) else "nothing else"
+            rows.append((name, title, found if found is not None else "no images", taken))
+    return pd.DataFrame(rows, columns=["class", "features", "recall", "else taken for, mostly"])
+
+
+def components_words(parts: Mapping[str, "Components"], reported: pd.DataFrame) -> str:
+    """How many components reach nine tenths of the variance in each space, beside the reported number."""
+    ours = "; ".join(f"{title}: {one.reaching(0.9)}" for title, one in parts.items())
+    row = reported[reported["network"].str.contains("ine-tuned")].iloc[0]
+    return (
+        f"Principal components that reach nine tenths of the variance of the val images: {ours}. Reported by the "
+        f"original for its {row['network']}: {int(row['components'])}."
+    )
+
+
+def tested(labels: np.ndarray, predicted: np.ndarray, of: str) -> Accuracy:
+    """Test accuracy of a route."""
+    return Accuracy.from_labels(labels, predicted, f"{of}, test")
+
+
+def silk_verdict(
+    space: Space,
+    classes: Sequence[str],
+    labels: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+) -> claims.Verdict:
+    """Verdict on the textile classes; not testable where Silk and metal thread has too few test images, or none.
+
+    Args:
+        space: whose test rows the answers are of.
+        classes: all names in label order.
+        labels: of test, shape (n,).
+        before: answers on pretrained features, shape (n,).
+        after: answers on fine-tuned features, shape (n,).
+    """
+    support = {name: int((labels == list(classes).index(name)).sum()) for name in TEXTILES if name in classes}
+    if support.get(TEXTILES[0], 0) < FEWEST:
+        count = support.get(TEXTILES[0], 0)
+        return claims.untestable("silk-not-solved", f"{count} test images of {TEXTILES[0]}; {FEWEST} are asked for.")
+    groups, gain, words = space.groups[space.of("test")], {}, {}
+    for name in (one for one, count in support.items() if count >= FEWEST):
+        member = list(classes).index(name)
+        inside = labels == member
+        pair = [recall(labels, guess, member, name) for guess in (before, after)]
+        gain[name] = paired_difference(labels[inside], after[inside], before[inside], name, groups[inside])
+        words[name] = f"recall {pair[0]} before, {pair[1]} after"
+    return claims.check("silk-not-solved", gains=gain, recalls=words)
+
+
+# ---- frozen or fine-tuned --------------------------------------------------------------------------------------------
+def linear_svm(space: Space, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    """Fit a linear SVM on the train rows and answer val; labels (N,) of train are looked at. Answers and seconds."""
+    began = time.perf_counter()
+    table = classification.standardise(space.features, space.of("train"))
+    with classifiers.few_threads(table.size):
+        model = classifiers.LinearSVM().fit(table[space.of("train")], labels[space.of("train")])
+        predicted = model.predict(table[space.of("val")])
+    return predicted, time.perf_counter() - began
+
+
+def frozen_probe(lab: "Lab", run: "FineTuned") -> tuple[np.ndarray, str]:
+    """A linear SVM on the frozen features of a fine-tuned run's network, at its size, on its train images.
+
+    Returns:
+        Predictions on val, shape (n,), and what they are of, in words.
+    """
+    rows = [run.rows(split) for split in SPLITS[:2]]
+    places, split = np.concatenate(rows), np.repeat(SPLITS[:2], [len(one) for one in rows])
+    like = Space("", "", np.empty((0, 0)), split, places, run.recipe.size, np.empty(0))
+    frozen = pretrained_space(lab, run.recipe.network, like)
+    labels = lab.images["label"].to_numpy()[places]
+    return linear_svm(frozen, labels)[0], f"a linear SVM on {frozen.title}"
+
+
+def frozen_or_tuned(
+    labels: np.ndarray, frozen: Sequence[Space], known: np.ndarray, fine: Space
+) -> tuple[pd.DataFrame, str]:
+    """Frozen embeddings with a linear SVM beside fine-tuning, on val: a table with cost, and the differences in words.
+
+    Args:
+        labels: of val, shape (n,).
+        frozen: the embeddings.
+        known: labels of all rows, shape (N,); only those of train are looked at.
+        fine: the fine-tuned network's space.
+    """
+    answers = fine.run.probabilities("val").argmax(1)
+    rows, words = [], []
+    for one in frozen:
+        found, seconds = linear_svm(one, known)
+        rows.append((f"{one.title} + linear SVM", Accuracy.from_labels(labels, found, one.title), round(seconds, 1)))
+        gap = fine.compare("val", labels, found, answers, "frozen embedding minus fine-tuning, val")
+        words.append(f"{one.title}: {gap}, {seconds:.1f} s against {fine.run.seconds:.1f} s of training")
+    tuned = Accuracy.from_labels(labels, answers, "head")
+    rows.append((f"fine-tuning, {fine.run.recipe.name}, {fine.size} px", tuned, round(fine.run.seconds, 1)))
+    table = pd.DataFrame(rows, columns=["route", "val", "seconds of training"])
+    against = f"On val, a linear SVM on the frozen embedding against fine-tuning at {fine.size} px"
+    return table, f"{against}: {'; '.join(words)}."

@@ -1,0 +1,406 @@
+"""Chapter 15: what the original would try next, tried; a modern recipe step by step; accuracy against cost.
+
+Every choice is made on val, every difference is paired by image. Functions that take a `lab` train or load networks and
+read features; the others are of arrays and records alone.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lab_utils.analysis import outliers, small_data
+from lab_utils.core.errors import LabError
+from lab_utils.stats.intervals import Accuracy, Difference, paired_difference
+from lab_utils.training.recipes import Recipe
+
+if TYPE_CHECKING:
+    from lab_utils.lab import Lab
+    from lab_utils.training.fine_tuning import FineTuned
+
+PROBE_RATE = 25  # times the rate of fine-tuning as written (scaled like it): a single layer on fixed features bears it
+CROP = 7 / 8  # side of random crops, as 224 of 256 pixels
+STRENGTH = 0.1  # of the ridge heads, as in `small_data`
+
+
+# ---- heads on features -----------------------------------------------------------------------------------------------
+def head_predictions(
+    train: Sequence[np.ndarray], labels: np.ndarray, others: Sequence[np.ndarray], weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Labels that a ridge head gives to other images.
+
+    Args:
+        train: features of the train images, one array (n, d) a block; each block gets the same weight.
+        labels: shape (n,).
+        others: the same blocks of other images, (m, d).
+        weights: of the train images, (n,).
+
+    Returns:
+        Predicted labels, shape (m,).
+    """
+    from sklearn.linear_model import RidgeClassifier
+
+    standardise = small_data.Standardised.fit(train)
+    head = RidgeClassifier(alpha=STRENGTH).fit(standardise(train), labels, sample_weight=weights)
+    return head.predict(standardise(others))
+
+
+def rates_of_classes(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Share of each class that is predicted right, (classes,); 1 where a class has no image."""
+    hits = np.bincount(truth[truth == predicted], minlength=classes)
+    counts = np.bincount(truth, minlength=classes)
+    return np.divide(hits, counts, out=np.ones(classes), where=counts > 0)
+
+
+def treatments(points: np.ndarray, labels: np.ndarray, seed: int = 0, share: float = 0.05) -> dict[str, Any]:
+    """What the feature analysis suggests doing to the train images.
+
+    Args:
+        points: features of the train images, shape (n, d).
+        labels: shape (n,).
+        seed: of the folds in which labels are doubted.
+        share: of the images that counts as outliers, by local outlier factor.
+
+    Returns:
+        `{name: (labels, weights)}`, each of shape (n,); weight 0 leaves an image out.
+    """
+    reduced = _reduced(points)
+    doubted = outliers.suspected_labels(reduced, labels, seed=seed)
+    rows, ones = doubted["position"].to_numpy(int), np.ones(len(labels))
+    relabelled, without, unsure, ordinary = labels.copy(), ones.copy(), ones.copy(), ones.copy()
+    relabelled[rows], without[rows], unsure[rows] = doubted["suggested"], 0, 0.5
+    scores = outliers.outlier_scores(reduced)
+    ordinary[np.argsort(-scores, kind="stable")[: int(share * len(labels))]] = 0
+    found = {"doubted labels replaced": (relabelled, ones), "doubted images left out": (labels, without)}
+    found |= {"doubted images at half weight": (labels, unsure), "outliers left out": (labels, ordinary)}
+    return found | {"difficult classes weighted": (labels, _difficulty(reduced, labels, seed))}
+
+
+def _reduced(points: np.ndarray, components: int = 64) -> np.ndarray:
+    from sklearn.decomposition import PCA
+
+    return PCA(min(components, *points.shape), random_state=0).fit_transform(points)
+
+
+def _difficulty(points: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Weights (n,) that grow from 1 to 2 with the share of a class that is predicted wrong out of fold.
+
+    A class with a single image, of which nothing is known out of fold, keeps the weight 1.
+    """
+    weights, (_, codes, counts) = np.ones(len(labels)), np.unique(labels, return_inverse=True, return_counts=True)
+    known = np.flatnonzero(counts[codes] > 1)
+    if len(np.unique(codes[known])) < 2:
+        return weights
+    names, inside = np.unique(codes[known], return_inverse=True)
+    tried = small_data.Candidate(("points",), "ridge", STRENGTH)
+    scores = small_data.cross_scores({"points": points[known]}, inside, tried, 2, seed)
+    weights[known] = 2 - rates_of_classes(inside, scores.argmax(1), len(names))[inside]
+    return weights
+
+
+def treated_predictions(
+    points: np.ndarray, labels: np.ndarray, others: np.ndarray, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Predicted labels (m,) of other images by treatment of the train images; "as they are" comes first."""
+    found = {"as they are": head_predictions([points], labels, [others])}
+    for name, (given, weights) in treatments(points, labels, seed).items():
+        kept = weights > 0
+        if len(np.unique(given[kept])) > 1:
+            found[name] = head_predictions([points[kept]], given[kept], [others], weights[kept])
+    return found
+
+
+def timed(function: Callable[..., Any], *words: Any) -> tuple[Any, float]:
+    """What a function gives, and the seconds it took."""
+    start = time.perf_counter()
+    return function(*words), time.perf_counter() - start
+
+
+# ---- comparisons -----------------------------------------------------------------------------------------------------
+def compare(
+    truth: np.ndarray,
+    predicted: Mapping[str, np.ndarray],
+    reference: str,
+    groups: Any = None,
+    comparisons: int = 1,
+) -> pd.DataFrame:
+    """Accuracy of each row of predictions, and its paired difference to the reference's.
+
+    Args:
+        truth: shape (n,).
+        predicted: labels (n,) by name.
+        reference: a name.
+        groups: cluster of each image (lots), (n,); whole clusters are drawn in the bootstrap.
+        comparisons: among how many gains the best will be picked; all intervals are widened for it (Bonferroni).
+
+    Returns:
+        Columns variant, accuracy (`Accuracy`), gain (`Difference`; None for the reference).
+    """
+    rows = []
+    for name, found in predicted.items():
+        gain = None
+        if name != reference:
+            of = f"{name} minus {reference}"
+            gain = paired_difference(truth, found, predicted[reference], of, groups, comparisons=comparisons)
+        rows.append((name, Accuracy.from_labels(truth, found, name), gain))
+    return pd.DataFrame(rows, columns=["variant", "accuracy", "gain"])
+
+
+def staircase(
+    truth: np.ndarray, predicted: Mapping[str, np.ndarray], seconds: Mapping[str, float], groups: Any = None
+) -> pd.DataFrame:
+    """Steps of a recipe: accuracy, paired gain to the step before, and cost.
+
+    Args:
+        truth: shape (n,).
+        predicted: labels (n,) by step, in order.
+        seconds: of training, by step.
+        groups: as in `compare`.
+
+    Returns:
+        Columns step, accuracy, gain (None for the first), seconds.
+    """
+    rows, before = [], None
+    for name, found in predicted.items():
+        gain = None
+        if before:
+            gain = paired_difference(truth, found, predicted[before], f"{name} minus {before}", groups)
+        rows.append((name, Accuracy.from_labels(truth, found, name), gain, round(seconds[name], 1)))
+        before = name
+    return pd.DataFrame(rows, columns=["step", "accuracy", "gain", "seconds"])
+
+
+def best_of(truth: np.ndarray, predicted: Mapping[str, np.ndarray]) -> str:
+    """Name of the predictions with the most hits; the first among equals."""
+    return max(predicted, key=lambda name: int((predicted[name] == truth).sum()))
+
+
+def best_gain(table: pd.DataFrame) -> Difference | None:
+    """The largest gain of a comparison; None where there is none."""
+    gains = [gain for gain in table["gain"] if gain is not None]
+    return max(gains, key=lambda gain: gain.value) if gains else None
+
+
+def averaged(probabilities: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Labels (n,) of the mean of several class probabilities (n, C)."""
+    return np.mean(list(probabilities.values()), axis=0).argmax(1)
+
+
+# ---- fine-tuned networks ---------------------------------------------------------------------------------------------
+def members(lab: "Lab") -> dict[str, "FineTuned"]:
+    """Runs 1 to 6 by name, and run 1 on each further network of the profile.
+
+    Raises:
+        LabError: the runs' chapters were not run.
+    """
+    lab.entries("11")
+    found = {f"run {number}": lab.fine_tune(number) for number in range(1, 7)}
+    for network in lab.settings.fine_tuning.networks[1:]:
+        found[f"run 1 on {lab.title(network)}"] = lab.fine_tune(1, network=network)
+    return found
+
+
+def best_epoch(run: "FineTuned") -> np.ndarray:
+    """Val probabilities of a run's best epoch, (n, classes), as kept in training: nothing is computed again."""
+    return run.val_probabilities()[run.best_epoch - 1]
+
+
+def joined_features(runs: Mapping[str, "FineTuned"], labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Labels that ridge heads give to val on the features of each fine-tuned network, and on all of them joined."""
+    train = {name: run.features("train") for name, run in runs.items()}
+    val = {name: run.features("val") for name, run in runs.items()}
+    found = {name: head_predictions([train[name]], labels, [val[name]]) for name in runs}
+    if len(runs) > 1:
+        found["joined"] = head_predictions(list(train.values()), labels, list(val.values()))
+    return found
+
+
+def modern_steps(epochs: int, learning_rate: float) -> list[Recipe]:
+    """A linear probe, then fine-tuning built up one step at a time from the original's way of feeding and training.
+
+    One linear layer on the average over places, in profiles whose runs flatten too: flattened it would be hundreds of
+    times as wide, and the input size fixed.
+
+    Args:
+        epochs: of each stage, as written for VGG16 (the profile scales them).
+        learning_rate: of the fine-tuning; the linear probe takes `PROBE_RATE` times as much.
+    """
+    one_layer = {"batch": 256, "epochs": epochs, "head": (), "pooling": "average", "varied": ("pooling",)}
+    probe = Recipe("linear probe", "the network as it is", PROBE_RATE * learning_rate, frozen=5, **one_layer)
+    scaled = Recipe("fine-tuned, 1/255", "one linear layer", learning_rate, preprocessing="1/255", **one_layer)
+    right = replace(scaled, name="+ right preprocessing", preprocessing="right")
+    staged = replace(right, name="+ linear probe first", start=probe)
+    cosine = replace(staged, name="+ cosine with warm-up", schedule="cosine", warmup=0.1)
+    smooth = replace(cosine, name="+ label smoothing", label_smoothing=0.1)
+    augmented = replace(smooth, name="+ turns, flips and crops", augment=True, crop=CROP)
+    return [probe, scaled, right, staged, cosine, smooth, augmented]
+
+
+def total_seconds(steps: Mapping[str, "FineTuned"]) -> dict[str, float]:
+    """Seconds of training by step, those of the stage that it starts with included."""
+    earlier = {run.recipe.name: run.seconds for run in steps.values()}
+    starts = {name: run.recipe.start for name, run in steps.items()}
+    return {
+        name: run.seconds + (earlier.get(starts[name].name, 0.0) if starts[name] else 0.0)
+        for name, run in steps.items()
+    }
+
+
+def at_test_time(lab: "Lab", run: "FineTuned", size: int | None = None, flips: bool = False) -> np.ndarray:
+    """Probabilities of val with mirror images averaged, or at another input size; shape (n, classes).
+
+    Raises:
+        LabError: another size with a head that fixes the size.
+    """
+    from lab_utils.training import fine_tuning, loop
+
+    model = run.model()
+    if size and size != run.recipe.size:
+        if run.recipe.pooling == "flatten":
+            raise LabError("A flattened feature map fixes the input size: use pooling 'average' to test at another.")
+        other = replace(run.recipe, size=size)
+        larger = fine_tuning.network(other, len(lab.classes), weights=lab.settings.networks.weights)
+        larger.set_weights(model.get_weights())
+        model = larger
+    pixels, rows = lab.pixels(size or run.recipe.size), run.rows("val")
+    parts = []
+    for start in range(0, len(rows), 64):
+        images = np.asarray(pixels[rows[start : start + 64]])
+        views = [images, images[:, :, ::-1]] if flips else [images]
+        found = [loop.softmax(np.asarray(model(run.preprocess(one), training=False))) for one in views]
+        parts.append(np.mean(found, axis=0))
+    return np.concatenate(parts)
+
+
+# ---- few images ------------------------------------------------------------------------------------------------------
+def drawn(labels: np.ndarray, rows: np.ndarray, most: int, seed: int = 0, least: int = 1) -> np.ndarray:
+    """At most `most` of the rows of each class, drawn, in table order; classes with fewer than `least` are left out.
+
+    Args:
+        labels: of all images, shape (N,).
+        rows: positions to draw from, shape (n,); tables are sorted (by museum, say), so the first ones are not typical.
+        most: images a class.
+        seed: of the draw.
+        least: images a class must have.
+    """
+    shuffled = pd.Series(labels[rows], index=rows).sample(frac=1, random_state=seed)
+    place, sizes = shuffled.groupby(shuffled).cumcount(), shuffled.groupby(shuffled).transform("size")
+    return np.sort(shuffled.index[(place < most) & (sizes >= least)].to_numpy())
+
+
+def class_folders(lab: "Lab", rows: np.ndarray) -> Path:
+    """A folder with one folder a class that holds links to these images: what `predict.fit` takes.
+
+    It lies in the run's folder and is made anew each time.
+    """
+    root = lab.settings.run_folder / "few_images"
+    shutil.rmtree(root, ignore_errors=True)
+    for row in rows:
+        image = Path(lab.images["path"].iloc[row]).resolve()
+        link = root / lab.classes[lab.images["label"].iloc[row]] / f"{row}{image.suffix}"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(image)
+    return root
+
+
+def last_layer_predictions(lab: "Lab", train: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Labels (m,) that the plain probe gives: a linear SVM on the stored last-layer features of the first network.
+
+    Args:
+        lab: the run.
+        train: positions in `lab.images`, shape (n,).
+        others: likewise, shape (m,).
+    """
+    points = {"last": np.asarray(lab.features(lab.networks[0]))}
+    fold = small_data.Fold(points, lab.images["label"].to_numpy(), train, others)
+    return fold.predicted(small_data.Candidate(("last",), "svm", float(points["last"].shape[1])))
+
+
+def named_labels(lab: "Lab", answers: Sequence[Sequence[tuple[str, float]]]) -> np.ndarray:
+    """Labels (m,) of the likeliest classes that `predict.Classifier.predict` names."""
+    return np.array([lab.classes.index(best[0][0]) for best in answers])
+
+
+# ---- accuracy against cost -------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Cost:
+    """What a recipe reached and what it took.
+
+    Attributes:
+        recipe: its name.
+        chapter: two digits.
+        accuracy: on val or test.
+        seconds: of training.
+        split: `val` or `test`.
+    """
+
+    recipe: str
+    chapter: str
+    accuracy: Accuracy
+    seconds: float
+    split: str
+
+
+def costs(entries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Cost]:
+    """All recipes with a cost in the records of all chapters, the cheapest first; the first of equal names counts.
+
+    Args:
+        entries: records by chapter (`lab.all_entries()`).
+    """
+    found: dict[tuple[str, str], Cost] = {}
+    for name, records in entries.items():
+        for one in records:
+            if one["kind"] != "cost" or not one["value"]:
+                continue
+            value, split = one["value"], one.get("split", "test")
+            accuracy = Accuracy(value["successes"], value["n"], one["recipe"])
+            found.setdefault((one["recipe"], split), Cost(one["recipe"], name[:2], accuracy, one["seconds"], split))
+    return sorted(found.values(), key=lambda one: one.seconds)
+
+
+def front(points: Sequence[Cost]) -> list[Cost]:
+    """Recipes that no cheaper (or equally cheap) one reaches in accuracy, the cheapest first."""
+    kept: list[Cost] = []
+    for one in sorted(points, key=lambda one: (one.seconds, -one.accuracy.value)):
+        if not kept or one.accuracy.value > kept[-1].accuracy.value:
+            kept.append(one)
+    return kept
+
+
+def advised(points: Sequence[Cost]) -> tuple[Cost, Cost] | None:
+    """The cheapest recipe that is a tie with the best one, and the best one; None without recipes.
+
+    Intervals are unpaired (records hold no single answers), so ties are called generously.
+    """
+    if not points:
+        return None
+    best = max(points, key=lambda one: one.accuracy.value)
+    ties = [one for one in points if one is best or best.accuracy.minus(one.accuracy).tie]
+    return min(ties, key=lambda one: one.seconds), best
+
+
+def advice(points: Sequence[Cost]) -> str:
+    """Which recipe to use, in words, from val accuracies and seconds."""
+    found = advised(points)
+    if found is None:
+        return "No chapter has recorded a val accuracy with its seconds yet, so no recipe can be advised."
+    cheap, best = found
+    if cheap is best:
+        found = f"Use {best.recipe} (chapter {best.chapter}): {best.accuracy} in {best.seconds:.1f} s is the most"
+        return f"{found}, and no cheaper one is a tie with it."
+    return (
+        f"Use {cheap.recipe} (chapter {cheap.chapter}): its {cheap.accuracy} in {cheap.seconds:.1f} s is a tie with "
+        f"the most, {best.accuracy} by {best.recipe} (chapter {best.chapter}), at "
+        f"{best.seconds / max(cheap.seconds, 1e-3):.1f} times less training."
+    )
+
+
+def cost_table(points: Sequence[Cost]) -> pd.DataFrame:
+    """Recipes with chapter, split, accuracy and seconds, in the order given."""
+    rows = [(one.recipe, one.chapter, one.split, one.accuracy, round(one.seconds, 1)) for one in points]
+    return pd.DataFrame(rows, columns=["recipe", "chapter", "split", "accuracy", "seconds"])

@@ -1,0 +1,312 @@
+"""The headline classifier of a run, and what chapter 14 counts about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lab_utils.chapters import cam_models, run_study
+from lab_utils.core.chapters import RUNS
+from lab_utils.core.quiet import load_tensorflow
+from lab_utils.data.image_table import fold_groups
+from lab_utils.stats import metrics
+from lab_utils.stats.intervals import Accuracy, Estimate
+
+if TYPE_CHECKING:
+    from lab_utils.lab import Lab
+
+PRINTED_PAIRS = 4  # confusions printed in the original
+
+
+@dataclass(frozen=True)
+class Headline:
+    """Probabilities of one classifier on val and test, and the truth there.
+
+    Attributes:
+        title: the classifier in words.
+        note: why it is this one.
+        classes: C names in label order.
+        val: class probabilities, shape (n_val, C).
+        val_truth: labels, shape (n_val,).
+        test: class probabilities, shape (n_test, C).
+        truth: labels of test, shape (n_test,).
+        size: side of the pictures that it sees, in pixels.
+    """
+
+    title: str
+    note: str
+    classes: list[str]
+    val: np.ndarray
+    val_truth: np.ndarray
+    test: np.ndarray
+    truth: np.ndarray
+    size: int
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Predicted labels of test, shape (n_test,)."""
+        return self.test.argmax(1)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Confusion matrix of test, shape (C, C)."""
+        return metrics.confusion_matrix(self.truth, self.predicted, len(self.classes))
+
+    @property
+    def val_accuracy(self) -> Accuracy:
+        """On val."""
+        return Accuracy.from_labels(self.val_truth, self.val.argmax(1), f"{self.title}, val")
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """On test."""
+        return Accuracy.from_labels(self.truth, self.predicted, f"{self.title}, test")
+
+
+def open_headline(lab: "Lab") -> Headline:
+    """The original's final fine-tuning run; where chapter 11 was not run, the frozen network with a linear head.
+
+    Which run it is was fixed beforehand, its epoch was chosen on val; so test is read once here, and logged.
+    """
+    load_tensorflow()
+    if RUNS[-1] in lab.all_entries():
+        run = lab.fine_tune(cam_models.HEADLINE)
+        title = f"{lab.title(run.recipe.network)}, {cam_models.HEADLINE}"
+        note = "the original's final run, fixed beforehand; its epoch was chosen on val"
+        answers, size = {split: run.probabilities(split) for split in ("val", "test")}, run.recipe.size
+    else:
+        one = cam_models.pretrained(lab)
+        title, size = one.title, one.size
+        note = f"chapter {RUNS[-1][:2]} was not run: the frozen network with a linear head stands in"
+        answers = {split: one.probabilities(lab, lab.rows(split)) for split in ("val", "test")}
+    with lab.read_test(title, note):
+        truth = lab.labels("test")
+    return Headline(title, note, lab.classes, answers["val"], lab.labels("val"), answers["test"], truth, size)
+
+
+# ---- classification report beside the original's ---------------------------------------------------------------------
+def report_beside(report: pd.DataFrame, reported: pd.DataFrame) -> pd.DataFrame:
+    """The report's rows with the original's, where the class is one of the original's.
+
+    Args:
+        report: of `metrics.classification_report`.
+        reported: the table `report` of `data/reported`.
+
+    Returns:
+        class, precision, recall, F1, support; reported P, R, F; each minus reported; all rounded to two digits.
+    """
+    rows = reported[reported["row"] == "class"].set_index("name").reindex(report["name"])
+    table = report.rename(columns={"name": "class", "f1": "F1"}).round(2)
+    columns = {"P": "precision", "R": "recall", "F": "f1"}
+    for name, column in columns.items():
+        table[f"reported {name}"] = rows[column].to_numpy()
+    for name, column in columns.items():
+        table[f"Δ{name}"] = (report[column].to_numpy() - rows[column].to_numpy()).round(2) + 0.0  # no "-0"
+    return table
+
+
+def check_reported_support(report: pd.DataFrame, reported: pd.DataFrame, lab: "Lab") -> str:
+    """On the whole of MAMe every class must have as many test images as the original's report says; say if it was so.
+
+    Args:
+        report: of `metrics.classification_report`.
+        reported: the table `report` of `data/reported`.
+        lab: the run.
+
+    Raises:
+        LabError: a class has another support, with its name.
+    """
+    data = lab.settings.data
+    if lab.table.source != "mame" or lab.missing or data.cap or data.classes:
+        return "Support equals the table's counts."
+    rows = reported[reported["row"] == "class"].set_index("name")["support"]
+    metrics.check_support(report["support"], list(report["name"]), rows.reindex(report["name"]).to_numpy())
+    return "Support equals the table's counts and, class by class, that of the original's report."
+
+
+def averages_beside(averages: Mapping[str, Estimate], printed: pd.DataFrame, recomputed: pd.DataFrame) -> pd.DataFrame:
+    """Averages with intervals, beside the printed ones and those that follow from the printed rows."""
+    places = {
+        "accuracy": (("accuracy", "f1"), ("weighted", "recall")),
+        "balanced accuracy": (("macro", "recall"), ("macro", "recall")),
+        **{f"macro {name}": (("macro", column),) * 2 for name, column in (("precision", "precision"), ("F1", "f1"))},
+        **{f"weighted {name}": (("weighted", name.lower()),) * 2 for name in ("precision", "recall", "F1")},
+    }
+    rows = [
+        (name, averages[name], printed.loc[place], f"{recomputed.loc[other]:.3f}")
+        for name, (place, other) in places.items()
+    ]
+    return pd.DataFrame(rows, columns=["average", "here", "reported", "from the reported rows"])
+
+
+def comparable_words(lab: "Lab") -> str:
+    """Whether this run's figures can be set beside the original's."""
+    if lab.table.source != "mame":
+        return (
+            "Other images than the original's: the reported columns say what was printed there and nothing about here."
+        )
+    unlike = run_study.unlike_the_original(lab)
+    if unlike:
+        return f"The original's data set, but not its network as printed ({', '.join(unlike)}): no like for like."
+    return "Same data set, splits and network as the original: the columns can be compared."
+
+
+def confusion_words(one: Headline) -> str:
+    """The matrix in words: share on the diagonal and the largest confusion."""
+    largest = metrics.largest_confusions(one.counts, one.classes, 1)
+    words = f"{one.accuracy} on the diagonal"
+    if largest.empty:
+        return f"{words}; nothing beside it."
+    cell = largest.iloc[0]
+    return f"{words}; the largest confusion is {cell['truth']}, {cell['count']} times taken for {cell['predicted']}."
+
+
+# ---- groups of test images -------------------------------------------------------------------------------------------
+def group_accuracies(lab: "Lab", one: Headline) -> dict[str, dict[str, Accuracy]]:
+    """Test accuracy by museum, by lot seen in train or not, and by object seen in train or not.
+
+    Returns:
+        `{"museum": {name: Accuracy}, "lot": ..., "object": ...}`; unknown museums and lots are left out.
+    """
+    train, test = (lab.images.iloc[lab.rows(split)] for split in ("train", "test"))
+    lots = metrics.seen_in_train(test["lot"], train["lot"])
+    objects = metrics.seen_in_train(test["group"], train["group"], "sibling image")
+    objects[objects == ""] = "sibling image not seen"
+    groups = {"museum": test["museum"].to_numpy(), "lot": lots, "object": objects}
+    return {
+        name: metrics.group_accuracies(one.truth, one.predicted, values, one.title) for name, values in groups.items()
+    }
+
+
+def lots_evidence(lab: "Lab", one: Headline, lots: Mapping[str, Accuracy]) -> dict[str, Any]:
+    """Evidence on lots seen and not seen in train: accuracies as they are, and their difference at one mix of classes.
+
+    Args:
+        lab: the run.
+        one: the headline classifier.
+        lots: accuracies by lot (`group_accuracies`).
+    """
+    train, test = (lab.images.iloc[lab.rows(split)] for split in ("train", "test"))
+    sides, groups = metrics.seen_in_train(test["lot"], train["lot"]), fold_groups(test)
+    known, right = sides != "", one.predicted == one.truth
+    first = sides[known] == "lot seen in train"
+    found = metrics.standardised_difference(right[known], one.truth[known], first, groups[known])
+    same_mix, classes = found or (None, 0)
+    seen, unseen = lots.get("lot seen in train"), lots.get("lot not seen")
+    return {"seen": seen, "unseen": unseen, "same_mix": same_mix, "classes": classes}
+
+
+def lot_confusions(lab: "Lab", one: Headline) -> np.ndarray:
+    """The confusion matrix by accession lot (an image of unknown lot or object is its own), int (G, C, C)."""
+    groups = fold_groups(lab.images.iloc[lab.rows("test")])
+    return metrics.group_confusions(one.truth, one.predicted, groups, len(one.classes))
+
+
+def flat(groups: Mapping[str, Mapping[str, Accuracy]]) -> dict[str, Accuracy]:
+    """All groups in one table for the figure, the largest first within each kind."""
+    return {name: value for part in groups.values() for name, value in part.items()}
+
+
+# ---- evidence for claims ---------------------------------------------------------------------------------------------
+def pair_ranks(one: Headline, reported: pd.DataFrame) -> dict[str, int | None]:
+    """Ranks of the original's printed confusions among this run's, in the order of `metrics.largest_confusions`.
+
+    Returns:
+        From 1; 0: never confused here; None: a class is missing here.
+    """
+    largest = metrics.largest_confusions(one.counts, one.classes, one.counts.size)
+    order = {pair: rank for rank, pair in enumerate(zip(largest["truth"], largest["predicted"], strict=True), 1)}
+    printed = reported.dropna(subset="count")
+    return {
+        f"{first} → {second}": order.get((first, second), 0) if {first, second} <= set(one.classes) else None
+        for first, second in zip(printed["truth"], printed["predicted"], strict=True)
+    }
+
+
+def precision_evidence(one: Headline, reported: pd.DataFrame, seed: int = 0) -> dict[str, object] | None:
+    """Evidence on the class of lowest printed precision, if it is here and was predicted at all; else None."""
+    rows = reported[reported["row"] == "class"]
+    name = rows.loc[rows["precision"].idxmin(), "name"]
+    if name not in one.classes:
+        return None
+    place, claimed = one.classes.index(name), one.counts.sum(0)
+    equal = metrics.precision_at_equal_priors(one.counts)
+    if not claimed[place]:
+        return None
+    plain = one.counts[place, place] / claimed[place]
+    rank = metrics.precision_rank(one.counts, place, seed)
+    return {"name": name, "plain": plain, "equal": equal[place], "rank": rank, "classes": len(one.classes)}
+
+
+def priors_table(one: Headline, reported: pd.DataFrame, rows: int = 8) -> pd.DataFrame:
+    """Precision as it is and at equal priors beside the printed one, for the classes with the largest change."""
+    plain = np.diag(one.counts) / np.where(one.counts.sum(0) > 0, one.counts.sum(0), np.nan)
+    equal = metrics.precision_at_equal_priors(one.counts)
+    printed = reported[reported["row"] == "class"].set_index("name")["precision"].reindex(one.classes)
+    table = pd.DataFrame(
+        {
+            "class": one.classes,
+            "support": one.counts.sum(1),
+            "precision": plain.round(2),
+            "at equal priors": equal.round(2),
+            "change": (equal - plain).round(2),
+            "reported precision": printed.to_numpy(),
+        }
+    )
+    order = table["change"].abs().sort_values(ascending=False, kind="stable").index
+    return table.loc[order[:rows]]
+
+
+# ---- calibration -----------------------------------------------------------------------------------------------------
+def calibration_table(one: Headline, bins: int = 15, seed: int = 0) -> pd.DataFrame:
+    """Calibration error, negative log likelihood and accuracy on test, before and after a temperature fitted on val."""
+    warmth = metrics.temperature(one.val, one.val_truth)
+    rows = []
+    for name, factor in (("as trained", 1.0), (f"temperature {warmth:.2f}", warmth)):
+        probabilities = metrics.apply_temperature(one.test, factor)
+        error = metrics.calibration_estimate(probabilities, one.truth, name, bins, seed)
+        loss = metrics.mean_log_loss(probabilities, one.truth, name, seed)
+        rows.append((name, error, loss, Accuracy.from_labels(one.truth, probabilities.argmax(1), name)))
+    return pd.DataFrame(rows, columns=["probabilities", "calibration error", "negative log likelihood", "accuracy"])
+
+
+def calibration_words(table: pd.DataFrame, warmth: float) -> str:
+    """What one temperature changes."""
+    before, after = table["negative log likelihood"]
+    way = "too sure" if warmth > 1.05 else "not sure enough" if warmth < 0.95 else "about as sure as it should be"
+    change = "falls" if after.value < before.value else "doesn't fall"
+    return (
+        f"By the temperature fitted on val the network was {way}. On test the negative log likelihood {change} from "
+        f"{before} to {after}; the accuracy is the same, since the order of the classes stays."
+    )
+
+
+# ---- gallery ---------------------------------------------------------------------------------------------------------
+def gallery(lab: "Lab", one: Headline, pairs: int, pictures: int) -> tuple[list[np.ndarray], list[str]]:
+    """Test images confused within the most confused pairs, as the network sees them; first in the table's order.
+
+    Returns:
+        Images and titles for `figures.picture_sheet`.
+    """
+    rows, images, titles = lab.rows("test"), [], []
+    for first, second in metrics.confused_pairs(one.counts, pairs):
+        swapped = ((one.truth == first) & (one.predicted == second)) | (
+            (one.truth == second) & (one.predicted == first)
+        )
+        for place in np.flatnonzero(swapped)[:pictures]:
+            images.append(lab.pixels(one.size)[rows[place]])
+            titles.append(f"{lab.classes[one.truth[place]]}, taken for {lab.classes[one.predicted[place]]}")
+    return images, titles
+
+
+def pairs_table(one: Headline, pairs: int) -> pd.DataFrame:
+    """The most confused pairs with the share of each class taken for the other."""
+    rows = []
+    for first, second in metrics.confused_pairs(one.counts, pairs):
+        support = one.counts.sum(1)
+        there = Accuracy(int(one.counts[first, second]), int(support[first])) if support[first] else None
+        back = Accuracy(int(one.counts[second, first]), int(support[second])) if support[second] else None
+        rows.append((one.classes[first], one.classes[second], there, back))
+    return pd.DataFrame(rows, columns=["class", "other class", "taken for the other", "the other taken for it"])

@@ -1,0 +1,1 @@
+"""What the original claims, and what decides it."""

@@ -1,0 +1,94 @@
+"""The chapters of the lab: who needs whom, which settings each uses. The Snakefile makes its rules from this table."""
+
+from dataclasses import dataclass
+
+from lab_utils.core.errors import LabError
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One notebook of the lab.
+
+    Attributes:
+        name: notebook's name without suffix, `NN_words`.
+        needs: chapters whose artefacts it reads ("data" is the image table).
+        settings: sections of the run's settings that it uses.
+        device: whether it trains or extracts on the graphics card, where there is one.
+    """
+
+    name: str
+    needs: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ("data",)
+    device: bool = True
+
+    @property
+    def number(self) -> str:
+        """The two digits in front of the name."""
+        return self.name[:2]
+
+
+RUNS = tuple(f"{5 + run:02d}_fine_tuning_run{run}" for run in range(1, 7))
+_NETWORKS = ("data", "networks", "features")
+CHAPTERS = (
+    Chapter("00_dataset", ("data",), ("data", "dataset"), device=False),
+    Chapter("01_baseline", ("00_dataset",), ("data", "scratch")),
+    Chapter("02_paper_baselines", ("00_dataset",), (*_NETWORKS, "paper")),
+    Chapter("03_task_similarity", ("00_dataset", "01_baseline"), (*_NETWORKS, "similarity")),
+    Chapter("04_projections", ("03_task_similarity",), (*_NETWORKS, "projections")),
+    Chapter("05_classification", ("03_task_similarity",), (*_NETWORKS, "classification")),
+    *(Chapter(name, ("00_dataset",), (*_NETWORKS, "fine_tuning")) for name in RUNS[:5]),
+    Chapter(RUNS[5], ("00_dataset", *RUNS[:5]), (*_NETWORKS, "fine_tuning")),
+    Chapter(
+        "12_fine_tuned_features", ("03_task_similarity",), (*_NETWORKS, "fine_tuning", "classification", "projections")
+    ),
+    Chapter("13_grad_cam", ("01_baseline", RUNS[5]), (*_NETWORKS, "scratch", "fine_tuning", "grad_cam")),
+    Chapter(
+        "15_further_improvements",
+        ("01_baseline", "02_paper_baselines", "05_classification", RUNS[5], "12_fine_tuned_features"),
+        (*_NETWORKS, "fine_tuning", "improvements"),
+    ),
+    Chapter(
+        "14_results",
+        (
+            *("00_dataset", "01_baseline", "02_paper_baselines", "03_task_similarity", "04_projections"),
+            *("05_classification", *RUNS, "12_fine_tuned_features", "13_grad_cam", "15_further_improvements"),
+        ),
+        (*_NETWORKS, "fine_tuning", "results"),
+    ),
+)
+
+
+def chapter(number_or_name: str) -> Chapter:
+    """Find a chapter by its number (`5`, `05`) or name.
+
+    Raises:
+        LabError: there is none; the sentence lists the valid numbers.
+    """
+    wanted = str(number_or_name).strip().removesuffix(".ipynb")
+    for one in CHAPTERS:
+        if wanted in (one.name, one.number) or (wanted.isdigit() and int(wanted) == int(one.number)):
+            return one
+    valid = ", ".join(sorted(one.number for one in CHAPTERS))
+    raise LabError(f"There is no chapter {number_or_name!r}; the chapters are {valid}.")
+
+
+def dependents(name: str) -> list[Chapter]:
+    """All chapters that need `name`, directly or through others, in execution order."""
+    reached = {name}
+    for one in CHAPTERS:
+        if reached & set(one.needs):
+            reached.add(one.name)
+    return [one for one in CHAPTERS if one.name in reached - {name}]
+
+
+def priority(name: str) -> int:
+    """Rank of a chapter among those that could run now: the highest goes first.
+
+    Chapters that others wait for go in order of their numbers (06 to 10 one after the other while there is something
+    else to do, for each looks at the run before it); those that only the results wait for fill the gaps, last ones
+    first.
+    """
+    names = [one.name for one in CHAPTERS]
+    waited_for = any(one.name != "14_results" for one in dependents(name))
+    place = names.index(name) if name in names else 0
+    return 2 * len(names) - place if waited_for else place

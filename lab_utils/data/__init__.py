@@ -1,0 +1,1 @@
+"""The image table, MAMe, folders, decoding, download, splits, the taxonomy of mediums."""

@@ -1,0 +1,850 @@
+"""The one style of all figures and tables: fixed class colours, intervals drawn, words for names, readable in grey.
+
+Every plot takes plain arrays or `quantities` values and returns a matplotlib figure; nothing here touches the disk.
+matplotlib is imported inside the functions, so that importing the module costs nothing.
+"""
+
+import contextlib
+import html
+import io
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lab_utils.core.links import Link
+from lab_utils.data.taxonomy import SUPER_GROUPS, by_super_group, super_group
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Quantity = Accuracy | Estimate | Difference
+
+WIDTH = 6.7  # inches: the text width of the A4 report
+DPI = 170  # of raster figures
+SEQUENTIAL = "cividis"  # amounts in pictures: perceptual, and monotone in grey
+HEAT = "inferno"  # class activation
+INK, PAPER, GRID = "#1b1f24", "#ffffff", "#d9dde2"
+SERIES = ("#1f5a8a", "#d1742b", "#4b8b5a", "#8a4f9e", "#b8a13a", "#5b6673", "#b0413e", "#3aa0a8")
+HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+REPORTED = "#b0413e"  # numbers printed in the original or the paper
+
+# The super-groups of the mediums: a hue for each, lightness for its members.
+_HUES = {  # first and last hue of each super-group, degrees in OKLCH
+    "metals": (235, 275),
+    "ceramics and glass": (165, 215),
+    "stone, wood and ivory": (110, 150),
+    "prints": (5, 65),
+    "drawings and photographs": (300, 335),
+    "textiles and paintings": (80, 98),
+}
+
+
+# ---- style ----------------------------------------------------------------------------------------------------------
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Draw what is inside in the report's style, without changing matplotlib's settings for anyone else.
+
+    Plot functions are decorated by it (`@style()`), since matplotlib reads some settings when an artist is made.
+    """
+    import matplotlib
+
+    settings = {
+        "figure.figsize": (WIDTH, 3.6),
+        "figure.dpi": 110,
+        "figure.constrained_layout.use": True,
+        "font.size": 8.5,
+        "axes.titlesize": 9.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": 8.5,
+        "axes.edgecolor": "#8a929b",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.prop_cycle": matplotlib.cycler(color=SERIES),
+        "grid.color": GRID,
+        "grid.linewidth": 0.6,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "legend.fontsize": 8,
+        "legend.frameon": False,
+        "hatch.linewidth": 0.5,
+        "image.cmap": SEQUENTIAL,
+        "svg.hashsalt": "lab",
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def subplots(rows: int = 1, columns: int = 1, height: float = 3.6, **more: Any) -> tuple["Figure", Any]:
+    """Figure and axes as wide as the page, `height` in inches; call it inside `style()`.
+
+    The figure belongs to no pyplot window, so nothing has to be closed.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(more.pop("width", WIDTH), height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **more)
+
+
+def class_colors(classes: Sequence[str]) -> dict[str, str]:
+    """One fixed colour for each class: a medium of MAMe always has the same one, whatever the others are.
+
+    Args:
+        classes: names; those that are no MAMe medium get hues spread over the circle in the given order.
+
+    Returns:
+        `{name: "#rrggbb"}` in the given order; hue says the super-group, lightness the member.
+    """
+    fixed = {
+        name: _member_color(_HUES[group], place, len(members))
+        for group, members in SUPER_GROUPS.items()
+        for place, name in enumerate(members)
+    }
+    others = [name for name in classes if name not in fixed]
+    spread = {
+        name: _oklch((0.45, 0.62, 0.78)[place % 3], 0.12, 360 * place / len(others))
+        for place, name in enumerate(others)
+    }
+    return {name: fixed.get(name) or spread[name] for name in classes}
+
+
+def class_markers(classes: Sequence[str]) -> dict[str, str]:
+    """A marker for each class, different within a super-group, so that a scatter can be read in grey."""
+    places = {name: place for members in SUPER_GROUPS.values() for place, name in enumerate(members)}
+    return {name: MARKERS[places.get(name, position) % len(MARKERS)] for position, name in enumerate(classes)}
+
+
+def _member_color(hues: tuple[float, float], place: int, members: int) -> str:
+    share = place / max(members - 1, 1)
+    lightness = (0.40, 0.72, 0.52, 0.84, 0.34, 0.64, 0.46, 0.78)[place % 8]
+    return _oklch(lightness, 0.15 - 0.10 * abs(lightness - 0.58), hues[0] + share * (hues[1] - hues[0]))
+
+
+def _oklch(lightness: float, chroma: float, hue: float) -> str:
+    """Hex colour of an OKLCH triple (Ottosson 2020), clipped to sRGB; hue in degrees."""
+    a, b = chroma * np.cos(np.deg2rad(hue)), chroma * np.sin(np.deg2rad(hue))
+    to_lms = np.array(
+        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.291485548]]
+    )
+    to_rgb = np.array(
+        [
+            [4.0767416621, -3.3077115913, 0.2309699292],
+            [-1.2684380046, 2.6097574011, -0.3413193965],
+            [-0.0041960863, -0.7034186147, 1.7076147010],
+        ]
+    )
+    linear = np.clip(to_rgb @ (to_lms @ np.array([lightness, a, b])) ** 3, 0, 1)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in encoded)
+
+
+def cell_colors(diverging: bool = False) -> Any:
+    """Colour map of numbers in cells: even steps of lightness in OKLCH from paper to ink, so that it prints lightly."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    blue = [_oklch(lightness, 0.13 * np.sin(np.pi * (1 - lightness)), 250) for lightness in np.linspace(0.985, 0.3, 32)]
+    red = [_oklch(lightness, 0.16 * np.sin(np.pi * (1 - lightness)), 35) for lightness in np.linspace(0.985, 0.42, 32)]
+    blue_end = blue[:26][::-1]  # as dark as the red end, so that the two sides weigh the same
+    return LinearSegmentedColormap.from_list("cells", [*blue_end, *red[1:]] if diverging else blue)
+
+
+# ---- what a notebook displays ---------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Interactive:
+    """An interactive figure with its static twin.
+
+    What several figures share (a table of thumbnails; plotly.js for JupyterLab) is displayed once as an output with
+    metadata `{"lab": {"kind": "library"}}`: the report puts such outputs into its head, each once, and adds plotly.js
+    itself where a figure uses it.
+
+    Attributes:
+        html: fragment for HTML and JupyterLab; it may use `window.Plotly` but loads nothing from a network.
+        twin: matplotlib figure that shows the same in print.
+    """
+
+    html: str
+    twin: "Figure"
+
+
+def bundle(figure: "Figure | Interactive") -> dict[str, Any]:
+    """MIME bundle of a figure: JPEG where it holds photographs, else PNG, and SVG too where it is little but lines.
+
+    An interactive figure adds its HTML.
+
+    Raises:
+        TypeError: it is neither a matplotlib figure nor `Interactive`.
+    """
+    import base64
+
+    if isinstance(figure, Interactive):
+        return {"text/html": figure.html, **bundle(figure.twin)}
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"a figure is a matplotlib Figure or figures.Interactive, not {type(figure).__name__}.")
+    kind = "jpeg" if _holds_photographs(figure) else "png"
+    shown = {f"image/{kind}": base64.b64encode(_raster(figure, kind)).decode()}
+    if _is_line_drawing(figure):
+        shown["image/svg+xml"] = _saved(figure, "svg", metadata={"Date": None, "Creator": None}).decode()
+    return {**shown, "text/plain": "<figure>"}
+
+
+@style()
+def _saved(figure: "Figure", kind: str, **more: Any) -> bytes:
+    """Bytes of a figure; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", pad_inches=0.04, **more)
+    return buffer.getvalue()
+
+
+def _raster(figure: "Figure", kind: str) -> bytes:
+    """PNG of 256 colours, a third of the usual size, or JPEG."""
+    if kind == "jpeg":
+        return _saved(figure, kind, pil_kwargs={"quality": 88, "optimize": True})
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    drawn = Image.open(io.BytesIO(_saved(figure, "png"))).convert("RGB")
+    drawn.quantize(256, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    return buffer.getvalue()
+
+
+def _holds_photographs(figure: "Figure") -> bool:
+    return any(np.ndim(image.get_array()) == 3 for axes in figure.axes for image in axes.images)
+
+
+def _is_line_drawing(figure: "Figure", most: int = 600) -> bool:
+    """Whether a figure holds no pictures and so few points and texts that SVG stays small."""
+    from matplotlib.collections import QuadMesh
+
+    drawn = [artist for axes in figure.axes for artist in axes.get_children()]
+    if any(axes.images or hasattr(axes, "get_zlim") for axes in figure.axes):
+        return False
+    if any(isinstance(artist, QuadMesh) for artist in drawn):
+        return False
+    points = sum(len(artist.get_offsets()) for artist in drawn if hasattr(artist, "get_offsets"))
+    return points + sum(len(artist.get_xdata()) for axes in figure.axes for artist in axes.lines) + len(drawn) < most
+
+
+def table_bundle(table: pd.DataFrame, index: bool = False) -> dict[str, Any]:
+    """MIME bundle of a data frame: escaped HTML (numbers to the right, `Link` cells as links) and plain text.
+
+    Cells may be `Accuracy`, `Estimate`, `Difference` or any object that prints itself; missing values show as a dash.
+    """
+    shown = table.reset_index() if index else table
+    right = [pd.api.types.is_numeric_dtype(shown[name]) for name in shown] if shown.columns.is_unique else []
+    right = right or [False] * shown.shape[1]
+    sides = ["right" if number else "left" for number in right]
+    names = [" · ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in shown.columns]
+    head = "".join(
+        f'<th style="text-align: {side}">{html.escape(name)}</th>' for side, name in zip(sides, names, strict=True)
+    )
+    rows = "\n".join(_html_row(row, sides) for row in shown.itertuples(index=False, name=None))
+    text = pd.DataFrame(
+        [[cell(item) for item in row] for row in shown.itertuples(index=False, name=None)], columns=names
+    )
+    return {
+        "text/html": f'<table class="lab-table">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>',
+        "text/plain": text.to_string(index=False),
+    }
+
+
+def cell(value: Any) -> str:
+    """A table cell as text: whole numbers with thousands separators, others with four significant digits."""
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}"
+    if isinstance(value, (float, np.floating)):
+        return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)
+
+
+def _html_row(row: Iterable[Any], sides: Sequence[str]) -> str:
+    cells = (f'<td style="text-align: {side}">{_html_cell(item)}</td>' for side, item in zip(sides, row, strict=True))
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _html_cell(value: Any) -> str:
+    text = html.escape(cell(value))
+    return f'<a href="{html.escape(value.href)}">{text}</a>' if isinstance(value, Link) else text
+
+
+# ---- shared plots ---------------------------------------------------------------------------------------------------
+def percent(quantity: "Quantity | float") -> tuple[float, float, float]:
+    """Value, low and high of a quantity as they are drawn: accuracies and differences in percent, estimates scaled."""
+    if isinstance(quantity, (int, float)):
+        return (float(quantity),) * 3
+    if isinstance(quantity, Estimate):
+        return tuple(quantity.scale * part for part in (quantity.value, quantity.low, quantity.high))
+    low, high = quantity.interval if isinstance(quantity, Accuracy) else (quantity.low, quantity.high)
+    return 100 * quantity.value, 100 * low, 100 * high
+
+
+@style()
+def bars_with_intervals(
+    values: Mapping[str, Any],
+    xlabel: str = "accuracy (%), 95 % interval",
+    reported: Mapping[str, Any] | None = None,
+    references: Mapping[str, float] | None = None,
+) -> "Figure":
+    """Horizontal bars with their intervals and numbers.
+
+    Args:
+        values: `{row: quantity}`, or `{row: {series: quantity}}` for groups of bars.
+        xlabel: of the axis, with unit.
+        reported: numbers of the original or the paper in the axis' unit, nested like `values`; drawn as diamonds.
+        references: `{name: position}` of vertical lines (chance, say).
+    """
+    rows = {row: item if isinstance(item, Mapping) else {"": item} for row, item in values.items()}
+    series = list(dict.fromkeys(name for item in rows.values() for name in item))
+    bars = sum(len(item) for item in rows.values())
+    figure, axes = subplots(height=0.9 + 0.2 * bars + 0.12 * len(rows))
+    position, ticks = 0.0, []
+    for row, item in rows.items():
+        ticks.append(position + (len(item) - 1) / 2)
+        for name, quantity in item.items():
+            _bar(axes, position, percent(quantity), series.index(name))
+            _diamond(axes, position, _nested(reported, row, name))
+            position += 1
+        position += 0.6
+    axes.set_yticks(ticks, [textwrap.fill(row, 32) for row in rows])
+    axes.set(xlabel=xlabel, ylim=(position - 0.9, -0.75))
+    axes.grid(axis="x")
+    _reference_lines(axes, references or {})
+    _bar_legend(axes, series if len(series) > 1 else [], bool(reported))
+    return figure
+
+
+def _bar(axes: "Axes", position: float, point: tuple[float, float, float], series: int) -> None:
+    value, low, high = point
+    color = SERIES[series % len(SERIES)]
+    axes.barh(
+        position, value, 0.82, color=color, hatch=HATCHES[series % len(HATCHES)], edgecolor="#ffffff", linewidth=0.3
+    )
+    if high > low:
+        axes.plot([low, high], [position] * 2, color=INK, lw=1.2, solid_capstyle="butt")
+    text = (f"{value:.1f}" if abs(value) >= 1 or value == 0 else f"{value:.3f}").replace("-", "−")
+    side = 1 if value >= 0 else -1
+    edge = max(value, high) if side > 0 else min(value, low)
+    align = "left" if side > 0 else "right"
+    axes.annotate(
+        text, (edge, position), (3 * side, 0), textcoords="offset points", va="center", ha=align, fontsize=7.5
+    )
+
+
+def _nested(values: Mapping[str, Any] | None, row: str, name: str) -> float | None:
+    item = (values or {}).get(row)
+    return item.get(name) if isinstance(item, Mapping) else item
+
+
+def _diamond(axes: "Axes", position: float, value: float | None) -> None:
+    if value is not None and not np.isnan(value):
+        axes.plot(value, position, marker="D", ms=5, mfc="#ffffff", mec=REPORTED, mew=1.3, zorder=5)
+
+
+def _reference_lines(axes: "Axes", references: Mapping[str, float]) -> None:
+    for place, (name, value) in enumerate(references.items()):
+        line = ("--", ":", "-.")[place % 3]
+        axes.axvline(value, color=INK, lw=1, ls=line, label=f"{name} ({value:.3g})", zorder=1)
+
+
+def _bar_legend(axes: "Axes", series: Sequence[str], reported: bool) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [
+        Patch(
+            facecolor=SERIES[place % len(SERIES)], hatch=HATCHES[place % len(HATCHES)], edgecolor="#ffffff", label=name
+        )
+        for place, name in enumerate(series)
+    ]
+    if reported:
+        handles.append(Line2D([], [], marker="D", ls="", ms=5, mfc="#ffffff", mec=REPORTED, mew=1.3, label="reported"))
+    handles += axes.get_legend_handles_labels()[0]
+    if handles:
+        axes.figure.legend(handles=handles, loc="outside upper left", ncols=min(4, len(handles)))
+
+
+@style()
+def curves(
+    panels: Mapping[str, Mapping[str, Any]],
+    xlabel: str = "epoch",
+    log: Sequence[str] = (),
+    reported: Mapping[str, Mapping[str, float]] | None = None,
+    references: Mapping[str, Mapping[str, float]] | None = None,
+    height: float = 2.9,
+) -> "Figure":
+    """Curves in one panel or several side by side.
+
+    Args:
+        panels: `{title: {label: y or (x, y) or (x, y, low, high)}}`, arrays of one length a curve; y alone starts at 1.
+        xlabel: of all panels.
+        log: titles of the panels with a logarithmic y axis.
+        reported: `{title: {name: y}}`, levels printed in the original or the paper, drawn as red lines named so.
+        references: `{title: {name: y}}`, other horizontal lines (ln of the number of classes, chance).
+        height: in inches.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    figure, grid = subplots(1, len(panels), height=height, squeeze=False)
+    for axes, (title, lines) in zip(grid[0], panels.items(), strict=True):
+        for place, (label, line) in enumerate(lines.items()):
+            _curve(axes, label, line, place)
+        for name, value in ((reported or {}).get(title) or {}).items():
+            axes.axhline(value, color=REPORTED, lw=1, ls="-.", label=f"{name} (reported)")
+        for name, value in ((references or {}).get(title) or {}).items():
+            axes.axhline(value, color=INK, lw=0.9, ls=":", label=name)
+        axes.set(title=title, xlabel=xlabel, yscale="log" if title in log else "linear")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=xlabel == "epoch"))
+        axes.grid()
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="best")
+    return figure
+
+
+def _curve(axes: "Axes", label: str, line: Any, place: int) -> None:
+    x, y, *band = line if isinstance(line, tuple) else (np.arange(1, len(line) + 1), line)
+    color, dash = SERIES[place % len(SERIES)], ("-", "--", "-.", ":")[place % 4]
+    marker = MARKERS[place % len(MARKERS)] if len(np.atleast_1d(y)) <= 30 else ""
+    axes.plot(x, y, color=color, ls=dash, marker=marker, ms=3.2, lw=1.5, label=label)
+    if band:
+        axes.fill_between(x, *band, color=color, alpha=0.18, lw=0)
+
+
+@style()
+def confusion(counts: np.ndarray, classes: Sequence[str], normalise: bool = True, by_group: bool = True) -> "Figure":
+    """Confusion matrix with a number in each cell that holds at least one percent of its row (or one image).
+
+    Args:
+        counts: images, shape (C, C), truth in rows.
+        classes: C names.
+        normalise: show percent of each row; else counts.
+        by_group: order by super-group and draw lines between the groups.
+    """
+    order = by_super_group(classes) if by_group else list(range(len(classes)))
+    counts, names = np.asarray(counts)[np.ix_(order, order)], [classes[place] for place in order]
+    shown = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1) if normalise else counts
+    side = min(WIDTH, 3.6 + 0.2 * len(names))
+    figure, axes = subplots(height=side + 0.2, width=side)
+    image = axes.imshow(shown, cmap=cell_colors(), vmin=0, vmax=100 if normalise else None, aspect="equal")
+    size = 8 if len(names) <= 12 else 6.6
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
+    axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.tick_params(length=0, pad=2)
+    axes.spines[:].set(visible=True, color=INK, linewidth=0.5)
+    _cell_numbers(axes, shown, image, 7.5 if len(names) <= 12 else 4.8, "{:.0f}", least=0.5 if normalise else 1)
+    if by_group:
+        _group_lines(axes, [super_group(name) for name in names])
+    bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=30, pad=0.02, location="right")
+    bar.set_label("% of the true class" if normalise else "images")
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _cell_numbers(
+    axes: "Axes", shown: np.ndarray, image: Any, size: float, pattern: str, least: float = -np.inf
+) -> None:
+    """Write each value of at least `least` into its cell, dark on light cells and light on dark ones."""
+    for (row, column), value in np.ndenumerate(shown):
+        if np.isfinite(value) and value >= least:
+            light = np.dot(image.to_rgba(value)[:3], (0.299, 0.587, 0.114)) > 0.5
+            color = INK if light else "#ffffff"
+            axes.text(column, row, pattern.format(value), ha="center", va="center", fontsize=size, color=color)
+
+
+def _group_lines(axes: "Axes", groups: Sequence[str]) -> None:
+    for place in (place for place in range(1, len(groups)) if groups[place] != groups[place - 1]):
+        axes.axhline(place - 0.5, color=INK, lw=0.5)
+        axes.axvline(place - 0.5, color=INK, lw=0.5)
+
+
+@style()
+def heatmap_table(
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    label: str,
+    pattern: str = "{:.0f}",
+    diverging: bool = False,
+    limits: tuple[float, float] | None = None,
+) -> "Figure":
+    """A table of numbers on coloured cells.
+
+    Args:
+        values: shape (R, C); NaN cells stay empty.
+        rows: R names.
+        columns: C names; they are turned upright when they are many or long.
+        label: what the numbers are, with unit.
+        pattern: how a number is written.
+        diverging: colours around zero.
+        limits: of the colours; default the data's.
+    """
+    values = np.asarray(values, dtype=float)
+    top = np.nanmax(np.abs(values)) if diverging and np.isfinite(values).any() else None
+    low, high = limits or ((-top, top) if diverging and top else (None, None))
+    if len(columns) <= 8:
+        columns = [textwrap.fill(name, max(9, 64 // len(columns))) for name in columns]
+    longest = max(len(line) for name in columns for line in name.splitlines())
+    upright = longest * len(columns) > 70
+    figure, axes = subplots(height=1.2 + 0.2 * len(rows) + (0.055 * longest if upright else 0))
+    image = axes.imshow(values, cmap=cell_colors(diverging), vmin=low, vmax=high, aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=90 if upright else 0, fontsize=7 if upright else 8)
+    axes.set_yticks(range(len(rows)), rows, fontsize=7.5)
+    axes.tick_params(length=0)
+    axes.xaxis.tick_top()
+    axes.spines[:].set_visible(False)
+    _cell_numbers(axes, values, image, 7 if len(columns) <= 16 else 5.5, pattern)
+    figure.colorbar(image, ax=axes, shrink=0.7, aspect=30, pad=0.02).set_label(label)
+    return figure
+
+
+@style()
+def box_plots(groups: Mapping[str, Sequence[float]], ylabel: str, seed: int = 0) -> "Figure":
+    """Box plots with every value drawn beside its box.
+
+    Args:
+        groups: `{name: values}`.
+        ylabel: of the values, with unit.
+        seed: of the points' sideways jitter.
+    """
+    figure, axes = subplots(height=3.2)
+    rng = np.random.default_rng(seed)
+    boxes = axes.boxplot(list(groups.values()), widths=0.5, patch_artist=True, showfliers=False)
+    for place, (box, values) in enumerate(zip(boxes["boxes"], groups.values(), strict=True)):
+        box.set(facecolor=SERIES[place % len(SERIES)], alpha=0.3, edgecolor=INK)
+        spots = place + 1 + rng.uniform(-0.12, 0.12, len(values))
+        axes.plot(spots, values, ls="", marker=MARKERS[place % len(MARKERS)], ms=3.5, color=SERIES[place % len(SERIES)])
+    for line in boxes["medians"]:
+        line.set(color=INK, lw=1.6)
+    axes.set_xticks(range(1, len(groups) + 1), [textwrap.fill(name, max(10, 70 // len(groups))) for name in groups])
+    axes.set_ylabel(ylabel)
+    axes.grid(axis="y")
+    return figure
+
+
+@style()
+def picture_sheet(
+    images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 6, edges: Sequence[str] | None = None
+) -> "Figure":
+    """Pictures in rows with a short title over each.
+
+    Args:
+        images: N arrays (H, W, 3) or (H, W), uint8 or floats in 0 to 1; sizes may differ.
+        titles: N texts, wrapped to the width of a picture.
+        columns: pictures in a row.
+        edges: N colours of frames ("" for none); default no frames.
+    """
+    return overlays(images, [None] * len(images), titles, columns, edges)
+
+
+@style()
+def overlays(
+    images: Sequence[np.ndarray],
+    maps: Sequence[np.ndarray | None],
+    titles: Sequence[str],
+    columns: int = 6,
+    edges: Sequence[str] | None = None,
+    alpha: float = 0.5,
+) -> "Figure":
+    """Pictures in rows with a heat map laid over each; a grid of image and networks is a sheet with that many columns.
+
+    Args:
+        images: N arrays (H, W, 3) or (H, W), uint8 or floats in 0 to 1.
+        maps: N arrays (h, w) in 0 to 1, or None to show the picture alone.
+        titles: N texts.
+        columns: pictures in a row.
+        edges: N colours of frames ("" for none).
+        alpha: weight of the heat map in 0 to 1.
+
+    Raises:
+        ValueError: images, maps and titles are not of one length, or there are none.
+    """
+    if not len(images) or len({len(images), len(maps), len(titles)}) != 1:
+        raise ValueError(f"{len(images)} images, {len(maps)} maps and {len(titles)} titles: one of each is needed.")
+    columns = min(columns, len(images))
+    wrapped = [textwrap.fill(str(title), max(8, 100 // columns)) for title in titles]
+    lines = max(title.count("\n") + 1 for title in wrapped)
+    rows = -(-len(images) // columns)
+    figure, grid = subplots(rows, columns, height=rows * (min(2.4, WIDTH / columns) + 0.13 * lines), squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for place, (axes, image) in enumerate(zip(grid.flat, images, strict=False)):
+        _picture(axes, image, maps[place], alpha, (edges or [""] * len(images))[place])
+        axes.set_title(wrapped[place], fontsize=7, fontweight="normal", loc="center", pad=2)
+    return figure
+
+
+def _picture(axes: "Axes", image: np.ndarray, heat: np.ndarray | None, alpha: float, edge: str) -> None:
+    height, width = image.shape[:2]
+    axes.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="lanczos")
+    if heat is not None:
+        box = (-0.5, width - 0.5, height - 0.5, -0.5)
+        axes.imshow(heat, cmap=HEAT, vmin=0, vmax=1, alpha=alpha, extent=box, interpolation="bilinear")
+    if edge:
+        axes.axis("on")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, color=edge, linewidth=2)
+
+
+@style()
+def scatter(
+    points: np.ndarray, labels: Sequence[str], title: str = "", axes_names: Sequence[str] = (), legend: bool = True
+) -> "Figure":
+    """Points in two or three dimensions, coloured and marked by class, with a legend in super-group order.
+
+    Args:
+        points: shape (N, 2) or (N, 3).
+        labels: N class names (or any grouping, such as museums).
+        title: over the plot.
+        axes_names: of the dimensions.
+        legend: whether to name the classes at the side.
+    """
+    points, labels = np.asarray(points), np.asarray(labels).astype(str)
+    solid = points.shape[1] == 3
+    figure, axes = subplots(height=4.4, subplot_kw={"projection": "3d"} if solid else None)
+    names = sorted(set(labels))
+    names = [names[place] for place in by_super_group(names)]
+    colors, markers = class_colors(names), class_markers(names)
+    for name in names:
+        drawn = points[labels == name]
+        axes.scatter(*drawn.T, s=11, c=colors[name], marker=markers[name], linewidths=0, alpha=0.85, label=name)
+    axes.set_title(title)
+    for dimension, name in zip("xyz", axes_names, strict=False):
+        axes.set(**{f"{dimension}label": name})
+    axes.tick_params(labelsize=6.5)
+    if legend:
+        figure.legend(loc="outside right center", fontsize=7, labelspacing=0.35, handletextpad=0.2, markerscale=1.6)
+    return figure
+
+
+# ---- chapter 00 -----------------------------------------------------------------------------------------------------
+@style()
+def class_counts(table: pd.DataFrame) -> "Figure":
+    """Images by class and split as bars laid end to end.
+
+    Args:
+        table: counts, index the classes, columns the splits.
+    """
+    figure, axes = subplots(height=1.0 + 0.19 * len(table))
+    start = np.zeros(len(table))
+    for place, split in enumerate(table):
+        style_of = {"color": SERIES[place], "hatch": HATCHES[place], "edgecolor": PAPER, "linewidth": 0.3}
+        axes.barh(table.index, table[split], 0.8, start, label=split, **style_of)
+        start = start + table[split].to_numpy()
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.tick_params(axis="y", length=0, labelsize=7.5)
+    axes.set_xlabel("images")
+    axes.grid(axis="x")
+    figure.legend(loc="outside upper right", ncols=len(table.columns))
+    return figure
+
+
+@style()
+def size_boxes(rows: pd.DataFrame, classes: Sequence[str], side: int = 256) -> "Figure":
+    """Pixels and aspect ratio of the originals by class: median, half of the images (box), nine tenths (line).
+
+    Args:
+        rows: with medium, product (pixels) and aspect (width / height).
+        classes: names in the order of the rows.
+        side: of the square copies; its area is drawn as a line.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    figure, (left, right) = subplots(1, 2, height=1.1 + 0.19 * len(classes), sharey=True)
+    _quantile_rows(left, rows["product"] / 1e6, rows["medium"], classes)
+    _quantile_rows(right, rows["aspect"], rows["medium"], classes)
+    left.axvline(side * side / 1e6, color=REPORTED, ls="--", lw=1, label=f"{side}×{side} pixels")
+    right.axvline(1, color=REPORTED, ls=":", lw=1.2, label="square")
+    left.set(xscale="log", xlabel="megapixels of the original")
+    right.set(xscale="log", xlabel="width / height")
+    right.set_xlim(min(0.45, right.get_xlim()[0]), max(2.2, right.get_xlim()[1]))
+    left.set_xlim(0.8 * left.get_xlim()[0], max(2, left.get_xlim()[1]))
+    left.xaxis.set_major_locator(FixedLocator([0.01, 0.1, 1, 10, 100]))
+    right.xaxis.set_major_locator(FixedLocator([0.25, 0.5, 1, 2, 4]))
+    for axes in (left, right):
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.grid(axis="x")
+    left.set_yticks(range(len(classes)), classes, fontsize=7.5)
+    left.set_ylim(len(classes) - 0.4, -0.6)
+    figure.legend(loc="outside upper right", ncols=2)
+    return figure
+
+
+def _quantile_rows(axes: "Axes", values: pd.Series, names: pd.Series, classes: Sequence[str]) -> None:
+    colors = class_colors(classes)
+    axes.tick_params(axis="y", length=0)
+    for place, name in enumerate(classes):
+        low, first, median, third, high = values[names == name].quantile([0.05, 0.25, 0.5, 0.75, 0.95])
+        axes.plot([low, high], [place, place], color=INK, lw=0.7)
+        axes.barh(place, third - first, 0.62, first, color=colors[name], edgecolor=INK, linewidth=0.4)
+        axes.plot([median, median], [place - 0.31, place + 0.31], color=INK, lw=1.6)
+
+
+# ---- chapter 01 -----------------------------------------------------------------------------------------------------
+@style()
+def training_grid(histories: Mapping[str, pd.DataFrame], columns: int = 4) -> "Figure":
+    """Accuracy by epoch of several networks, one small panel each, with one legend.
+
+    Args:
+        histories: `{title: history}` with columns epoch, accuracy (training-time), clean_accuracy, val_accuracy.
+        columns: panels in a row.
+    """
+    rows = -(-len(histories) // columns)
+    figure, grid = subplots(rows, columns, height=1.45 * rows + 0.5, sharey=True, squeeze=False)
+    lines = {"train, while training": "accuracy", "train, clean": "clean_accuracy", "val": "val_accuracy"}
+    for axes, (title, history) in zip(grid.flat, histories.items(), strict=False):
+        for place, (label, column) in enumerate(lines.items()):
+            _curve(axes, label, (history["epoch"].to_numpy(), history[column].to_numpy()), place)
+        axes.set_title(title, fontsize=8)
+        axes.set(ylim=(0, 1.02))
+        axes.grid()
+    for axes in list(grid.flat)[len(histories) :]:
+        axes.axis("off")
+    figure.supxlabel("epoch", fontsize=8.5)
+    figure.supylabel("accuracy", fontsize=8.5)
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure
+
+
+# ---- chapter 05 -----------------------------------------------------------------------------------------------------
+@style()
+def accuracy_by_size(lines: Mapping[str, tuple[np.ndarray, ...]], references: Mapping[str, float]) -> "Figure":
+    """Accuracy over the number of dimensions on a logarithmic axis, with intervals.
+
+    Args:
+        lines: `{method: (dimensions, accuracy, low, high)}`, in percent.
+        references: `{name: percent}` of horizontal lines.
+    """
+    figure, axes = subplots(height=3.2)
+    for place, (label, line) in enumerate(lines.items()):
+        _curve(axes, label, line, place)
+    for name, value in references.items():
+        axes.axhline(value, color=INK, lw=0.9, ls=":", label=f"{name} ({value:.1f})")
+    sizes = sorted({int(size) for line in lines.values() for size in line[0]})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [str(size) for size in sizes], rotation=90 if len(sizes) > 12 else 0)
+    axes.minorticks_off()
+    axes.set(xlabel="dimensions", ylabel="accuracy on val (%)")
+    axes.grid()
+    axes.legend(loc="lower right")
+    return figure
+
+
+# ---- chapter 04 -----------------------------------------------------------------------------------------------------
+@style()
+def explained_variance(cumulative: Mapping[str, np.ndarray], share: float = 0.9) -> "Figure":
+    """Cumulative explained variance by number of components, a line a network, marked where it reaches `share`.
+
+    Args:
+        cumulative: `{network: (components,)}`, shares in 0 to 1.
+        share: that is marked.
+    """
+    figure, axes = subplots(height=3.0)
+    for place, (name, values) in enumerate(cumulative.items()):
+        color, reached = SERIES[place % len(SERIES)], int(np.searchsorted(values, share - 1e-12))
+        axes.plot(np.arange(1, len(values) + 1), values, color=color, label=f"{name}: {reached + 1}")
+        axes.plot(reached + 1, values[reached], MARKERS[place % len(MARKERS)], color=color)
+    axes.axhline(share, color=REPORTED, ls=":", lw=1)
+    axes.set(xlabel="principal components", ylabel="variance explained", ylim=(0, 1.02), xlim=(0, None))
+    axes.legend(loc="lower right", title=f"components for {share}")
+    return figure
+
+
+@style()
+def maps_2d(layouts: Mapping[str, np.ndarray], labels: Sequence[str]) -> "Figure":
+    """Maps side by side, coloured and marked by class, with one legend below.
+
+    Args:
+        layouts: `{title: (N, 2)}`.
+        labels: N class names.
+    """
+    labels = np.asarray(labels).astype(str)
+    names = sorted(set(labels))
+    names = [names[place] for place in by_super_group(names)]
+    colors, markers = class_colors(names), class_markers(names)
+    rows = -(-len(names) // 5)
+    figure, grid = subplots(1, len(layouts), height=2.5 + 0.17 * rows, squeeze=False)
+    for axes, (title, points) in zip(grid.flat, layouts.items(), strict=True):
+        for name in names:
+            drawn = points[labels == name]
+            axes.scatter(*drawn.T, s=7, c=colors[name], marker=markers[name], linewidths=0, label=name)
+        axes.set_title(textwrap.fill(title, 100 // len(layouts) // 3 + 12), fontsize=8)
+        axes.set(xticks=[], yticks=[])
+    handles = grid.flat[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=5, fontsize=6.5, markerscale=1.8, handletextpad=0.1)
+    return figure
+
+
+# ---- chapters 11 and 14: calibration ---------------------------------------------------------------------------------
+@style()
+def reliability_diagram(tables: Mapping[str, pd.DataFrame]) -> "Figure":
+    """Accuracy against confidence with intervals, and the images by confidence.
+
+    Args:
+        tables: `{name: table of evaluation.reliability}`, two or three.
+    """
+    figure, (left, right) = subplots(1, 2, height=3.1)
+    left.plot([0, 100], [0, 100], color=INK, lw=0.9, ls=":", label="as sure as right")
+    for place, (name, table) in enumerate(tables.items()):
+        points = np.array([percent(one) for one in table["accuracy"]])
+        errors = np.abs(points[:, 1:] - points[:, :1]).T
+        color, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+        confidence = 100 * table["confidence"]
+        left.errorbar(confidence, points[:, 0], errors, color=color, marker=marker, ms=4, lw=1.2, elinewidth=0.8)
+        left.lines[-1].set_label(name)
+        bins = round(1 / (table["high"] - table["low"]).iloc[0])
+        counts = np.bincount((table["low"] * bins).round().astype(int), table["n"], minlength=bins)
+        edges = np.linspace(0, 100, bins + 1)
+        right.stairs(counts, edges, color=color, lw=1.5, ls=("-", "--", "-.")[place % 3], label=name)
+    left.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 101), ylim=(0, 101))
+    right.set(xlabel="confidence (%)", ylabel="images", xlim=(0, 101))
+    left.grid()
+    right.grid()
+    handles = [*right.get_legend_handles_labels()[0], left.lines[0]]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    return figure
+
+
+# ---- chapter 15 -----------------------------------------------------------------------------------------------------
+@style()
+def accuracy_against_cost(points: Sequence[Any], best: Sequence[Any]) -> "Figure":
+    """Accuracy against seconds of training, with the recipes numbered that no cheaper one reaches.
+
+    Args:
+        points: `improvements.Cost`, val ones filled, test ones hollow.
+        best: those on the front, numbered and listed in the legend.
+    """
+    figure, axes = subplots(height=4.2)
+    for one in points:
+        value, low, high = percent(one.accuracy)
+        color = "C0" if one in best else "0.6"
+        fill = color if one.split == "val" else "none"
+        x = max(one.seconds, 0.05)
+        axes.vlines(x, low, high, color=color, linewidth=0.7, alpha=0.6)
+        axes.scatter(x, value, s=22, edgecolors=color, facecolors=fill, zorder=3)
+    line = [(max(one.seconds, 0.05), percent(one.accuracy)[0]) for one in best]
+    if line:
+        axes.step(*zip(*line, strict=True), where="post", color="C0", linewidth=1)
+    for number, (place, one) in enumerate(zip(line, best, strict=True), 1):
+        axes.annotate(str(number), place, xytext=(-3, 5), textcoords="offset points", ha="right", color="C0")
+        axes.plot([], [], " ", label=f"{number}  {textwrap.fill(f'{one.recipe} ({one.chapter})', 34)}")
+    axes.set(xscale="log", xlabel="seconds of training (logarithmic)", ylabel="accuracy (%), 95 % interval")
+    if best:
+        figure.legend(loc="outside right upper", fontsize=7, handlelength=0, title="front (chapter)")
+    return figure

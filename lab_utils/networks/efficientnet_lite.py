@@ -1,0 +1,256 @@
+"""EfficientNet-Lite 0, 1, 2 in Keras, and a strict reader of their weight files that needs numpy alone.
+
+EfficientNet-Lite is EfficientNet (Tan and Le 2019, arXiv 1905.11946) without squeeze-excitation, with ReLU6 everywhere,
+and with stem, head, first and last stage left unscaled. The weights come from pip as legacy torch files.
+"""
+
+import math
+import pickle
+import re
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from lab_utils.core.errors import LabError
+from lab_utils.core.records import file_hash
+from lab_utils.networks import fast_ops
+
+if TYPE_CHECKING:
+    import keras
+
+WIDTH_DEPTH = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
+STAGES = (  # repeats, kernel, stride, expansion, filters: EfficientNet-B0's table
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+BROKEN = (OSError, EOFError, pickle.UnpicklingError, ArithmeticError, AttributeError, LookupError, MemoryError)
+BROKEN += (TypeError, ValueError)  # what reading a damaged file may raise
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # what a legacy torch file begins with
+
+
+# ---- the weight file ------------------------------------------------------------------------------------------------
+@dataclass
+class _Storage:
+    """A run of numbers in the file: its type, its length, and (once read) its values."""
+
+    dtype: str
+    length: int
+    values: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class _View:
+    """A tensor as the file tells it: a window on a storage."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def array(self) -> np.ndarray:
+        """The tensor's values, copied."""
+        values = self.storage.values[self.offset :]
+        strides = tuple(step * values.itemsize for step in self.strides)
+        last = sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
+        if self.offset < 0 or min((0, *self.strides)) < 0 or 0 in self.shape or not last < max(len(values), 1):
+            raise ValueError("a tensor reaches beyond its storage")
+        return np.lib.stride_tricks.as_strided(values, self.shape, strides, writeable=False).copy()
+
+
+def _tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> _View:
+    return _View(storage, offset, shape, strides)
+
+
+ALLOWED = {  # all that a weight file may name, and what it is read as
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch", "FloatStorage"): "<f4",
+    ("torch", "LongStorage"): "<i8",
+}
+
+
+class _Reader(pickle.Unpickler):
+    """An unpickler that knows four names; any other is refused, so that a weight file cannot run code."""
+
+    def __init__(self, handle: BinaryIO):
+        super().__init__(handle)
+        self.storages: dict[str, _Storage] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ALLOWED:
+            raise LabError(
+                f"names {module}.{name}, which no weight file needs, and was refused unread: don't trust it."
+            )
+        return ALLOWED[module, name]
+
+    def persistent_load(self, saved: tuple) -> _Storage:
+        _, dtype, key, _, length, _ = saved
+        return self.storages.setdefault(key, _Storage(dtype, length))
+
+
+def read_state(path: Path | str) -> dict[str, np.ndarray]:
+    """Read a legacy torch state file (`.pth`) with numpy alone.
+
+    Args:
+        path: the file; where its name ends in `-xxxxxxxx.pth`, these are the first digits of its SHA-256.
+
+    Returns:
+        `{parameter name: array}`, float32 (and int64 counters), in torch's axis order.
+
+    Raises:
+        LabError: the file is truncated, changed, no such file, or names a class outside the whitelist.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as handle:
+            state = _read(handle)
+    except LabError as error:
+        raise LabError(f"{path} {error}") from None
+    except BROKEN as error:
+        raise LabError(f"{path} is truncated or no weight file ({error}): delete it and fetch it again.") from None
+    digits = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
+    if digits and not file_hash(path).startswith(digits[1]):
+        raise LabError(f"{path} was changed (its SHA-256 does not begin with {digits[1]}): fetch it again.")
+    return state
+
+
+def _read(handle: BinaryIO) -> dict[str, np.ndarray]:
+    header = [_Reader(handle).load() for _ in range(2)]
+    if header != [MAGIC, PROTOCOL]:
+        raise ValueError("it does not begin as a legacy torch file does")
+    _Reader(handle).load()  # sizes of C types on the machine that wrote it
+    reader = _Reader(handle)
+    views = reader.load()
+    for key in _Reader(handle).load():
+        storage = reader.storages[key]
+        length, dtype = int.from_bytes(handle.read(8), "little"), np.dtype(storage.dtype)
+        data = handle.read(length * dtype.itemsize)
+        if length != storage.length or len(data) != length * dtype.itemsize:
+            raise ValueError(f"storage {key} is not whole")
+        storage.values = np.frombuffer(data, dtype)
+    return {name: view.array() for name, view in views.items()}
+
+
+# ---- the network ----------------------------------------------------------------------------------------------------
+def scaled_filters(filters: int, width: float) -> int:
+    """Filters times `width`, rounded to a multiple of 8 and never down by more than a tenth."""
+    wanted = filters * width
+    rounded = max(8, int(wanted + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * wanted else rounded
+
+
+def blocks(variant: str) -> Iterator[tuple[str, int, int, int, int]]:
+    """Yield name, kernel, stride, expansion and filters of each block of a variant."""
+    width, depth = WIDTH_DEPTH[variant]
+    for stage, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES):
+        scaled = repeats if stage in (0, len(STAGES) - 1) else math.ceil(repeats * depth)
+        for i in range(scaled):
+            name = f"block{stage + 1}{chr(ord('a') + i)}"
+            yield name, kernel, stride if i == 0 else 1, expansion, scaled_filters(filters, width)
+
+
+def _convolve(x: Any, name: str, bn: str, filters: int, kernel: int = 1, stride: int = 1, relu: str = "") -> Any:
+    """Convolution (depthwise where `filters` is 0) without bias, batch normalisation, ReLU6 where it has a name."""
+    from keras import layers
+
+    options = {"strides": stride, "padding": "same", "use_bias": False, "name": name}
+    depthwise = fast_ops.depthwise_layer()
+    convolution = layers.Conv2D(filters, kernel, **options) if filters else depthwise(kernel, **options)
+    x = layers.BatchNormalization(epsilon=1e-3, name=bn)(convolution(x))
+    return layers.ReLU(6.0, name=relu)(x) if relu else x
+
+
+def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, filters: int) -> Any:
+    from keras import layers
+
+    start, channels = x, x.shape[-1]
+    if expansion > 1:
+        wide = channels * expansion
+        x = _convolve(x, f"{name}_expand_conv", f"{name}_expand_bn", wide, relu=f"{name}_expand_activation")
+    x = _convolve(x, f"{name}_dwconv", f"{name}_bn", 0, kernel, stride, relu=f"{name}_activation")
+    x = _convolve(x, f"{name}_project_conv", f"{name}_project_bn", filters)
+    return layers.Add(name=f"{name}_add")([x, start]) if stride == 1 and filters == channels else x
+
+
+def network(variant: str, shape: tuple[int | None, int | None, int], top: bool = True) -> "keras.Model":
+    """Build EfficientNet-Lite with untrained weights.
+
+    Args:
+        variant: `lite0`, `lite1` or `lite2`.
+        shape: height, width (None: variable) and 3 channels of the input, (RGB − 127) / 128.
+        top: end in 1,000 logits; else in the last feature map (height / 32, width / 32, 1280).
+
+    Returns:
+        A Keras model with flat layer names as in `keras.applications` (`block2a_expand_conv`, `top_activation`, ...).
+    """
+    import keras
+    from keras import layers
+
+    inputs = keras.Input(shape)
+    x = _convolve(inputs, "stem_conv", "stem_bn", 32, 3, 2, relu="stem_activation")
+    for block in blocks(variant):
+        x = _block(x, *block)
+    x = _convolve(x, "top_conv", "top_bn", 1280, relu="top_activation")
+    if top:
+        x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
+        x = layers.Dense(1000, name="predictions")(x)
+    return keras.Model(inputs, x, name=variant)
+
+
+# ---- from one to the other ------------------------------------------------------------------------------------------
+def assign(model: "keras.Model", state: dict[str, np.ndarray]) -> None:
+    """Put a state read by `read_state` into a model made by `network`.
+
+    Raises:
+        LabError: the state is of another network or has another number of classes.
+    """
+    classes = len(np.atleast_1d(state.get("_fc.weight", ())))
+    if classes != 1000:
+        raise LabError(f"holds a head of {classes} classes where 1,000 are expected: take the ImageNet weights.")
+    blocks_there = len({name.split(".")[1] for name in state if name.startswith("_blocks.")})
+    for layer, name in _torch_names(model):
+        values = _values(layer, name, state)
+        shapes = [array.shape for array in values]
+        if blocks_there != len(list(blocks(model.name))) or shapes != [tuple(w.shape) for w in layer.weights]:
+            raise LabError(f"holds the weights of another network than {model.name} (see layer {layer.name}).")
+        layer.set_weights(values)
+    used = {name for _, name in _torch_names(model)}
+    used |= {"_fc"}  # which a network without its top leaves out
+    left = [name for name in state if name.rpartition(".")[0] not in used]
+    if left:
+        raise LabError(f"holds the weights of another network than {model.name} ({left[0]} has no place in it).")
+
+
+def _torch_names(model: "keras.Model") -> Iterator[tuple[Any, str]]:
+    """Yield each layer that has weights with its name in the torch file."""
+    order = {name: i for i, (name, *_) in enumerate(blocks(model.name))}
+    outer = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
+    inner = {"expand_conv": "_expand_conv", "expand_bn": "_bn0", "dwconv": "_depthwise_conv", "bn": "_bn1"}
+    inner |= {"project_conv": "_project_conv", "project_bn": "_bn2"}
+    for layer in model.layers:
+        block, _, rest = layer.name.partition("_")
+        if layer.weights and block in order:
+            yield layer, f"_blocks.{order[block]}.{inner[rest]}"
+        elif layer.weights:
+            yield layer, (outer | {"predictions": "_fc"})[layer.name]
+
+
+def _values(layer: Any, name: str, state: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Arrays of a layer in Keras's order and axis order; an empty list where the state lacks one."""
+    parts = {"BatchNormalization": ("weight", "bias", "running_mean", "running_var"), "Dense": ("weight", "bias")}
+    axes = {"Conv2D": (2, 3, 1, 0), "DepthwiseConv2D": (2, 3, 0, 1), "Dense": (1, 0)}
+    kind = type(layer).__name__
+    try:
+        first, *others = (state[f"{name}.{part}"] for part in parts.get(kind, ("weight",)))
+    except KeyError:
+        return []
+    return [first.transpose(axes[kind]) if kind in axes and first.ndim == len(axes[kind]) else first, *others]

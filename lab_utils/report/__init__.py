@@ -1,0 +1,1 @@
+"""Executed notebooks and records to HTML and PDF."""

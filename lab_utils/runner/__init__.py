@@ -1,0 +1,1 @@
+"""Behind run_all.sh: command line, stamps, state, execution, processes."""

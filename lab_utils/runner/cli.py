@@ -1,0 +1,313 @@
+"""Behind `run_all.sh`: options, the lock, what has to run, the report, and sentences for whatever goes wrong."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lab_utils.core import profiles
+from lab_utils.core.chapters import CHAPTERS, chapter
+from lab_utils.core.errors import LabError
+from lab_utils.core.profiles import Settings
+from lab_utils.core.records import PROJECT, content_hash, write_if_changed
+from lab_utils.runner import processes, stamps
+from lab_utils.runner.state import RunState, listing
+
+EXAMPLES = """examples:
+  ./run_all.sh                                      the generated sample, about eight minutes
+  ./run_all.sh --images ~/pictures/my_photos        any folder of class folders
+  ./run_all.sh --profile mame --data ~/MAMe         the real data set, from files that are there
+  ./run_all.sh --only 05                            one notebook, and what it needs
+A run goes on where it stopped. What is up to date is not run again. Exit codes: 0 done (chapters that the data do not
+allow count as not run), 1 a chapter failed, 2 an option or the data are wrong, 130 stopped by Ctrl-C."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Option errors in one sentence that lists the options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage."""
+        options = ", ".join(action.option_strings[-1] for action in self._actions)
+        raise LabError(f"{message[0].upper()}{message[1:]}; the options are {options}.")
+
+
+def parser() -> Parser:
+    """The options of `run_all.sh`."""
+    one = Parser("./run_all.sh", description=__doc__, epilog=EXAMPLES, allow_abbrev=False)
+    one.formatter_class = argparse.RawDescriptionHelpFormatter
+    one.description = "Run every notebook of the lab that is out of date, then build the report."
+    names = ", ".join(profiles.profile_names())
+    one.add_argument("--profile", metavar="NAME", help=f"one of {names} (default: sample; photos with --images)")
+    one.add_argument("--images", metavar="DIR", type=folder, help="a folder of class folders")
+    one.add_argument("--name", metavar="NAME", help="of the run (default: the folder's or the profile's name)")
+    one.add_argument("--data", metavar="DIR", type=folder, help="folder of MAMe's files (else they are downloaded)")
+    one.add_argument("--partial", action="store_true", default=None, help="MAMe: go on where images are missing")
+    one.add_argument("--only", metavar="NN", nargs="+", type=number, help="these chapters, and what they need")
+    one.add_argument("--from", metavar="NN", dest="start", type=number, help="this chapter and those after it")
+    one.add_argument("--force", metavar="NN", nargs="?", const="all", help="run it again though it is up to date")
+    one.add_argument("--list", action="store_true", help="list the chapters and their states, run nothing")
+    one.add_argument("--dry-run", action="store_true", help="say what would run and why, run nothing")
+    one.add_argument("--jobs", metavar="N", type=count, help="notebooks at a time (default: 2, on one core 1)")
+    return one
+
+
+def folder(text: str) -> Path:
+    """An existing folder, absolute.
+
+    Raises:
+        LabError: there is none.
+    """
+    path = Path(text).expanduser().resolve()
+    if not path.is_dir():
+        raise LabError(f"{text} is no folder: give the path of one that is there.")
+    return path
+
+
+def number(text: str) -> str:
+    """Name of the chapter with this number.
+
+    Raises:
+        LabError: there is none; the sentence lists the numbers.
+    """
+    name = chapter(text).name
+    if not stamps.notebook_path(name).is_file():
+        raise LabError(f"notebooks/{name}.ipynb is missing: get it back from git.")
+    return name
+
+
+def count(text: str) -> int:
+    """A number of jobs.
+
+    Raises:
+        LabError: not a whole number from 1 on.
+    """
+    if not text.isdigit() or int(text) < 1:
+        raise LabError(f"--jobs {text} is no whole number from 1 on.")
+    return int(text)
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The run's settings by profile and options.
+
+    Raises:
+        LabError: options that don't go together, unknown profile, bad name, or a name that holds other images.
+    """
+    profile = args.profile or ("photos" if args.images else "sample")
+    source = (profiles.read_profile(profile).get("data") or {}).get("source")
+    if (args.data or args.partial) and (args.images or source != "mame"):
+        raise LabError("--data and --partial belong to the profiles mame and mame-toy (--images takes other folders).")
+    if source == "folder" and not args.images:
+        raise LabError(f"Profile {profile} wants --images DIR, a folder of class folders.")
+    options: dict[str, Any] = {"path": args.data, "partial": args.partial}
+    if args.images:
+        options = {"path": args.images, "source": "folder"}
+    settings = profiles.resolve(profile, args.name or _default_name(profile, args.images), **options)
+    if args.images and source != "folder":
+        settings = settings.model_copy(update={"title": profiles.read_profile("photos")["title"]})
+    _refuse_mixing(settings)
+    return settings
+
+
+def _default_name(profile: str, images: Path | None) -> str:
+    """The profile's name, or the folder's as far as it can name a run."""
+    if images is None:
+        return profile
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", images.name).strip("-._")[:50] or "images"
+    return f"{name}-images" if name in profiles.profile_names() and name != profile else name
+
+
+def _refuse_mixing(settings: Settings) -> None:
+    """Two profiles, or two folders of images, never share a run."""
+    name = settings.name
+    if name in profiles.profile_names() and name != settings.profile:
+        raise LabError(f"{name!r} is the name of a profile's own run: choose another --name.")
+    if not (settings.run_folder / "settings.yaml").is_file():
+        return
+    profile, path = profiles.origin(name)
+    if profile != settings.profile:
+        raise LabError(f"Run {name!r} was made with profile {profile}: choose another --name.")
+    if settings.data.source == "folder" and path != settings.data.path:
+        raise LabError(f"Run {name!r} holds the images of {path}: choose another --name for {settings.data.path}.")
+
+
+def selected(state: RunState, args: argparse.Namespace) -> list[str]:
+    """Steps that the options ask for (what those need comes along), in execution order."""
+    names = [step.name for step in state.steps]
+    if args.only:
+        return [name for name in names if name in args.only]
+    return names[names.index(args.start) :] if args.start else names
+
+
+def with_needs(state: RunState, targets: list[str]) -> set[str]:
+    """The targets and all that they need, directly or through others."""
+    found = set(targets)
+    for step in reversed(state.steps):
+        if step.name in found:
+            found |= set(state.needs(step))
+    return found
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run what the options ask for; return the exit code."""
+    settings = settings_of(args)
+    state = RunState(settings)
+    if args.list:
+        return list_chapters(state)
+    if args.dry_run:
+        return dry_run(state, selected(state, args))
+    with processes.run_lock(settings.run_folder / "lock", settings.name):
+        profiles.save_settings(settings)
+        processes.sweep(PROJECT / "data", settings.report_folder)
+        targets = selected(state, args)
+        for name in forced(args, targets):
+            state.forget(name)
+        return bring_up_to_date(state, targets, args.jobs or min(2, processes.cores()))
+
+
+def forced(args: argparse.Namespace, targets: list[str]) -> list[str]:
+    """Steps to run again: the one that --force names, or all that were asked for."""
+    if args.force is None:
+        return []
+    return targets if args.force == "all" else [number(args.force)]
+
+
+def bring_up_to_date(state: RunState, targets: list[str], jobs: int) -> int:
+    """Run the targets that are out of date and what they need, then the report; return the exit code."""
+    wanted = with_needs(state, targets)
+    todo = {name: why for name, why in state.plan().items() if name in wanted}
+    if todo:
+        from lab_utils.runner import schedule
+
+        state.write_stamps()
+        for name, why in todo.items():
+            if not why[0].startswith("perhaps"):
+                state.path("manifests", name).unlink(missing_ok=True)
+        schedule.run(state, targets, list(todo), jobs)
+    failed = settle(state, wanted)
+    if "data" in failed:
+        return 2
+    if not todo:
+        print("Every chapter is up to date.")
+    built = report(state.settings)
+    if todo:
+        print(ledger(state, wanted))
+    return 1 if failed or not built else 0
+
+
+def settle(state: RunState, wanted: set[str]) -> list[str]:
+    """Mark the steps that wait for a failed one; return those that failed."""
+    failed: list[str] = []
+    held: dict[str, list[str]] = {}
+    for step in state.steps:
+        if not state.executed(step.name).is_file():
+            state.publish(step.name)
+        state.refresh_text(step)
+        culprits = [one for need in state.needs(step) for one in held.get(need, [])]
+        if step.name in wanted and state.status(step.name).get("state") == "failed":
+            failed.append(step.name)
+            held[step.name] = [step.name]
+        elif step.name in wanted and culprits:
+            held[step.name] = sorted(set(culprits))
+            state.wait(step, held[step.name])
+    return failed
+
+
+def report(settings: Settings) -> bool:
+    """Build the report where something in it changed; return whether it is there.
+
+    `build` decides by content, but takes seconds to import: it is not asked where all is as the last build left it.
+    """
+    seen, last = settings.run_folder / "report.txt", settings.report_folder / "report.html"
+    if last.is_file() and seen.is_file() and seen.read_text() == _report_files(settings):
+        print(f"Report: {last.relative_to(PROJECT)}, up to date as well.")
+        return True
+    built = _build(settings)
+    if built:
+        write_if_changed(seen, _report_files(settings))
+    return built
+
+
+def _report_files(settings: Settings) -> str:
+    """Hash of the report's own modules, and of sizes and times of the files that it is made from and consists of."""
+    modules = stamps.modules_of(["from lab_utils.report import build"], PROJECT / "lab_utils")
+    own = (PROJECT / "lab_utils" / "report" / "templates", PROJECT / "data" / "reported")
+    folders = (settings.report_folder, settings.run_folder / "status", *own)
+    return content_hash([modules, *map(listing, folders), settings])
+
+
+def _build(settings: Settings) -> bool:
+    try:
+        from lab_utils.report.build import build
+    except ModuleNotFoundError as error:
+        print(f"No report: {error}.", file=sys.stderr)
+        return False
+    try:
+        paths = build(settings)
+    except LabError as error:
+        print(f"The report could not be built: {error}", file=sys.stderr)
+        return False
+    print(f"Report: {' and '.join(str(path.relative_to(PROJECT)) for path in paths)}")
+    return True
+
+
+def ledger(state: RunState, wanted: set[str]) -> str:
+    """Seconds by chapter and the sizes of what was made, as text."""
+    lines = ["", "  seconds  step"]
+    for step in state.steps:
+        status = state.status(step.name)
+        if step.name in wanted and status:
+            words = "" if status["state"] == "ok" else f"  ({status['state']})"
+            lines.append(f"  {status.get('seconds') or 0:7.0f}  {step.name}{words}")
+    made = [state.settings.run_folder, *sorted((PROJECT / "data" / "cache").glob("*")), state.settings.report_folder]
+    sizes = [f"{path.relative_to(PROJECT)} {megabytes(path):.1f} MB" for path in made if path.exists()]
+    return "\n".join([*lines, "", "  " + "\n  ".join(sizes)])
+
+
+def megabytes(path: Path) -> float:
+    """Size of a file or of all files under a folder."""
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    return sum(one.stat().st_size for one in files) / 1e6
+
+
+def list_chapters(state: RunState) -> int:
+    """Print the chapters in reading order with their states in this run."""
+    print(f"Run {state.settings.name} (profiles: {', '.join(profiles.profile_names())})")
+    todo = state.plan()
+    for one in sorted(CHAPTERS, key=lambda each: each.name):
+        known = state.status(one.name)
+        words = "no notebook" if one.name not in state.names else known.get("state", "not run yet")
+        if known and one.name in todo and words == "ok":
+            words = f"out of date: {', '.join(todo[one.name])}"
+        print(f"  {one.name:28} {words}")
+    return 0
+
+
+def dry_run(state: RunState, targets: list[str]) -> int:
+    """Print what would run, and why."""
+    wanted = with_needs(state, targets)
+    todo = {name: why for name, why in state.plan().items() if name in wanted}
+    for name, why in todo.items():
+        print(f"  {name:28} {', '.join(why)}")
+    print(
+        f"{len(todo)} of {len(wanted)} steps would run." if todo else "Nothing would run: every chapter is up to date."
+    )
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    try:
+        with processes.stopped_by_signals():
+            return run(parser().parse_args(argv))
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        processes.kill_children()
+        print("\nStopped. The next run goes on from here.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The generated default: the generator and its tables of facts."""

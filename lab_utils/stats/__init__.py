@@ -1,0 +1,1 @@
+"""Numbers with intervals, metrics, calibration, training curves."""

@@ -1,0 +1,191 @@
+"""What a training history says: is the loss still moving, who carries its rise, is the network too sure or too shy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab_utils.core.errors import LabError
+from lab_utils.stats.intervals import Difference, Estimate, bootstrap_estimate, paired_difference
+
+LOW, HIGH = 0.10, 0.20  # gaps of train and val accuracy that the words of overfitting are taken to mean
+SMALLEST = 1e-7  # probabilities are clipped here before their logarithm, as Keras does
+
+
+def trend(
+    values: np.ndarray, last: int | None = None, of: str = "", level: float = 0.95, unit: str = " an epoch"
+) -> Estimate:
+    """Least-squares slope of the last values of a curve, with its t interval.
+
+    Epochs follow each other, so their errors are not independent and the interval is a lower bound of the doubt.
+
+    Args:
+        values: one value an epoch, shape (epochs,).
+        last: how many of the last epochs to use, at least 3; default the last half, at least 3.
+        of: what the curve is, in words.
+        level: of the interval, in (0, 1).
+        unit: of the slope, for printing.
+
+    Returns:
+        Change an epoch.
+
+    Raises:
+        LabError: fewer than three epochs.
+    """
+    from scipy import stats
+
+    values = np.asarray(values, dtype=float)
+    count = min(len(values), max(3, last if last is not None else len(values) // 2))
+    if len(values) < 3:
+        raise LabError(f"A trend needs at least 3 epochs and the history has {len(values)}: raise the epochs.")
+    tail = values[-count:]
+    if np.ptp(tail) == 0:
+        return Estimate(0.0, 0.0, 0.0, count, of, digits=4, unit=unit)
+    fit = stats.linregress(np.arange(count), tail)
+    half = stats.t.ppf((1 + level) / 2, count - 2) * fit.stderr
+    slope = float(fit.slope)
+    return Estimate(slope, float(slope - half), float(slope + half), count, of, digits=4, unit=unit)
+
+
+def after_minimum(values: np.ndarray) -> int:
+    """How many values a curve has from its (first) lowest one on, that one included; values: shape (epochs,)."""
+    return len(values) - int(np.argmin(values))
+
+
+def direction(slope: Estimate) -> str:
+    """`rising`, `falling`, or `undecided` where the interval includes zero."""
+    if not slope.excludes(0.0):
+        return "undecided"
+    return "rising" if slope.value > 0 else "falling"
+
+
+def overfitting(gap: Difference) -> str:
+    """The rule: High above 20 points, Low below 10, Medium between, where the whole interval is; else open.
+
+    The bounds are those that the original's labels of the networks from scratch come closest to.
+
+    Args:
+        gap: train minus val accuracy, in [-1, 1].
+    """
+    low, high = ("Low" if end < LOW else "High" if end > HIGH else "Medium" for end in (gap.low, gap.high))
+    return low if low == high else f"open ({low} to {high})"
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """Mean confidence and cross-entropy of right and wrong predictions by epoch; each array has shape (epochs,).
+
+    `share_right * loss_right + (1 - share_right) * loss_wrong` is the mean cross-entropy. A mean over no prediction is
+    NaN.
+    """
+
+    share_right: np.ndarray
+    confidence_right: np.ndarray
+    confidence_wrong: np.ndarray
+    loss_right: np.ndarray
+    loss_wrong: np.ndarray
+
+    @property
+    def loss(self) -> np.ndarray:
+        """Mean cross-entropy in nats by epoch, shape (epochs,)."""
+        right = np.nan_to_num(self.loss_right) * self.share_right
+        return right + np.nan_to_num(self.loss_wrong) * (1 - self.share_right)
+
+
+def confidence(probabilities: np.ndarray, labels: np.ndarray) -> Confidence:
+    """Split confidence and cross-entropy by right and wrong predictions.
+
+    Args:
+        probabilities: class probabilities after each epoch, shape (epochs, n, classes).
+        labels: true classes, shape (n,).
+
+    Returns:
+        Means by epoch.
+    """
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    right = probabilities.argmax(-1) == labels
+    loss = image_losses(probabilities, labels)
+    sure = probabilities.max(-1)
+    return Confidence(right.mean(1), _mean(sure, right), _mean(sure, ~right), _mean(loss, right), _mean(loss, ~right))
+
+
+def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    count = chosen.sum(1)
+    return np.where(count > 0, (values * chosen).sum(1) / np.maximum(count, 1), np.nan)
+
+
+@dataclass(frozen=True)
+class Rise:
+    """How the mean cross-entropy changed between two epochs, and who carries the change (`right` and `wrong` add up).
+
+    Intervals are 95 % bootstrap intervals over groups of images. The first epoch was picked as the lowest on the same
+    images, so the change is a little too large.
+
+    Attributes:
+        start: epoch (from 0) of the lowest cross-entropy.
+        end: last epoch.
+        total: change of the mean cross-entropy, nats.
+        right: part of images that are right at the end, nats.
+        wrong: part of images that are wrong at the end, nats.
+        balance: `right` minus `wrong`, nats.
+        accuracy: at the end minus that at the start, paired by image.
+        surer_right: change of the mean confidence of images that are right at the end, share (0 of no image).
+        surer_wrong: the same for images that are wrong at the end.
+    """
+
+    start: int
+    end: int
+    total: Estimate
+    right: Estimate
+    wrong: Estimate
+    balance: Estimate
+    accuracy: Difference
+    surer_right: Estimate
+    surer_wrong: Estimate
+
+    @property
+    def shown(self) -> bool:
+        """Whether the cross-entropy rose beyond its interval."""
+        return self.total.low > 0
+
+    @property
+    def evidence(self) -> dict[str, Estimate]:
+        """What the claim on the rising loss is decided on."""
+        names = ("total", "right", "wrong", "balance", "surer_right", "surer_wrong")
+        return {name: getattr(self, name) for name in names}
+
+
+def rise_since_best(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> Rise:
+    """Split the change of the cross-entropy since its lowest epoch by images that end right and wrong.
+
+    Args:
+        probabilities: shape (epochs, n, classes).
+        labels: shape (n,).
+        groups: what is drawn as a whole in the bootstrap (lots), shape (n,); None: images.
+    """
+    loss = image_losses(probabilities, labels)
+    start, end = int(loss.mean(1).argmin()), len(loss) - 1
+    change, sure = loss[end] - loss[start], np.asarray(probabilities, np.float64).max(-1)
+    answers = np.asarray(probabilities)[[start, end]].argmax(-1)
+    right = answers[1] == labels
+    parts = [change, change * right, change * ~right, change * np.where(right, 1, -1)]
+    return Rise(
+        start,
+        end,
+        *(bootstrap_estimate(part, "", groups, digits=3, unit=" nats") for part in parts),
+        paired_difference(labels, answers[1], answers[0], "last epoch minus the lowest loss's", groups),
+        *(_surer(sure[end] - sure[start], which, groups) for which in (right, ~right)),
+    )
+
+
+def image_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Cross-entropy in nats of each image after each epoch, from (epochs, n, classes) and (n,); shape (epochs, n)."""
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    true_class = np.take_along_axis(probabilities, np.asarray(labels)[None, :, None], axis=2)[..., 0]
+    return -np.log(np.clip(true_class, SMALLEST, 1.0))
+
+
+def _surer(change: np.ndarray, chosen: np.ndarray, groups: np.ndarray | None) -> Estimate:
+    style = {"scale": 100, "unit": " points", "digits": 1}
+    if not chosen.any():
+        return Estimate(0.0, 0.0, 0.0, 0, **style)
+    return bootstrap_estimate(change[chosen], "", None if groups is None else groups[chosen], **style)

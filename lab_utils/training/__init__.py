@@ -1,0 +1,1 @@
+"""Training, resuming and loading networks; features of frozen ones."""

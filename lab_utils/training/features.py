@@ -1,0 +1,246 @@
+"""Features of pretrained networks: several layers in one pass, streamed to disk, made once and checked when read."""
+
+import contextlib
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab_utils.core.errors import LabError
+from lab_utils.core.records import PROJECT, atomic_path, content_hash, file_hash, read_json, write_atomic, write_json
+from lab_utils.networks import backbones
+from lab_utils.networks.fused_batch_norm import folded
+
+if TYPE_CHECKING:
+    import keras
+
+FOLDER = PROJECT / "data" / "cache" / "features"
+VERSION = 1  # of what is computed: raise it when the same key would give other numbers
+PART = 512  # rows kept together; what an interruption can lose at most
+LAYERS = ("penultimate", "logits")
+SPREAD = "spread:"  # in front of a layer's name: standard deviation over space instead of the average
+HIGH, LOW = 0.15, -0.25  # thresholds of the full-network embedding
+
+Images = np.ndarray | Sequence[Path | str] | Callable[[], Any]
+
+
+def extract(
+    name: str,
+    images: Images,
+    *,
+    data_hash: str,
+    layers: Sequence[str] = LAYERS,
+    together: Sequence[str] = (),
+    size: int | None = None,
+    weights: str = "imagenet",
+    resize: str = "squash",
+    batch: int = 32,
+    folder: Path = FOLDER,
+    progress: Callable[[str], Any] | None = None,
+) -> dict[str, np.ndarray]:
+    """Load the features of a network, or make them in one pass over the images and keep them on disk.
+
+    Args:
+        name: of the network.
+        images: uint8 array (N, size, size, 3), or N paths, or a function that gives either (called only if needed).
+        data_hash: stands for the content and order of the images.
+        layers: `penultimate`, `logits`, `averages` (spatial averages of all layers of the full-network embedding), or
+            names of layers (averaged over space).
+        together: layers that are made in the same pass, should one be needed, and not returned.
+        size: input in pixels; None: native.
+        weights: `imagenet` or `random`.
+        resize: how paths are (or the array was) brought to size: part of the key.
+        batch: images at once.
+        folder: of the store.
+        progress: gets a line every few hundred images.
+
+    Returns:
+        `{layer: float32 array (N, width)}`, memory-mapped and read-only, rows in the order of `images`.
+
+    Raises:
+        LabError: weights missing or damaged, size below the minimum, or input outside the network's range.
+    """
+    shape = backbones.check_size(name, size)
+    key = {"data": data_hash, "network": name, "weights": backbones.weights_id(name, weights), "size": shape}
+    key |= {"preprocessing": [backbones.backbone(name).mode, resize], "version": VERSION}
+    store = folder / f"{name}-{content_hash(key)}"
+    missing = [layer for layer in layers if not _is_whole(store, layer)]
+    if missing:
+        missing += [layer for layer in together if layer not in layers and not _is_whole(store, layer)]
+        images = images() if callable(images) else images
+        if len(images) == 0:
+            raise LabError(f"There are no images to extract {name}'s features from.")
+        batches = Extractor(name, images, shape[0], weights, resize, batch, missing)
+        write_store(store, missing, batches, len(images), key, progress or (lambda line: None))
+    return {layer: np.load(store / f"{layer}.npy", mmap_mode="r") for layer in layers}
+
+
+class Extractor:
+    """The network's outputs for any range of rows; the network is built when the first range is asked for."""
+
+    def __init__(self, name: str, images: Any, size: int, weights: str, resize: str, batch: int, layers: list[str]):
+        self.name, self.images, self.size, self.weights = name, images, size, weights
+        self.resize, self.batch, self.layers = resize, batch, layers
+        self.forward: Callable[[Any], dict[str, Any]] | None = None
+
+    def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Outputs of the layers for images `start` to `stop`, float32 arrays (stop - start, width)."""
+        found: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
+        for images in image_batches(self.images[start:stop], self.size, self.resize, self.batch):
+            if self.forward is None:
+                backbones.check_range(self.name, backbones.preprocess(self.name, np.asarray(images)))
+                model = backbones.build(self.name, weights=self.weights, size=self.size)
+                self.forward = forward(model, self.name, self.layers)
+            for layer, values in self.forward(images).items():
+                found[layer].append(values.numpy())
+        return {layer: np.concatenate(values) for layer, values in found.items()}
+
+
+def image_batches(images: np.ndarray | Sequence[Path], size: int, resize: str, batch: int) -> Iterator[Any]:
+    """Yield batches of images of 0..255, shape (B, size, size, 3), from an array or from paths."""
+    if isinstance(images, np.ndarray):
+        if images.shape[1:] != (size, size, 3):
+            raise LabError(
+                f"Images of shape {images.shape[1:]} do not fit an input of {size} pixels: resize them first."
+            )
+        for start in range(0, len(images), batch):
+            yield np.ascontiguousarray(images[start : start + batch])
+    else:
+        from lab_utils.data import pipeline
+
+        yield from pipeline.decoded_batches(images, size, resize, batch)
+
+
+def forward(model: "keras.Model", name: str, layers: Sequence[str]) -> Callable[[Any], dict[str, Any]]:
+    """Compile one pass from raw images to several layers.
+
+    Args:
+        model: takes what `backbones.preprocess(name, …)` gives; layers flat.
+        name: of the network, for the preprocessing and the meaning of `penultimate` and `averages`.
+        layers: as in `extract`.
+
+    Returns:
+        A function from images (B, H, W, 3) of 0..255 to `{layer: tensor (B, width)}`.
+    """
+    import keras
+    import tensorflow as tf
+
+    inner = [layer.removeprefix(SPREAD) for layer in layers]
+    model = folded(model, keep=[*inner, *backbones.embedding_layers(model, name)])
+    several = keras.Model(model.input, [_output(model, name, layer) for layer in layers])
+
+    @tf.function(reduce_retracing=True)  # never jit_compile: many times slower on a CPU
+    def run(images: Any) -> list[Any]:
+        outputs = several(backbones.preprocess(name, images), training=False)
+        return outputs if isinstance(outputs, (list, tuple)) else [outputs]
+
+    return lambda images: dict(zip(layers, run(tf.convert_to_tensor(images)), strict=True))
+
+
+def _output(model: "keras.Model", name: str, layer: str) -> Any:
+    """Symbolic output of one layer, averaged over space (or its spread); `averages` joins those of many layers."""
+    import keras
+    from keras import layers
+
+    if layer == "averages":
+        return layers.Concatenate()([_output(model, name, one) for one in backbones.embedding_layers(model, name)])
+    if layer.startswith(SPREAD):
+        return keras.ops.std(model.get_layer(layer.removeprefix(SPREAD)).output, axis=(1, 2))
+    inner = {"penultimate": backbones.backbone(name).feature_layer, "logits": model.layers[-1].name}.get(layer, layer)
+    if inner not in {one.name for one in model.layers}:
+        raise LabError(f"{name} has no layer {inner!r}: ask for penultimate, logits, averages or a layer's name.")
+    output = model.get_layer(inner).output
+    return layers.GlobalAveragePooling2D()(output) if len(output.shape) == 4 else output
+
+
+# ---- the store ------------------------------------------------------------------------------------------------------
+def write_store(
+    store: Path, layers: list[str], batches: Extractor, n: int, key: dict[str, Any], progress: Callable[[str], Any]
+) -> None:
+    """Stream all parts into one file a layer; parts are kept until the whole is there, so that a stop costs little."""
+    parts = store / f"parts-{content_hash([layers, n])}"
+    with contextlib.ExitStack() as stack:
+        paths = {layer: stack.enter_context(atomic_path(store / f"{layer}.npy")) for layer in layers}
+        whole: dict[str, np.memmap] = {}
+        for start in range(0, n, PART):
+            stop = min(start + PART, n)
+            values = _part(parts / f"{start:08d}.npz", layers, batches, start, stop)
+            for layer, rows in values.items():
+                if layer not in whole:
+                    shape = (n, rows.shape[1])
+                    whole[layer] = np.lib.format.open_memmap(paths[layer], "w+", np.float32, shape)
+                whole[layer][start:stop] = rows
+            progress(f"{batches.name}: features of {stop:,} of {n:,} images")
+        for one in whole.values():
+            one.flush()
+    for layer in layers:
+        path = store / f"{layer}.npy"
+        write_json(path.with_suffix(".json"), {**key, "layer": layer, "images": n, "sha256": file_hash(path)})
+    for left in store.glob("parts-*"):  # of this pass, and of stopped ones that asked for other layers
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _part(path: Path, layers: Iterable[str], batches: Extractor, start: int, stop: int) -> dict[str, np.ndarray]:
+    """Read one part; make it where it is missing or damaged."""
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(path) as part:
+        values = {layer: part[layer] for layer in layers}
+        if all(len(rows) == stop - start for rows in values.values()):
+            return values
+    values = batches.rows(start, stop)
+
+    def save(temporary: Path) -> None:
+        with temporary.open("wb") as handle:
+            np.savez(handle, **values)
+
+    write_atomic(path, save)
+    return values
+
+
+def _is_whole(store: Path, layer: str) -> bool:
+    """Whether a stored layer is there with the bytes it was written with."""
+    path = store / f"{layer}.npy"
+    try:
+        return read_json(path.with_suffix(".json"))["sha256"] == file_hash(path)
+    except (LabError, OSError, KeyError, TypeError):
+        return False
+
+
+# ---- what is made of them -------------------------------------------------------------------------------------------
+def full_network_embedding(averages: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Full-network embedding (Garcia-Gasulla et al. 2017, arXiv 1705.07706).
+
+    Args:
+        averages: spatial averages of many layers, shape (N, D).
+        train: positions of the training rows, by which each column is standardised.
+
+    Returns:
+        int8 array (N, D): 1 where the standardised value is above 0.15, -1 where it is below -0.25, else 0. A column
+        that is constant on train is 0.
+    """
+    averages = np.asarray(averages, dtype=np.float32)
+    mean, spread = averages[train].mean(0), averages[train].std(0)
+    values = (averages - mean) / np.where(spread > 0, spread, np.inf)
+    return (values > HIGH).astype(np.int8) - (values < LOW).astype(np.int8)
+
+
+def assert_different(first: np.ndarray, second: np.ndarray, names: tuple[str, str] = ("one", "another")) -> None:
+    """Stop where two networks (or two sets of weights) gave the same features.
+
+    The original's script saved one network's features under four names; equal arrays are how that would show.
+
+    Args:
+        first: features, shape (N, D).
+        second: features of the same images, shape (N, E).
+        names: what they are of.
+
+    Raises:
+        LabError: the arrays are equal up to rounding.
+    """
+    if first.shape == second.shape and np.allclose(first[:256], second[:256], rtol=1e-4, atol=1e-6):
+        raise LabError(
+            f"The features of {names[0]} and {names[1]} are the same array, so one network was used under two names: "
+            "check the builder of each."
+        )

@@ -1,0 +1,202 @@
+"""Evaluation against scikit-learn, hand calculation and known answers."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from lab_utils.core.errors import LabError
+from lab_utils.stats import metrics
+from lab_utils.stats.intervals import Accuracy, Estimate
+
+CLASSES = ["a", "b", "c", "never"]
+
+
+@pytest.fixture
+def labels() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2], [100, 60, 20])
+    return truth, np.where(rng.uniform(size=180) < 0.7, truth, rng.integers(0, 3, 180))
+
+
+def test_matrix_and_report_equal_scikit_learns(labels) -> None:
+    truth, predicted = labels
+    counts = metrics.confusion_matrix(truth, predicted, 3)
+    np.testing.assert_array_equal(counts, sklearn_metrics.confusion_matrix(truth, predicted))
+    report = metrics.classification_report(counts, CLASSES[:3], {"c": 20, "b": 60, "a": 100})
+    precision, recall, f1, support = sklearn_metrics.precision_recall_fscore_support(truth, predicted)
+    for column, wanted in zip(["precision", "recall", "f1", "support"], (precision, recall, f1, support), strict=True):
+        np.testing.assert_allclose(report[column], wanted)
+
+
+def test_averages_equal_scikit_learns_and_lie_in_their_intervals(labels) -> None:
+    truth, predicted = labels
+    found = metrics.averages(metrics.confusion_matrix(truth, predicted, 3))
+    weighted = sklearn_metrics.precision_recall_fscore_support(truth, predicted, average="weighted")
+    wanted = {
+        "accuracy": sklearn_metrics.accuracy_score(truth, predicted),
+        "balanced accuracy": sklearn_metrics.balanced_accuracy_score(truth, predicted),
+        "macro precision": sklearn_metrics.precision_score(truth, predicted, average="macro"),
+        "macro F1": sklearn_metrics.f1_score(truth, predicted, average="macro"),
+        **dict(zip(["weighted precision", "weighted recall", "weighted F1"], weighted[:3], strict=True)),
+    }
+    assert list(found) == list(metrics.AVERAGES) and set(wanted) == set(found)
+    for name, value in wanted.items():
+        assert found[name].value == pytest.approx(value), name
+        assert found[name].low < value < found[name].high
+
+
+def test_interval_of_accuracy_is_the_binomial_one(labels) -> None:
+    truth, predicted = labels
+    found = metrics.averages(metrics.confusion_matrix(truth, predicted, 3))["accuracy"]
+    half = 1.96 * np.sqrt(found.value * (1 - found.value) / 180)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
+
+
+def test_a_class_without_images_lowers_no_average(labels) -> None:
+    truth, predicted = labels
+    three, four = (metrics.averages(metrics.confusion_matrix(truth, predicted, n)) for n in (3, 4))
+    assert four["balanced accuracy"].value == pytest.approx(three["balanced accuracy"].value)
+
+
+def test_names_on_wrong_rows_and_lost_classes_are_caught(labels) -> None:
+    truth, predicted = labels
+    counts = metrics.confusion_matrix(truth, predicted, 3)
+    with pytest.raises(LabError, match="a: 100 images were evaluated, the table has 60"):
+        metrics.classification_report(counts, CLASSES[:3], [60, 100, 20])
+    with pytest.raises(LabError, match="a class was lost"):
+        metrics.classification_report(counts, CLASSES, [100, 60, 20, 5])
+    with pytest.raises(LabError, match="label 3 is outside 0 to 2"):
+        metrics.confusion_matrix(truth, np.full(180, 3), 3)
+    with pytest.raises(LabError, match="don't match"):
+        metrics.confusion_matrix(truth, predicted[:-1], 3)
+
+
+def test_groups_are_counted_apart_and_unknown_ones_left_out() -> None:
+    truth, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    found = metrics.group_accuracies(truth, predicted, np.array(["x", "x", "x", ""]))
+    assert {name: (one.successes, one.n) for name, one in found.items()} == {"x": (2, 3)}
+
+
+def test_lots_are_seen_unseen_or_unknown() -> None:
+    found = metrics.seen_in_train(["59.533", "1.2", ""], ["59.533", ""])
+    assert found.tolist() == ["lot seen in train", "lot not seen", ""]
+
+
+def test_equal_priors_undo_the_shift_of_a_rare_class() -> None:
+    """A class of 10 among 1,000: recall .9, a tenth of the others called it; at equal priors .9 / (.9 + .1)."""
+    counts = np.array([[9, 1], [100, 900]])
+    assert counts[0, 0] / counts[:, 0].sum() == pytest.approx(9 / 109)
+    np.testing.assert_allclose(metrics.precision_at_equal_priors(counts), [0.9, 0.9])
+    assert np.isnan(metrics.precision_at_equal_priors(np.array([[0, 5], [0, 5]]))[0])
+
+
+def test_rank_of_precision_is_sure_with_many_images_and_open_with_few() -> None:
+    many = np.array([[900, 100, 0], [300, 600, 100], [0, 0, 1000]])
+    sure = metrics.precision_rank(many, 2, resamples=100)
+    assert (sure.value, sure.low, sure.high) == (3, 3, 3)
+    few = metrics.precision_rank(np.array([[2, 1, 0], [1, 2, 0], [0, 1, 2]]), 0, resamples=200)
+    assert few.low == 1 and few.high == 3
+
+
+def test_largest_confusions_and_pairs() -> None:
+    counts = np.array([[10, 5, 0], [1, 20, 0], [0, 8, 72]])
+    table = metrics.largest_confusions(counts, CLASSES, 10)
+    assert table[["truth", "predicted", "count"]].to_numpy().tolist() == [["c", "b", 8], ["a", "b", 5], ["b", "a", 1]]
+    assert table["share"][1] == pytest.approx(1 / 3)
+    assert metrics.confused_pairs(counts) == [(0, 1), (1, 2)]
+
+
+# ---- calibration -----------------------------------------------------------------------------------------------------
+def test_calibration_error_of_two_bins_by_hand() -> None:
+    """Four images at confidence .9, half right; six at .6, all right: (4·.4 + 6·.4) / 10."""
+    probabilities = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 6)
+    truth = np.array([0, 0, 1, 1] + [0] * 6)
+    assert metrics.calibration_error(probabilities, truth) == pytest.approx(0.4)
+    table = metrics.reliability(probabilities, truth)
+    assert table["n"].tolist() == [6, 4] and [one.value for one in table["accuracy"]] == [1.0, 0.5]
+    estimate = metrics.calibration_estimate(probabilities, truth)
+    assert estimate.low <= 0.4 <= estimate.high
+
+
+def test_log_loss_equals_scikit_learns(labels) -> None:
+    truth, _ = labels
+    probabilities = np.random.default_rng(1).dirichlet([1, 1, 1], 180)
+    assert metrics.log_loss(probabilities, truth).mean() == pytest.approx(
+        sklearn_metrics.log_loss(truth, probabilities)
+    )
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_temperature_finds_the_factor_that_logits_were_multiplied_by(factor: float) -> None:
+    rng = np.random.default_rng(2)
+    honest = rng.dirichlet(np.full(5, 0.5), 20000)
+    truth = (rng.uniform(size=(20000, 1)) > honest.cumsum(1)).sum(1)
+    distorted = metrics.apply_temperature(honest, 1 / factor)
+    found = metrics.temperature(distorted, truth)
+    assert found == pytest.approx(factor, rel=0.06)
+    np.testing.assert_array_equal(
+        metrics.apply_temperature(distorted, found).argmax(1), distorted.argmax(1), "accuracy stays"
+    )
+
+
+# ---- comparisons -----------------------------------------------------------------------------------------------------
+def test_mcnemar_equals_the_binomial_sum_by_hand() -> None:
+    truth = np.zeros(20, int)
+    first, second = np.ones(20, int), np.ones(20, int)
+    first[:8] = 0
+    second[8:10] = 0
+    found = metrics.mcnemar(truth, first, second)
+    assert (found.first_only, found.second_only) == (8, 2)
+    assert found.p == pytest.approx(2 * (1 + 10 + 45) / 2**10)
+    assert metrics.mcnemar(truth, first, first).p == 1.0
+
+
+def test_difference_of_independent_estimates_is_that_of_accuracies() -> None:
+    one, other = Accuracy(80, 100), Accuracy(700, 1000)
+    as_estimates = [Estimate(part.value, *part.interval, part.n) for part in (one, other)]
+    found, wanted = metrics.independent_difference(*as_estimates), one.minus(other)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
+
+
+def test_difference_of_the_extremes_is_widened_for_the_choice() -> None:
+    groups = {"a": Accuracy(70, 100), "b": Accuracy(50, 100), "c": Accuracy(60, 100)}
+    best, worst, found = metrics.largest_difference(groups)
+    plain = groups["a"].minus(groups["b"])
+    assert (best, worst, found.value) == ("a", "b", plain.value)
+    assert (found.high - found.low) / (plain.high - plain.low) == pytest.approx(2.394 / 1.960, abs=1e-3)
+    two = metrics.largest_difference({name: groups[name] for name in "ab"})[2]
+    assert two.low == pytest.approx(plain.low)
+
+
+# ---- lots ------------------------------------------------------------------------------------------------------------
+def test_parts_of_other_mixes_that_are_equal_within_classes_do_not_differ() -> None:
+    """Class 0 is easy and mostly seen, class 1 hard and mostly unseen: accuracies differ, classes don't (Simpson)."""
+    cells = [(0, True, 90, 81), (0, False, 10, 9), (1, True, 10, 5), (1, False, 90, 45)]  # class, seen, images, right
+    labels = np.concatenate([np.full(n, label) for label, _, n, _ in cells])
+    seen = np.concatenate([np.full(n, part) for _, part, n, _ in cells])
+    right = np.concatenate([np.arange(n) < hits for _, _, n, hits in cells])
+    assert right[seen].mean() - right[~seen].mean() == pytest.approx(0.32)
+    gap, classes = metrics.standardised_difference(right, labels, seen, np.arange(200))
+    assert (gap.value, gap.tie, classes) == (pytest.approx(0), True, 2)
+
+
+def test_difference_within_classes_is_weighted_by_the_second_part() -> None:
+    labels, seen = np.array([0, 0, 1, 1, 0, 1, 1, 1, 2]), np.array([1, 1, 1, 1, 0, 0, 0, 0, 0], bool)
+    right = np.array([1, 1, 1, 0, 0, 1, 0, 0, 1])  # class 0: 1 against 0; class 1: 1/2 against 1/3; class 2: not seen
+    gap, classes = metrics.standardised_difference(right, labels, seen, np.arange(9))
+    assert (gap.value, classes) == (pytest.approx((1 * 1 + 3 * (1 / 2 - 1 / 3)) / 4), 2)
+    assert metrics.standardised_difference(right, labels, labels == 0, np.arange(9)) is None
+
+
+def test_intervals_by_lot_are_wider_where_images_of_a_lot_are_alike() -> None:
+    truth = np.tile([0, 1], 100)
+    lots = np.repeat(np.arange(10), 20)
+    predicted = np.where(lots < 7, truth, 1 - truth)  # whole lots are right or wrong
+    counts = metrics.confusion_matrix(truth, predicted, 2)
+    parts = metrics.group_confusions(truth, predicted, lots, 2)
+    assert np.array_equal(parts.sum(0), counts)
+    images, by_lot = (metrics.averages(counts, parts=part)["accuracy"] for part in (None, parts))
+    assert images.value == by_lot.value == 0.7
+    expected = 1.96 * np.sqrt(0.7 * 0.3 / 10)  # ten draws of a lot, not 200 of an image
+    assert (by_lot.high - by_lot.low) / 2 == pytest.approx(expected, rel=0.15)
+    assert by_lot.high - by_lot.low > 3 * (images.high - images.low)
