@@ -4,15 +4,15 @@
     facts = artefact.load_or_make(write)         # write(temporary) -> facts to keep beside it, or None
     np.load(artefact.path, mmap_mode="r")
 
-An artefact is one file, found by its **key**: plain values that its content depends on (data hash, size, seed, hash of
-the weights, …). Beside it lies what is known of it, `<file>.json`: key, checksum, and its **makers**, the code and files
-that made it. It is trusted while its bytes are those that were written and its makers are as they were; else it is made
-anew. Reading it adds its makers to what the reader used (`usage`): a chapter that only loads it still depends on the
-code that made it.
+An artefact is one file, found by its **key**: plain values that its content depends on (data hash, size, seed, hash
+of the weights, …). Beside it lies what is known of it, `<file>.json`: key, checksum, and its **makers**, the code and
+files that made it. It is trusted while its bytes are those that were written and its makers are as they were; else it
+is made anew. Reading it adds its makers to what the reader used (`usage`): a chapter that only loads it still depends
+on the code that made it.
 
 `code` names the modules that compute it. All that they import counts with them, as far as it is loaded: no module of
-`display` or `chapters`, as imports only go up the rooms. Whatever else is used while it is made is added by itself. What
-went into it and was computed before belongs into the key, by its content, or into `code`, by its module.
+`display` or `chapters`, as imports only go up the rooms. Whatever else is used while it is made is added by itself.
+What went into it and was computed before belongs into the key, by its content, or into `code`, by its module.
 """
 
 import contextlib
@@ -146,7 +146,7 @@ def checksum(path: Path) -> int:
     """CRC-32 of a file's bytes, read in pieces (a second for one to three GB)."""
     value = 0
     with path.open("rb") as handle:
-        while piece := handle.read(1 << 20):
+        while piece := handle.read(1 << 18):
             value = zlib.crc32(piece, value)
     return value
 
