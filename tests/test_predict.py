@@ -42,7 +42,7 @@ def photos(tmp_path_factory):
 def model(photos):
     """A classifier on an untrained network at 32 pixels."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(decoding, "PROJECT", photos.parent)  # what was examined is kept there
+    patch.setattr(decoding.records, "PROJECT", photos.parent)  # what was examined is kept there
     yield predict.fit(photos, RECIPE, progress=lambda line: None)
     patch.undo()
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from lab_utils.core import records
 from lab_utils.core.errors import LabError
-from lab_utils.core.records import PROJECT
 from lab_utils.core.store import Artefact
 
 LISTED = 200  # bad files named in one message
@@ -140,7 +140,7 @@ def examine_all(
         A finding for each file, in the order given.
     """
     files = list(files)
-    folder = cache_folder or PROJECT / "data" / "cache" / "examined"
+    folder = cache_folder or records.PROJECT / "data" / "cache" / "examined"
     cache = Artefact.under(folder, root.name, [str(root.resolve()), perceptual], code=(__name__,), suffix=".json")
     known = {} if cache.load() is None else json.loads(cache.path.read_text(encoding="utf-8"))
     stamps = {name: _stamp(root / name) for name in files}

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
-from lab_utils.core import store
+from lab_utils.core import records, store
 from lab_utils.core.errors import LabError
-from lab_utils.core.records import PROJECT
 from lab_utils.data.decoding import decode
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def decoded(
     Raises:
         LabError: an image can't be read, or the disk is full.
     """
-    folder, about = folder or PROJECT / "data" / "cache" / "decoded", [key, len(paths), size, resize]
+    folder, about = folder or records.PROJECT / "data" / "cache" / "decoded", [key, len(paths), size, resize]
     artefact = store.Artefact.under(folder, f"{size}px", about, code=(__name__,))
     artefact.load_or_make(
         lambda temporary: store.write_rows(temporary, len(paths), _chunks(paths, size, resize, progress)),
