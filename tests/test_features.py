@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lab_utils.core.errors import LabError
+from lab_utils.core.store import Artefact
 from lab_utils.networks import backbones
 from lab_utils.training import features
 
@@ -86,7 +87,7 @@ def test_a_damaged_file_is_made_again(tmp_path, damage):
     {
         "cut": lambda: path.write_bytes(path.read_bytes()[:-8]),
         "altered": lambda: path.write_bytes(content),
-        "no note": lambda: path.with_suffix(".json").unlink(),
+        "no note": lambda: path.with_name("logits.npy.json").unlink(),
     }[damage]()
     assert (extract(tmp_path, IMAGES[:6])["logits"] == first).all()
 
@@ -114,8 +115,10 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path, monkeypatch, sto
 
 
 def test_the_note_beside_an_array_says_what_it_is_of(store):
-    note = json.loads(next(store[0].glob("*/logits.json")).read_text())
-    assert (note["network"], note["layer"], note["images"], note["size"]) == ("lite0", "logits", 40, [32, 32])
+    about = json.loads(next(store[0].glob("*/logits.npy.json")).read_text())
+    assert about["key"]["network"] == "lite0" and about["key"]["size"] == [32, 32]
+    makers = {"module training.features", "module networks.backbones", "module networks.efficientnet_lite"}
+    assert makers <= set(about["used"]) and not any("display" in name for name in about["used"])
 
 
 def test_images_that_were_scaled_before_are_refused(tmp_path):
@@ -163,7 +166,8 @@ def test_memory_of_the_store_does_not_grow_with_the_number_of_images(tmp_path, m
     peaks = []
     for n in (160, 1600):
         tracemalloc.start()
-        features.write_store(tmp_path / str(n), ["wide"], Rows(), n, {}, str)
+        artefact = Artefact(tmp_path / str(n) / "wide.npy", {}, code=(features.__name__,))
+        features.write_store({"wide": artefact}, Rows(), n, str)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0] < 1600 * 2000 * 4 / 2
@@ -174,7 +178,7 @@ def test_parts_of_a_pass_that_stopped_are_swept_by_the_next_one_that_ends_well(t
     extract(tmp_path, IMAGES[:2])
     (place,) = tmp_path.iterdir()
     (place / "parts-0123").mkdir()
-    (place / "logits.json").unlink()
+    (place / "logits.npy.json").unlink()
     extract(tmp_path, IMAGES[:2])
     assert not list(place.glob("parts-*"))
 

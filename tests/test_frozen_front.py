@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lab_utils.core import records
 from lab_utils.core.errors import LabError
 from lab_utils.training.frozen_front import Computed, cached
 
@@ -59,28 +58,16 @@ def test_another_key_is_another_cache(tmp_path):
     run(tmp_path, Counting())
     other = Counting()
     run(tmp_path, other, {"a": 2})
-    assert other.seen == 11 and len(list(tmp_path.glob("*.bin"))) == 2
+    assert other.seen == 11 and len(list(tmp_path.glob("*.npy"))) == 2
 
 
-@pytest.mark.parametrize(
-    "damage", ["bit", "last bit", "short", "no json", "no sums", "a sum less", "no rows", "a list"]
-)
-def test_a_damaged_cache_is_found_and_made_again(tmp_path, damage):
+@pytest.mark.parametrize("damaged_byte", [-1, 150])
+def test_a_damaged_cache_is_found_and_made_again(tmp_path, damaged_byte):
     made = np.array(run(tmp_path, Counting()))
-    (path,) = tmp_path.glob("*.bin")
+    (path,) = tmp_path.glob("*.npy")
     content = bytearray(path.read_bytes())
-    about = records.read_json(path.with_suffix(".json"))
-    if "bit" in damage:
-        content[-1 if damage == "last bit" else 50] ^= 1
-        path.write_bytes(bytes(content))
-    elif damage == "short":
-        path.write_bytes(bytes(content[:-4]))
-    elif damage == "no json":
-        path.with_suffix(".json").unlink()
-    else:
-        without = {key: value for key, value in about.items() if key != {"no sums": "checksums"}.get(damage, "rows")}
-        sums = {**about, "checksums": about["checksums"][:-1]}
-        records.write_json(path.with_suffix(".json"), {"a sum less": sums, "a list": [1]}.get(damage, without))
+    content[damaged_byte] ^= 1
+    path.write_bytes(bytes(content))
     function, lines = Counting(), []
     again = run(tmp_path, function, lines=lines)
     assert function.seen == 11 and any("damaged" in line for line in lines)
@@ -121,7 +108,7 @@ def test_a_disk_that_fills_up_while_writing_leaves_no_half_cache(tmp_path):
 
     with pytest.raises(LabError, match="space"):
         run(tmp_path, full)
-    assert [one.suffix for one in tmp_path.iterdir()] == [".lock"]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("largest", [1, 4])
@@ -156,4 +143,4 @@ def test_of_two_at_once_the_second_waits_and_reads_what_the_first_stored(tmp_pat
             time.sleep(0.01)
         may_end.set()
         np.testing.assert_array_equal(first.result(), second.result())
-    assert other.seen == 1 and lines == [f"  process {os.getpid()} computes the frozen part; waiting"]
+    assert other.seen == 1 and lines == [f"  process {os.getpid()} makes the activations of the frozen part; waiting"]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from lab_utils.analysis import outliers, projections
 from lab_utils.claims.original_claims import ORIGINAL_CLAIMS
 from lab_utils.core import records
+from lab_utils.core.store import Artefact
 from lab_utils.data import pipeline
 from lab_utils.display import figures, interactive
 from lab_utils.lab import Lab
@@ -70,25 +72,21 @@ class Space:
         return float(self._made(method, dims, raw)["seconds"])
 
     def _made(self, method: str, dims: int, raw: bool) -> dict[str, np.ndarray]:
-        use, lab = self.maps.settings, self.maps.lab
-        about = {"data": lab.table.data_hash, "method": method, "dims": dims, "raw": raw, "settings": use}
-        about |= {"network": self.network, "weights": backbones.weights_id(self.network, lab.settings.networks.weights)}
-        about |= {
-            "features": lab.settings.features,
-            "versions": records.versions("umap-learn", "openTSNE", "scikit-learn"),
-        }
-        path = FOLDER / f"{method.replace(' ', '-')}-{records.content_hash(about)}.npz"
-        if path.is_file():
-            return dict(np.load(path))
-        start = time.perf_counter()
-        points = self.features if raw else self.points
-        labels = self.maps.labels if method == "supervised umap" else None
-        layout = projections.embed(
-            points, method, dims, labels=labels, seed=use.seed, neighbours=use.umap_neighbours, epochs=use.epochs
-        )
-        made = {"points": layout, "seconds": np.float64(time.perf_counter() - start)}
-        records.write_atomic(path, lambda temporary: np.savez(temporary, **made))
-        return made
+        use, points = self.maps.settings, self.features if raw else self.points
+        options = {"dims": dims, "seed": use.seed, "neighbours": use.umap_neighbours, "epochs": use.epochs}
+        options["labels"] = self.maps.labels if method == "supervised umap" else None
+        key = {"points": records.content_hash(np.ascontiguousarray(points).tobytes()), "shape": points.shape, **options}
+        key |= {"method": method, "versions": records.versions("umap-learn", "openTSNE", "scikit-learn")}
+        code = (projections.__name__,)
+        artefact = Artefact.under(FOLDER, method.replace(" ", "-"), key, code, suffix=".npz")
+
+        def write(path: Path) -> None:
+            start = time.perf_counter()
+            layout = projections.embed(points, method, **options)
+            np.savez(path, points=layout, seconds=np.float64(time.perf_counter() - start))
+
+        artefact.load_or_make(write, title=f"{method} of {self.network}")
+        return dict(np.load(artefact.path))
 
     def titled(self, methods: tuple[str, ...], dims: int) -> dict[str, np.ndarray]:
         """Layouts by the title that figures give them, trustworthiness included."""

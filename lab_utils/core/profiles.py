@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lab_utils.core import usage
 from lab_utils.core.errors import LabError
 from lab_utils.core.records import PROJECT, write_if_changed
 
@@ -216,6 +217,11 @@ class Settings(Section):
     projections: Projections = Projections()
     classification: Classification = Classification()
 
+    def __getattribute__(self, name: str) -> Any:
+        if name in RECORDED:
+            usage.note(f"settings {name}")
+        return super().__getattribute__(name)
+
     @property
     def run_folder(self) -> Path:
         """Where the run keeps its settings, stamps, states and artefacts."""
@@ -225,6 +231,12 @@ class Settings(Section):
     def report_folder(self) -> Path:
         """Where the run's report, executed notebooks and records go."""
         return PROJECT / "report" / self.name
+
+
+RECORDED = frozenset(Settings.model_fields) - {
+    "name",
+    "profile",
+}  # whose reading is recorded: who uses them depends on them
 
 
 def profile_names() -> list[str]:

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from lab_utils.core import records
 from lab_utils.core.errors import LabError
+from lab_utils.core.store import Artefact
 
 LISTED = 200  # bad files named in one message
 MOST_PIXELS = 400_000_000  # more is taken for a decompression bomb (MAMe's largest original has 373 million)
@@ -126,7 +127,7 @@ def examine_all(
     progress: Callable[[str], None] = print,
     cache_folder: Path | None = None,
 ) -> dict[str, Finding]:
-    """Examine many files in parallel; what was examined before and has the same size and time is not opened again.
+    """Examine many files in parallel; what was examined before and has the same size and times is not opened again.
 
     Args:
         root: folder that the file names are relative to.
@@ -140,8 +141,8 @@ def examine_all(
     """
     files = list(files)
     folder = cache_folder or records.PROJECT / "data" / "cache" / "examined"
-    cache = folder / f"{records.content_hash([str(root.resolve()), perceptual, 1])}.json"
-    known = _read_cache(cache)
+    cache = Artefact.under(folder, root.name, [str(root.resolve()), perceptual], code=(__name__,), suffix=".json")
+    known = {} if cache.load() is None else json.loads(cache.path.read_text(encoding="utf-8"))
     stamps = {name: _stamp(root / name) for name in files}
     new = [name for name in files if known.get(name, [None])[0] != stamps[name]]
     if new:
@@ -149,7 +150,8 @@ def examine_all(
             found = pool.map(lambda name: examine(root / name, perceptual), new)
             for name, finding in zip(new, _reported(found, len(new), progress), strict=True):
                 known[name] = [stamps[name], *vars(finding).values()]
-        records.write_atomic(cache, json.dumps(known))
+        with cache.making() as (temporary, _):
+            temporary.write_text(json.dumps(known), encoding="utf-8")
     return {name: Finding(*known[name][1:]) for name in files}
 
 
@@ -168,19 +170,13 @@ def require_good(findings: dict[str, Finding], where: Path) -> None:
         )
 
 
-def _read_cache(path: Path) -> dict[str, list]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
 def _stamp(path: Path) -> list[int]:
+    """Size and times; that of the last change of any kind can't be set back, so that a replaced file is seen."""
     try:
         status = path.stat()
     except OSError:
-        return [-1, -1]
-    return [status.st_size, status.st_mtime_ns]
+        return []
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _reported(items: Iterator, total: int, progress: Callable[[str], None], every: int = 5000) -> Iterator:

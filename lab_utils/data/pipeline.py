@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
-from lab_utils.core import records
+from lab_utils.core import records, store
 from lab_utils.core.errors import LabError
 from lab_utils.data.decoding import decode
 
@@ -79,7 +79,7 @@ def decoded(
     resize: Resize = "squash",
     folder: Path | None = None,
     key: str = "",
-    progress: Callable[[str], None] = print,
+    progress: Callable[[str], None] | None = print,
 ) -> np.ndarray:
     """Decode and resize many images once, in threads; the next call with the same key only opens the result.
 
@@ -98,12 +98,14 @@ def decoded(
     Raises:
         LabError: an image can't be read, or the disk is full.
     """
-    folder = folder or records.PROJECT / "data" / "cache" / "decoded"
-    path = folder / f"{records.content_hash([key, len(paths), size, resize, 1])}.npy"
-    if not path.is_file():
-        with records.atomic_path(path) as temporary:
-            _write_decoded(temporary, paths, size, resize, progress)
-    return np.load(path, mmap_mode="r" if path.stat().st_size > IN_MEMORY else None)
+    folder, about = folder or records.PROJECT / "data" / "cache" / "decoded", [key, len(paths), size, resize]
+    artefact = store.Artefact.under(folder, f"{size}px", about, code=(__name__,))
+    artefact.load_or_make(
+        lambda temporary: store.write_rows(temporary, len(paths), _chunks(paths, size, resize, progress)),
+        title=f"images at {size} px",
+        progress=progress,
+    )
+    return np.load(artefact.path, mmap_mode="r" if artefact.path.stat().st_size > IN_MEMORY else None)
 
 
 def decoded_batches(
@@ -131,15 +133,13 @@ def decoded_batches(
                 yield np.stack([one.result() for one in waiting.popleft()])
 
 
-def _write_decoded(path: Path, paths: Sequence, size: int, resize: Resize, progress: Callable[[str], None]) -> None:
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), size, size, 3)}
-    with path.open("wb") as out, ThreadPoolExecutor(os.cpu_count()) as pool:
-        np.lib.format.write_array_header_1_0(out, header)
-        for start in range(0, len(paths), CHUNK):
-            chunk = paths[start : start + CHUNK]
-            for pixels in pool.map(lambda name: resized(decode(name), size, resize), chunk):
-                out.write(np.ascontiguousarray(pixels))
-            if start and start % (20 * CHUNK) == 0:
+def _chunks(paths: Sequence, size: int, resize: Resize, progress: Callable[[str], None] | None) -> Iterator[np.ndarray]:
+    """The images, up to `CHUNK` at a time, uint8 (n, size, size, 3)."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, max(len(paths), 1), CHUNK):
+            chunk = pool.map(lambda name: resized(decode(name), size, resize), paths[start : start + CHUNK])
+            yield np.array([*chunk], np.uint8).reshape(-1, size, size, 3)
+            if progress and start and start % (20 * CHUNK) == 0:
                 progress(f"  {start:,} of {len(paths):,} images decoded at {size} px")
 
 

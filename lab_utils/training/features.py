@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lab_utils.core import locks, usage
 from lab_utils.core.errors import LabError
-from lab_utils.core.records import PROJECT, atomic_path, content_hash, file_hash, read_json, write_atomic, write_json
+from lab_utils.core.records import PROJECT, content_hash, write_atomic
+from lab_utils.core.store import Artefact
 from lab_utils.networks import backbones
 from lab_utils.networks.fused_batch_norm import folded
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     import keras
 
 FOLDER = PROJECT / "data" / "cache" / "features"
-VERSION = 1  # of what is computed: raise it when the same key would give other numbers
 PART = 512  # rows kept together; what an interruption can lose at most
 LAYERS = ("penultimate", "logits")
 SPREAD = "spread:"  # in front of a layer's name: standard deviation over space instead of the average
@@ -65,17 +66,19 @@ def extract(
     """
     shape = backbones.check_size(name, size)
     key = {"data": data_hash, "network": name, "weights": backbones.weights_id(name, weights), "size": shape}
-    key |= {"preprocessing": [backbones.backbone(name).mode, resize], "version": VERSION}
-    store = folder / f"{name}-{content_hash(key)}"
-    missing = [layer for layer in layers if not _is_whole(store, layer)]
-    if missing:
-        missing += [layer for layer in together if layer not in layers and not _is_whole(store, layer)]
-        images = images() if callable(images) else images
-        if len(images) == 0:
-            raise LabError(f"There are no images to extract {name}'s features from.")
-        batches = Extractor(name, images, shape[0], weights, resize, batch, missing)
-        write_store(store, missing, batches, len(images), key, progress or (lambda line: None))
-    return {layer: np.load(store / f"{layer}.npy", mmap_mode="r") for layer in layers}
+    key |= {"preprocessing": [backbones.backbone(name).mode, resize]}
+    store, say = folder / f"{name}-{content_hash(key)}", progress or (lambda line: None)
+    stored = {layer: Artefact(store / f"{layer}.npy", key, code=(__name__,)) for layer in (*layers, *together)}
+    if any(stored[layer].load() is None for layer in layers):
+        with locks.locked(store / "lock", lambda by: say(f"  process {by} extracts {name}'s features; waiting")):
+            missing = {layer: artefact for layer, artefact in stored.items() if artefact.load() is None}
+            if missing.keys() & {*layers}:
+                images = images() if callable(images) else images
+                if len(images) == 0:
+                    raise LabError(f"There are no images to extract {name}'s features from.")
+                batches = Extractor(name, images, shape[0], weights, resize, batch, [*missing])
+                write_store(missing, batches, len(images), say)
+    return {layer: np.load(stored[layer].path, mmap_mode="r") for layer in layers}
 
 
 class Extractor:
@@ -157,13 +160,12 @@ def _output(model: "keras.Model", name: str, layer: str) -> Any:
 
 
 # ---- the store ------------------------------------------------------------------------------------------------------
-def write_store(
-    store: Path, layers: list[str], batches: Extractor, n: int, key: dict[str, Any], progress: Callable[[str], Any]
-) -> None:
+def write_store(missing: dict[str, Artefact], batches: Extractor, n: int, progress: Callable[[str], Any]) -> None:
     """Stream all parts into one file a layer; parts are kept until the whole is there, so that a stop costs little."""
-    parts = store / f"parts-{content_hash([layers, n])}"
+    layers, store = [*missing], next(iter(missing.values())).path.parent
+    parts = store / f"parts-{content_hash([layers, n, usage.code_hash(__name__)])}"
     with contextlib.ExitStack() as stack:
-        paths = {layer: stack.enter_context(atomic_path(store / f"{layer}.npy")) for layer in layers}
+        paths = {layer: stack.enter_context(artefact.making())[0] for layer, artefact in missing.items()}
         whole: dict[str, np.memmap] = {}
         for start in range(0, n, PART):
             stop = min(start + PART, n)
@@ -176,9 +178,6 @@ def write_store(
             progress(f"{batches.name}: features of {stop:,} of {n:,} images")
         for one in whole.values():
             one.flush()
-    for layer in layers:
-        path = store / f"{layer}.npy"
-        write_json(path.with_suffix(".json"), {**key, "layer": layer, "images": n, "sha256": file_hash(path)})
     for left in store.glob("parts-*"):  # of this pass, and of stopped ones that asked for other layers
         shutil.rmtree(left, ignore_errors=True)
 
@@ -197,15 +196,6 @@ def _part(path: Path, layers: Iterable[str], batches: Extractor, start: int, sto
 
     write_atomic(path, save)
     return values
-
-
-def _is_whole(store: Path, layer: str) -> bool:
-    """Whether a stored layer is there with the bytes it was written with."""
-    path = store / f"{layer}.npy"
-    try:
-        return read_json(path.with_suffix(".json"))["sha256"] == file_hash(path)
-    except (LabError, OSError, KeyError, TypeError):
-        return False
 
 
 # ---- what is made of them -------------------------------------------------------------------------------------------

@@ -172,6 +172,7 @@ class Tuner:
             self._frozen_part,
             key,
             folder=loop.cache_folder() / "prefix",
+            code=(backbones.__name__, "lab_utils.data.pipeline"),
             limit=min(limit or TEST_CACHE, TEST_CACHE) if name == "test" else limit,
             title=f"{one.network}'s {one.frozen} frozen blocks, {name}",
         )

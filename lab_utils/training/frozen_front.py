@@ -1,16 +1,14 @@
 """Activations at the end of a network's frozen part, computed once and shared by all runs that freeze the same part."""
 
 import shutil
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lab_utils.core import locks
-from lab_utils.core.errors import LabError, memory_named
-from lab_utils.core.records import atomic_path, content_hash, read_json, write_json
+from lab_utils.core.errors import memory_named
+from lab_utils.core.store import Artefact, write_rows
 
 SPARE = 0.05  # share of the free space that a cache leaves free
 
@@ -41,6 +39,7 @@ def cached(
     *,
     folder: Path,
     batch: int = 64,
+    code: tuple[str, ...] = (),
     limit: float | None = None,
     title: str = "the frozen part",
     progress: Callable[[str], None] = print,
@@ -57,6 +56,7 @@ def cached(
             preprocessing, precision).
         folder: where caches are kept.
         batch: images a call of `function`.
+        code: names of the modules that made `images` and `function` (`store.Artefact`).
         limit: bytes above which nothing is stored; None: what the disk holds.
         title: of the frozen part, for the progress lines.
         progress: receives lines.
@@ -67,24 +67,24 @@ def cached(
     Raises:
         LabError: a folder cannot be written, or memory ran out.
     """
-    path = Path(folder) / f"{content_hash(key)}.bin"
-    found = opened(path)
-    if found is not None:
-        return found
-    if path.exists():
-        progress(f"  {path.name} is damaged: the activations of {title} are computed again.")
+    artefact = Artefact.under(folder, "front", key, code=(__name__, *code))
     with memory_named(title, batch, np.shape(images)[1:]):
+        if (about := artefact.load(lambda reason: progress(f"  activations of {title}: {reason}."))) is not None:
+            return _opened(artefact, about)
         first = np.asarray(function(images[:1]))
         need = first.nbytes * len(images)
         reason = refusal(need, Path(folder), limit)
         if reason:
             progress(f"  activations of {title}: {reason}; they are computed anew in every epoch.")
             return Computed(images, function)
-        with locks.locked(path.with_suffix(".lock"), lambda by: progress(f"  process {by} computes {title}; waiting")):
-            if opened(path) is None:  # the one that was waited for may have made it
-                progress(f"  activations of {title}: {len(images):,} images, {size_in_words(need)} on disk")
-                _fill(path, images, function, batch, first, key)
-    return opened(path)
+
+        def write(path: Path) -> dict[str, str]:
+            progress(f"  activations of {title}: {len(images):,} images, {size_in_words(need)} on disk")
+            starts = range(0, len(images), batch)
+            write_rows(path, len(images), (np.asarray(function(images[start : start + batch])) for start in starts))
+            return {"dtype": first.dtype.name}
+
+        return _opened(artefact, artefact.load_or_make(write, title=f"the activations of {title}", progress=progress))
 
 
 def refusal(need: int, folder: Path, limit: float | None = None) -> str:
@@ -103,22 +103,9 @@ def size_in_words(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def opened(path: Path) -> np.ndarray | None:
-    """A stored cache as a read-only memory map; None where it is missing, cut short or altered.
-
-    All of it is read for that (about a second a GB where the disk keeps up): an epoch that uses it reads as much.
-    """
-    try:
-        about = read_json(path.with_suffix(".json"))
-        shape, kept, rows = tuple(about["shape"]), np.dtype(about["stored"]), int(about["rows"])
-        if path.stat().st_size != int(np.prod(shape)) * kept.itemsize:
-            return None
-        array = np.memmap(path, kept, "r", shape=shape)
-        if [zlib.crc32(array[i : i + rows]) for i in range(0, len(array), rows)] != about["checksums"]:
-            return None
-        return array.view(_dtype(about["dtype"]))
-    except (LabError, OSError, KeyError, TypeError, ValueError):
-        return None
+def _opened(artefact: Artefact, about: dict[str, str]) -> np.ndarray:
+    """Stored activations as a read-only memory map."""
+    return np.load(artefact.path, mmap_mode="r").view(_dtype(about["dtype"]))
 
 
 def _dtype(name: str) -> np.dtype:
@@ -127,15 +114,3 @@ def _dtype(name: str) -> np.dtype:
     import ml_dtypes
 
     return np.dtype(ml_dtypes.bfloat16)
-
-
-def _fill(path: Path, images: Any, function: Callable, batch: int, first: np.ndarray, key: dict[str, Any]) -> None:
-    stored = np.dtype("uint16") if first.dtype.name == "bfloat16" else first.dtype
-    sums = []
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        for start in range(0, len(images), batch):
-            part = np.ascontiguousarray(function(images[start : start + batch])).view(stored)
-            sums.append(zlib.crc32(part))
-            part.tofile(file)
-    about = {"shape": [len(images), *first.shape[1:]], "stored": stored.name, "dtype": first.dtype.name}
-    write_json(path.with_suffix(".json"), {**about, "rows": batch, "checksums": sums, "key": key})
