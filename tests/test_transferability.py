@@ -51,12 +51,6 @@ def test_leep_with_weights_is_leep_of_the_repeated_images():
     assert s.leep(source, labels, counts.astype(float)) == pytest.approx(s.leep(source[rows], labels[rows]))
 
 
-def test_probabilities_softmax_logits_and_leave_probabilities_alone():
-    source = random_source()
-    np.testing.assert_allclose(s.probabilities(np.log(source) + 5), source)
-    np.testing.assert_allclose(s.probabilities(source), source)
-
-
 # ---- LogME ----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("shape", [(60, 5), (30, 80)])
 def test_logme_is_the_best_evidence_found_by_brute_force(shape):
