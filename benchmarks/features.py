@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lab_utils.core.quiet import quiet
 from lab_utils.data import pipeline
-from lab_utils.lab import quiet
 from lab_utils.networks import backbones
-from lab_utils.networks.fused_batch_norm import folded
+from lab_utils.networks.fused_batch_norm import fused
 from lab_utils.training import features
 
 BATCH = 32
@@ -72,7 +72,7 @@ def main() -> None:
 
     size = backbones.backbone(use.network).size
     network = backbones.build(use.network)
-    merged = folded(network)
+    merged = fused(network)
     plain, quick = (tf.function(lambda x, one=one: one(x, training=False)) for one in (network, merged))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -18,8 +18,8 @@ import numpy as np
 from lab_utils import predict
 from lab_utils.analysis import small_data
 from lab_utils.analysis.small_data import AVERAGES, STRENGTHS, Candidate
+from lab_utils.core.quiet import quiet
 from lab_utils.data import folder
-from lab_utils.lab import quiet
 from lab_utils.networks import backbones
 from lab_utils.training import block_statistics, features
 
@@ -36,9 +36,9 @@ def read(root: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
     paths = [str(root / file) for file in rows["file"]]
     found: dict[str, np.ndarray] = {}
     for network in NETWORKS:
-        found |= block_statistics.moments(network, paths) | {f"{network}{AVERAGES}": averages(network, paths)}
+        found |= block_statistics.extract(network, paths) | {f"{network}{AVERAGES}": averages(network, paths)}
     for size in SIZES:
-        found |= block_statistics.moments("lite0", paths, size=size)
+        found |= block_statistics.extract("lite0", paths, size=size)
     found |= with_middle(found, paths)
     return found, np.unique(rows["medium"].astype(str), return_inverse=True)[1]
 
@@ -55,7 +55,7 @@ def with_middle(whole: dict[str, np.ndarray], paths: list[str]) -> dict[str, np.
     """Lite0's blocks averaged over the whole image and the square in its middle."""
     side = backbones.backbone("lite0").size
     squares = np.concatenate([np.asarray(one) for one in features.image_batches(paths, side, "crop", 32)])
-    middle = block_statistics.moments("lite0", squares.astype(np.uint8))
+    middle = block_statistics.extract("lite0", squares.astype(np.uint8))
     return {name.replace(" ", f"{MIDDLE} ", 1): (whole[name] + block) / 2 for name, block in middle.items()}
 
 

@@ -17,14 +17,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from lab_utils.lab import quiet
+from lab_utils.core.quiet import quiet
 from lab_utils.training import fine_tuning, loop, recipes
 from lab_utils.training.frozen_front import Computed
 
 CLASSES, BATCH = 29, 32
 
 
-def plain(one: recipes.Recipe, images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
+def plain(one: recipes.FineTuningRecipe, images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
     """Float32 `model.fit` through the whole network."""
     import keras
 
@@ -35,7 +35,9 @@ def plain(one: recipes.Recipe, images: np.ndarray, labels: np.ndarray) -> Callab
     return lambda: model.fit(inputs, labels, batch_size=BATCH, verbose=0)
 
 
-def ours(one: recipes.Recipe, images: np.ndarray, labels: np.ndarray, precision: str, cache: bool) -> Callable:
+def ours(
+    one: recipes.FineTuningRecipe, images: np.ndarray, labels: np.ndarray, precision: str, cache: bool
+) -> Callable:
     """The lab's loop on what follows the frozen blocks; without cache they are computed in every epoch."""
     import keras
 

@@ -1,6 +1,5 @@
-"""`open_lab(run)`: what a notebook starts with, and the only place where analyses meet disk and display."""
+"""`open_lab(run)`: what a notebook starts with: the gate to the data, the records, and the display."""
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +11,15 @@ import pandas as pd
 from lab_utils.core import profiles, records
 from lab_utils.core.chapters import CHAPTERS, chapter
 from lab_utils.core.errors import LabError, NotRunError
-from lab_utils.core.quiet import load_tensorflow
+from lab_utils.core.quiet import load_tensorflow, quiet
+from lab_utils.data.splits import SPLITS, SplitImages
 
 if TYPE_CHECKING:
     import keras
 
     from lab_utils.data.image_table import Table
-    from lab_utils.training.fine_tuning import FineTuned
-    from lab_utils.training.scratch import Trained
-
-SPLITS = ("train", "val", "test")
+    from lab_utils.training.fine_tuning import FineTunedNetwork
+    from lab_utils.training.scratch import ScratchNetwork
 
 
 def open_lab(run: str, notebook: str) -> "Lab":
@@ -49,18 +47,6 @@ def _prepared(settings: profiles.Settings) -> "Table":
     return sources.prepare(settings)
 
 
-def quiet() -> None:
-    """Keep TensorFlow's start-up messages and known harmless warnings out of the notebook."""
-    import logging
-    import warnings
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*n_jobs value.*overridden to 1.*")
-
-
 class Lab:
     """One run as seen by one chapter: its data, networks, records, and the display of figures, tables, sentences.
 
@@ -71,6 +57,7 @@ class Lab:
             test rows are -1, `labels("test")` gives them inside `read_test`.
         all_rows: one row an image, missing images and test labels included: the table itself, for chapter 00.
         classes: names of the mediums in label order.
+        split_images: pixels, splits and labels (without those of test), as training takes them.
     """
 
     def __init__(self, settings: profiles.Settings, chapter: str):
@@ -83,10 +70,16 @@ class Lab:
         self._labels: np.ndarray = self.images["label"].to_numpy()
         self.images["label"] = np.where(self.images["subset"] == "test", -1, self._labels)
         self.classes: list[str] = self.table.classes
+        self.split_images = SplitImages(
+            self.pixels,
+            self.images["subset"].to_numpy(),
+            self.images["label"].to_numpy(),
+            len(self.classes),
+            self.table.data_hash,
+        )
         self.started = time.time()
         self._records: list[dict[str, Any]] = []
         self._test_open = False
-        self._features: dict[str, np.ndarray] = {}
 
     # ---- what it works on -------------------------------------------------------------------------------------------
     @property
@@ -141,26 +134,25 @@ class Lab:
             )
         return self._labels[self.rows(*splits)]
 
-    def pixels(self, size: int, resize: str = "squash") -> np.ndarray:
+    def pixels(self, size: int) -> np.ndarray:
         """Decoded images in the order of `images`, made once for all runs on the same data.
 
         Args:
-            size: side in pixels.
-            resize: `squash`, `crop` or `pad` (`pipeline.resized`).
+            size: side in pixels; images are squashed to a square.
 
         Returns:
             uint8 (len(images), size, size, 3); a read-only memory map where it is large.
         """
         from lab_utils.data import pipeline
 
-        return pipeline.decoded(list(self.images["path"]), size, resize, key=self.table.data_hash)
+        return pipeline.decoded(list(self.images["path"]), size, key=self.table.data_hash)
 
     def read_test(self, model: str | Sequence[str], choice: str, further: str = "") -> "_TestRead":
         """Open the test labels for one or several fitted models, after their choice; the read is logged in the records.
 
         A model has one name in all chapters, so that the log tells which were read more than once: a network from
         scratch `#10 from scratch`, a fine-tuning run `<title of its network>, <name of its recipe>`
-        (`EfficientNet-Lite0, run 6`; these are the titles of `subjects.Subject`), a classifier on features
+        (`EfficientNet-Lite0, run 6`; chapter 13 calls its networks so, too), a classifier on features
         `<classifier> on <title of the network>, <which features>`.
 
         Args:
@@ -176,6 +168,7 @@ class Lab:
         """
         return _TestRead(self, (model,) if isinstance(model, str) else tuple(model), choice, further)
 
+    # ---- doors to the networks: opened when used -------------------------------------------------------------------
     def features(self, network: str, layer: str = "penultimate", size: int | None = None) -> np.ndarray:
         """Features of all images by one pretrained network, made once and kept on disk.
 
@@ -191,51 +184,31 @@ class Lab:
         Raises:
             LabError: two networks gave the same array, or the weights are missing or damaged.
         """
-        from lab_utils.networks import backbones
         from lab_utils.training import features
 
-        options = self.settings.features
-        if size is None and options.size != "native":
-            size = options.size
-        wanted = "averages" if layer == "full_network" else layer
-        arrays = features.extract(
-            network,
-            lambda: self.pixels(backbones.check_size(network, size)[0]),
-            data_hash=self.table.data_hash,
-            layers=("penultimate", wanted) if wanted != "penultimate" else ("penultimate",),
-            together=(*features.LAYERS, *(("averages",) if options.averages else ())),
-            size=size,
-            weights=self.settings.networks.weights,
-            batch=options.batch,
-            progress=print if len(self.images) > 5000 else None,
-        )
-        for other, array in self._features.items():
-            if other != network:
-                features.assert_different(array, arrays["penultimate"], (other, network))
-        self._features[network] = arrays["penultimate"]
-        if layer == "full_network":
-            return features.full_network_embedding(arrays["averages"], self.rows("train"))
-        return arrays[layer]
+        options, weights = self.settings.features, self.settings.networks.weights
+        return features.of_run(network, layer, size, self.split_images, options, weights)
 
-    def fine_tune(self, recipe: Any, network: str | None = None, **changes: Any) -> "FineTuned":
+    def fine_tune(self, recipe: Any, network: str | None = None, **changes: Any) -> "FineTunedNetwork":
         """Load or train a fine-tuning run, scaled to the profile (`recipes.scaling` says how).
 
         Args:
-            recipe: its name (`run 3`), number, or a `recipes.Recipe`.
+            recipe: its name (`run 3`), number, or a `recipes.FineTuningRecipe`.
             network: another network than the profile's first.
             changes: settings of the recipe to change (`l2=0.5`, `head=(1024, 512)`, `seed=1`), as written for VGG16:
                 rate, batch and epochs are scaled, all else is kept.
         """
         from lab_utils.training import fine_tuning, recipes
 
-        chosen = recipes.recipe(recipe, **changes)
-        return fine_tuning.fine_tune(self, recipes.scaled(chosen, self.settings.fine_tuning, network))
+        options, weights = self.settings.fine_tuning, self.settings.networks.weights
+        here = recipes.scaled(recipes.recipe(recipe, **changes), options, network)
+        return fine_tuning.fine_tune(here, self.split_images, options, weights)
 
-    def scratch(self, number: Any) -> "Trained":
-        """Load or train one of the thirteen networks of chapter 01 (`scratch.Trained`; 13 is the ensemble)."""
+    def scratch(self, number: Any) -> "ScratchNetwork":
+        """Load or train one of the thirteen networks of chapter 01 (13 is the ensemble)."""
         from lab_utils.training import scratch
 
-        return scratch.train(self, number)
+        return scratch.train(number, self.split_images, self.settings.scratch)
 
     def scratch_model(self, number: int = 10) -> "keras.Model":
         """A trained network of chapter 01, from images of 0..255, (B, size, size, 3), to logits (B, classes).
@@ -247,9 +220,9 @@ class Lab:
 
     def title(self, network: str) -> str:
         """Title of a network for tables and figures; random weights are said."""
-        from lab_utils.networks import backbones
+        from lab_utils.networks import registry
 
-        return backbones.backbone(network).titled(self.settings.networks.weights)
+        return registry.backbone(network).titled(self.settings.networks.weights)
 
     # ---- records ----------------------------------------------------------------------------------------------------
     @property
@@ -260,7 +233,7 @@ class Lab:
     def record(self, id: str, value: Any, kind: str = "result", **more: Any) -> Any:
         """Keep a result under a name that is unique in the chapter, write the chapter's file, and return the value."""
         entry = {"id": id, "kind": kind, "value": records.plain(value), **records.plain(more)}
-        self._records = [one for one in self._records if one["id"] != id] + [entry]
+        self._records = [kept for kept in self._records if kept["id"] != id] + [entry]
         self._save()
         return value
 
@@ -276,7 +249,7 @@ class Lab:
         Raises:
             LabError: that chapter was not run yet; the sentence says which one to run.
         """
-        return {one["id"]: one["value"] for one in self.entries(notebook)}
+        return {entry["id"]: entry["value"] for entry in self.entries(notebook)}
 
     def entries(self, notebook: str) -> list[dict[str, Any]]:
         """Records of another chapter as they are stored, with kind and id.
@@ -292,7 +265,7 @@ class Lab:
 
     def all_entries(self) -> dict[str, list[dict[str, Any]]]:
         """Records of every chapter that has been run, by chapter name in reading order."""
-        names = sorted(one.name for one in CHAPTERS)
+        names = sorted(known.name for known in CHAPTERS)
         return {name: self.entries(name) for name in names if self.records_path.with_name(f"{name}.json").is_file()}
 
     def reported(self, name: str) -> pd.DataFrame:
@@ -379,7 +352,7 @@ class _TestRead:
         self.lab, self.models, self.choice, self.further = lab, models, choice, further
 
     def __enter__(self) -> Lab:
-        before = {name for one in self.lab._records if one["kind"] == "test read" for name in one["models"]}
+        before = {name for entry in self.lab._records if entry["kind"] == "test read" for name in entry["models"]}
         again = [name for name in self.models if name in before]
         if again and not self.further:
             raise LabError(

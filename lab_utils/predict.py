@@ -27,6 +27,7 @@ import numpy as np
 from lab_utils.analysis import small_data
 from lab_utils.core import records
 from lab_utils.core.errors import LabError
+from lab_utils.core.quiet import quiet
 from lab_utils.data import decoding, folder
 from lab_utils.networks import backbones
 from lab_utils.stats import metrics
@@ -59,10 +60,10 @@ class Recipe:
     weights: str = "imagenet"
 
     def features(self, chosen: Any) -> dict[str, np.ndarray]:
-        """Blocks (n, d) by name of images given as paths or pixels; see `block_statistics.moments`."""
+        """Blocks (n, d) by name of images given as paths or pixels; see `block_statistics.extract`."""
         blocks: dict[str, np.ndarray] = {}
         for network, size in zip(self.networks, self.sizes, strict=True):
-            blocks |= block_statistics.moments(network, chosen, size=size or None, weights=self.weights)
+            blocks |= block_statistics.extract(network, chosen, size=size or None, weights=self.weights)
         return {name: block for name, block in blocks.items() if not name.endswith(" penultimate")}
 
     def identities(self) -> list[str]:
@@ -110,7 +111,7 @@ class Classifier:
     def of_features(self, blocks: dict[str, np.ndarray]) -> np.ndarray:
         """The same of features (n, d) by block name, as `Recipe.features` gives them."""
         scores = self.standardise(list(blocks.values())) @ self.coefficients + self.intercept
-        return softmax(scores / self.temperature)
+        return metrics.softmax(scores / self.temperature)
 
     def predict(self, paths: Sequence[Path | str], top: int = 1) -> list[list[tuple[str, float]]]:
         """The `top` likeliest classes of each file with their probabilities, likeliest first."""
@@ -137,12 +138,6 @@ class Classifier:
 
     def _arrays(self) -> tuple[np.ndarray, ...]:
         return self.standardise.mean, self.standardise.scale, self.coefficients, self.intercept
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Rows (n, C) of scores as probabilities that sum to 1."""
-    powers = np.exp(scores - scores.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
 
 
 def require_image(path: Path) -> None:
@@ -214,7 +209,7 @@ def calibrating_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     If all of a few images are right, their likelihood alone would call the classifier certain. As in Platt (1999), the
     true class is given (n + 1) / (n + 2) instead of 1; the rest goes to the other classes evenly.
     """
-    return metrics.temperature(softmax(scores), labels, spread=1 / (len(labels) + 2))
+    return metrics.temperature(scores, labels, spread=1 / (len(labels) + 2))
 
 
 def load(path: Path | str) -> Classifier:
@@ -273,8 +268,6 @@ def _positive(value: Any) -> bool:
 # ---- from the shell --------------------------------------------------------------------------------------------------
 def main(words: Sequence[str] | None = None) -> int:
     """`fit` or `label`; returns the exit code: 1 where a file was bad, 2 where nothing could be done."""
-    from lab_utils.lab import quiet
-
     quiet()
     options = parser().parse_args(words)
     try:

@@ -127,8 +127,8 @@ def test_steps_are_judged_on_the_same_images():
 def test_the_arms_show_accuracy_while_training_of_the_best_epoch_beside_the_clean_one():
     from types import SimpleNamespace
 
-    history = pd.DataFrame({"accuracy": [0.1, 0.7, 0.9]})
-    one = SimpleNamespace(fitted=SimpleNamespace(history=history, best_epoch=2), network=SimpleNamespace(idea="idea"))
+    history, spec = pd.DataFrame({"accuracy": [0.1, 0.7, 0.9]}), SimpleNamespace(idea="idea")
+    one = SimpleNamespace(trained=SimpleNamespace(best_epoch=2), history=history, spec=spec)
     outcomes = {number: made(number, [1] * 30 + [0] * 70, [1] * 20 + [0] * 80) for number in baseline.NINE}
     table = baseline.arms_table(dict.fromkeys(baseline.NINE, one), outcomes)
     assert table["train, while training"].tolist() == ["70.0 %"] * 5

@@ -166,7 +166,7 @@ def test_a_pretrained_subject_answers_as_the_regression_on_stored_features(tmp_p
     lab.rows = lambda split: np.arange(18)
     lab.labels = lambda split: labels[:18]
     lab.features = lambda name: stored["penultimate"]
-    found = pretrained(lab).probabilities(lab, np.arange(18, 24), batch=4)
+    found = pretrained(lab).probabilities(lab, np.arange(18, 24))
     points = np.asarray(stored["penultimate"])
     mean, spread = points[:18].mean(0), points[:18].std(0) + 1e-6
     wanted = LogisticRegression(C=0.01, max_iter=300).fit((points[:18] - mean) / spread, labels[:18])

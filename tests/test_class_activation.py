@@ -6,6 +6,7 @@ import pytest
 from lab_utils.analysis import class_activation
 from lab_utils.core.errors import LabError
 from lab_utils.networks import backbones
+from lab_utils.networks.registry import REGISTRY
 from lab_utils.stats.intervals import Estimate
 
 SIZE, CLASSES = 8, 3
@@ -283,7 +284,7 @@ def test_gain_uses_mosaics_where_both_networks_have_evidence() -> None:
 
 
 # ---- the networks of the registry ------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", [name for name, entry in backbones.REGISTRY.items() if entry.source != "hub"])
+@pytest.mark.parametrize("name", [name for name, entry in REGISTRY.items() if entry.source != "hub"])
 def test_layer_found_is_the_registrys_last_convolution(keras, name: str) -> None:
     base = backbones.build(name, weights="random", size=64, top=False)
     pooled = keras.layers.GlobalAveragePooling2D()(base.output)

@@ -44,9 +44,9 @@ def test_two_epochs_make_no_trend():
 
 
 def history(*epochs):
-    """Probabilities of class 1 of two, for each epoch and image."""
+    """Logits of two classes from the probability of class 1, for each epoch and image."""
     sure = np.array(epochs)
-    return np.stack([1 - sure, sure], axis=-1)
+    return np.log(np.stack([1 - sure, sure], axis=-1))
 
 
 def test_confidence_is_split_by_right_and_wrong():

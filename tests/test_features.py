@@ -71,8 +71,8 @@ def test_stored_features_are_read_without_the_network_or_the_images(store, monke
     assert (again["logits"] == store[1]["logits"]).all() and isinstance(again["logits"], np.memmap)
 
 
-@pytest.mark.parametrize("change", [{"data_hash": "other"}, {"weights": "random"}, {"size": 64}, {"resize": "crop"}])
-def test_other_data_weights_size_or_preprocessing_are_other_features(store, monkeypatch, change):
+@pytest.mark.parametrize("change", [{"data_hash": "other"}, {"weights": "random"}, {"size": 64}])
+def test_other_data_weights_or_size_are_other_features(store, monkeypatch, change):
     monkeypatch.setattr(backbones, "build", refuse)
     with pytest.raises((AssertionError, LabError)):
         extract(store[0], **change)
@@ -191,8 +191,21 @@ def test_one_network_under_two_names_is_stopped(store):
 def test_another_network_and_other_weights_pass_the_guard(store, tmp_path):
     random = extract(tmp_path, weights="random", layers=("logits",))["logits"]
     other = features.extract("lite1", IMAGES, data_hash="data", size=32, layers=("logits",), folder=tmp_path)["logits"]
-    features.assert_different(store[1]["logits"], random)
-    features.assert_different(store[1]["logits"], other)
+    features.assert_different(store[1]["logits"], random, ("Lite0", "random weights"))
+    features.assert_different(store[1]["logits"], other, ("Lite0", "Lite1"))
+
+
+def test_features_equal_to_those_of_another_network_for_the_same_images_are_not_kept(tmp_path, monkeypatch):
+    extract(tmp_path, IMAGES[:6], layers=("logits",))
+    monkeypatch.setattr(features, "Extractor", same_network(features.Extractor))
+    with pytest.raises(LabError, match="features of lite0 and lite1 are the same array"):
+        features.extract("lite1", IMAGES[:6], data_hash="data", size=32, layers=("logits",), folder=tmp_path)
+    assert {path.parent.name.split("-")[0] for path in tmp_path.glob("*/*.npy")} == {"lite0"}
+    features.extract("lite1", IMAGES[:6], data_hash="others", size=32, layers=("logits",), folder=tmp_path)
+
+
+def same_network(extractor):
+    return lambda name, *rest: extractor("lite0", *rest)
 
 
 # ---- real photographs -----------------------------------------------------------------------------------------------

@@ -1,77 +1,80 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from lab_utils.core import profiles
 from lab_utils.core.errors import LabError
+from lab_utils.data.splits import SplitImages
 from lab_utils.networks import backbones
 from lab_utils.training import fine_tuning, frozen_front, loop
-from lab_utils.training.recipes import Recipe
+from lab_utils.training.recipes import FineTuningRecipe
 
-SMALL = Recipe(
+SETTINGS = profiles.FineTuning(precision="float32")
+SMALL = FineTuningRecipe(
     "small", "test", 1e-3, 8, 2, network="lite0", frozen=4, head=(8,), pooling="average", l2=0.1, dropout=0.5, size=32
 )
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """A lab of 24 images of three colours at 32 pixels and Lite0."""
-    images = pd.DataFrame({"label": np.tile([0, 1, 2], 8), "subset": ["train"] * 12 + ["val"] * 6 + ["test"] * 6})
+def images(tmp_path_factory):
+    """24 images of three colours at 32 pixels."""
+    labels, subset = np.tile([0, 1, 2], 8), np.array(["train"] * 12 + ["val"] * 6 + ["test"] * 6)
     pixels = np.random.default_rng(0).integers(0, 80, (24, 32, 32, 3), dtype=np.uint8)
-    for row, label in enumerate(images["label"]):
+    for row, label in enumerate(labels):
         pixels[row, ..., label] += 150
-    settings = SimpleNamespace(
-        fine_tuning=profiles.FineTuning(precision="float32"), networks=SimpleNamespace(weights="imagenet")
-    )
-    made = SimpleNamespace(images=images, classes=["a", "b", "c"], settings=settings)
-    made.table, made.pixels = SimpleNamespace(data_hash="toy"), lambda size: pixels
-    made.rows = lambda split: np.flatnonzero(images["subset"] == split)
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "cache_folder", lambda: folder)
-        yield made
+        yield SplitImages(lambda size: pixels, subset, np.where(subset == "test", -1, labels), 3, "toy")
 
 
 def quiet(_):
     pass
 
 
+def fine_tune(images, recipe):
+    return fine_tuning.fine_tune(recipe, images, SETTINGS, progress=quiet)
+
+
+def tuner_of(images, recipe):
+    """One that no other test has used."""
+    return fine_tuning.Tuner(recipe, images, SETTINGS, "imagenet")
+
+
 @pytest.fixture(scope="module")
-def tuned(lab):
-    return fine_tuning.fine_tune(lab, SMALL, quiet)
+def tuned(images):
+    return fine_tune(images, SMALL)
 
 
-def test_head_sits_on_the_base_flat_and_starts_near_the_logarithm_of_the_classes(lab, tuned):
+def test_head_sits_on_the_base_flat_and_starts_near_the_logarithm_of_the_classes(images, tuned):
     names = [layer.name for layer in tuned.model().layers]
     assert names[-4:] == ["pooled", "dense_1", "dropout_1", "logits"] and "block5c_add" in names
-    assert 0 < abs(tuned.fitted.initial_cross_entropy - np.log(3)) < loop.NEAR
+    assert 0 < abs(tuned.trained.initial_cross_entropy - np.log(3)) < loop.NEAR
 
 
-def test_a_head_out_of_scale_is_stopped_before_its_first_step(lab, monkeypatch):
+def test_a_head_out_of_scale_is_stopped_before_its_first_step(images, monkeypatch):
     import keras
 
     large = keras.initializers.VarianceScaling(1e4, "fan_avg", "uniform")
     monkeypatch.setattr(loop, "small_kernel", lambda: large)
     with pytest.raises(LabError, match=r"small \(lite0\) starts at a cross-entropy of .*, not at ln 3 = 1\.099"):
-        fine_tuning.Tuner(lab, SMALL).fit(replace(SMALL, seed=9), quiet)
+        tuner_of(images, SMALL).fit(replace(SMALL, seed=9), quiet)
 
 
-def test_images_scaled_twice_are_stopped_before_anything_is_trained(lab, monkeypatch):
+def test_images_scaled_twice_are_stopped_before_anything_is_trained(images, monkeypatch):
     right = backbones.preprocess
     monkeypatch.setattr(backbones, "preprocess", lambda name, images: right(name, images) / 255)
     with pytest.raises(LabError, match=r"lite0 expects input from -0\.99 to 1\.00, .* and got -0\.00 to 0\.00"):
-        fine_tuning.Tuner(lab, SMALL).fit(replace(SMALL, seed=9), quiet)
+        tuner_of(images, SMALL).fit(replace(SMALL, seed=9), quiet)
 
 
-def test_the_first_step_teaches_the_hidden_layer_too(lab):
-    one = replace(SMALL, l2=0.0, dropout=0.0, epochs=1, batch=12, learning_rate=1e-3, name="step")
-    tuner = fine_tuning.Tuner(lab, one)
-    tuner.trainer.restart(one.seed)
+def test_the_first_step_teaches_the_hidden_layer_too(images):
+    recipe = replace(SMALL, l2=0.0, dropout=0.0, epochs=1, batch=12, learning_rate=1e-3, name="step")
+    tuner = tuner_of(images, recipe)
+    tuner.trainer.restart(recipe.seed)
     before = tuner.full.get_layer("dense_1").get_weights()[0]
-    tuner.trainer.train_epoch(tuner.examples("train", one), one.plan, 0)
+    tuner.trainer.train_epoch(tuner.examples("train", recipe), recipe.plan, 0)
     moved = np.abs(tuner.full.get_layer("dense_1").get_weights()[0] - before)
     assert moved.max() > 0.9e-3  # Adam's first step is the rate
 
@@ -85,7 +88,7 @@ def test_out_of_memory_in_features_is_a_sentence(tuned, monkeypatch):
         tuned.features("val")
 
 
-def test_frozen_blocks_keep_their_weights_and_the_rest_learns(lab, tuned):
+def test_frozen_blocks_keep_their_weights_and_the_rest_learns(images, tuned):
     untouched = backbones.frozen_base("lite0", SMALL.frozen, weights="imagenet", size=32)
     trained = tuned.model("last")
     for name in ("stem_conv", "block5c_project_conv", "top_bn"):
@@ -100,43 +103,43 @@ def test_frozen_blocks_keep_their_weights_and_the_rest_learns(lab, tuned):
 def test_no_batchnorm_of_the_base_trains(tuned):
     import keras
 
-    norms = [one for one in tuned.model().layers if isinstance(one, keras.layers.BatchNormalization)]
-    assert norms and not any(one.trainable for one in norms)
+    norms = [layer for layer in tuned.model().layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert norms and not any(norm.trainable for norm in norms)
 
 
-def test_cache_and_prefix_give_the_same_losses(lab, tuned, tmp_path, monkeypatch):
+def test_cache_and_prefix_give_the_same_losses(images, tuned, tmp_path, monkeypatch):
     """Stated tolerance: 1e-5 relative in float32."""
     monkeypatch.setattr(loop, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(frozen_front, "refusal", lambda *_: "no room")
-    through = fine_tuning.Tuner(lab, SMALL).fit(SMALL, quiet)
-    assert not through.fitted.loaded and not list(tmp_path.glob("prefix/*.bin"))
+    through = tuner_of(images, SMALL).fit(SMALL, quiet)
+    assert not through.trained.loaded and not list(tmp_path.glob("prefix/*.bin"))
     for column in ("cross_entropy", "penalty", "val_cross_entropy"):
         np.testing.assert_allclose(through.history[column], tuned.history[column], rtol=1e-5)
 
 
-def test_training_on_the_cache_is_training_the_whole_network_in_keras(lab):
+def test_training_on_the_cache_is_training_the_whole_network_in_keras(images):
     import keras
 
-    one = replace(SMALL, dropout=0.0, epochs=1, batch=6, name="whole")
-    ours = fine_tuning.fine_tune(lab, one, quiet)
-    whole = fine_tuning.network(one, 3, weights="imagenet")
+    recipe = replace(SMALL, dropout=0.0, epochs=1, batch=6, name="whole")
+    ours = fine_tune(images, recipe)
+    whole = fine_tuning.network(recipe, 3, weights="imagenet")
     tuner = ours.tuner
-    tuner.trainer.restart(one.seed)
+    tuner.trainer.restart(recipe.seed)
     for layer in tuner.trainer.redraw:
         whole.get_layer(layer.name).set_weights(layer.get_weights())
-    whole.compile(keras.optimizers.Adam(one.learning_rate), keras.losses.SparseCategoricalCrossentropy(True))
-    order = np.random.default_rng([one.seed, 0]).permutation(12)
-    images, labels = lab.pixels(32)[:12], lab.images["label"].to_numpy()[:12]
+    whole.compile(keras.optimizers.Adam(recipe.learning_rate), keras.losses.SparseCategoricalCrossentropy(True))
+    order = np.random.default_rng([recipe.seed, 0]).permutation(12)
+    pixels, labels = images.pixels(32)[:12], images.labels[:12]
     losses = [
-        float(whole.train_on_batch(ours.preprocess(images[rows]), labels[rows])) for rows in (order[:6], order[6:])
+        float(whole.train_on_batch(ours.preprocess(pixels[rows]), labels[rows])) for rows in (order[:6], order[6:])
     ]
     row = ours.history.iloc[0]
     assert row["cross_entropy"] + row["penalty"] == pytest.approx(np.mean(losses), rel=1e-4)
 
 
-def test_the_whole_model_gives_the_logits_of_the_cached_path(lab, tuned):
-    images = lab.pixels(32)[lab.rows("test")]
-    whole = tuned.model()(tuned.preprocess(images), training=False).numpy()
+def test_the_whole_model_gives_the_logits_of_the_cached_path(images, tuned):
+    pixels = images.pixels(32)[images.rows("test")]
+    whole = tuned.model()(tuned.preprocess(pixels), training=False).numpy()
     np.testing.assert_allclose(whole, tuned.logits("test"), atol=1e-4)
 
 
@@ -146,56 +149,54 @@ def test_features_of_the_head_lead_to_the_logits(tuned):
     np.testing.assert_allclose(features @ kernel + bias, tuned.logits("val"), atol=1e-4)
 
 
-def test_a_recipe_with_another_factor_shares_the_compiled_step_and_takes_effect(lab, tuned):
-    other = fine_tuning.fine_tune(lab, replace(SMALL, l2=0.2, name="other"), quiet)
+def test_a_recipe_with_another_factor_shares_the_compiled_step_and_takes_effect(images, tuned):
+    other = fine_tune(images, replace(SMALL, l2=0.2, name="other"))
     assert other.tuner is tuned.tuner
     assert other.history["penalty"][0] == pytest.approx(2 * tuned.history["penalty"][0], rel=0.02)
-    again = fine_tuning.Tuner(lab, SMALL).fit(SMALL, quiet)
-    assert again.fitted.loaded and np.array_equal(again.logits("val"), tuned.logits("val"))
+    again = tuner_of(images, SMALL).fit(SMALL, quiet)
+    assert again.trained.loaded and np.array_equal(again.logits("val"), tuned.logits("val"))
 
 
-def test_penalty_is_on_the_first_dense_layer_only(lab):
+def test_penalty_is_on_the_first_dense_layer_only(images):
     model = fine_tuning.network(replace(SMALL, head=(8, 4)), 3, weights="imagenet")
     kernel = np.array(model.get_layer("dense_1").kernel)
     assert float(sum(model.losses)) == pytest.approx(0.1 * (kernel**2).sum(), rel=1e-5)
-    both = fine_tuning.network(replace(SMALL, head=(8, 4), l2_on="all"), 3, weights="imagenet")
-    assert len(both.losses) == 2
 
 
-def test_a_head_alone_is_fed_cached_vectors(lab):
-    probe = fine_tuning.Tuner(lab, replace(SMALL, frozen=5))
+def test_a_head_alone_is_fed_cached_vectors(images):
+    probe = tuner_of(images, replace(SMALL, frozen=5))
     assert probe.rest.input_shape == (None, 1280)
     examples = probe.examples("val", probe.recipe)
     assert examples.inputs.shape == (6, 1280)
 
 
-def test_a_second_stage_begins_with_the_weights_of_the_first(lab):
+def test_a_second_stage_begins_with_the_weights_of_the_first(images):
     first = replace(SMALL, frozen=5, name="probe", epochs=3)
     second = replace(SMALL, learning_rate=1e-12, epochs=1, dropout=0.5, start=first, name="tuned")
-    before = fine_tuning.fine_tune(lab, first, quiet).logits("val")
-    after = fine_tuning.fine_tune(lab, second, quiet).logits("val")
+    before = fine_tune(images, first).logits("val")
+    after = fine_tune(images, second).logits("val")
     np.testing.assert_allclose(after, before, atol=1e-3)
 
 
-def test_a_first_stage_of_the_same_network_keeps_its_answers_when_the_second_was_trained(lab):
+def test_a_first_stage_of_the_same_network_keeps_its_answers_when_the_second_was_trained(images):
     first = replace(SMALL, epochs=1, name="first")
     second = replace(first, learning_rate=1e-2, start=first, name="second")
-    earlier = fine_tuning.fine_tune(lab, first, quiet)
+    earlier = fine_tune(images, first)
     before = earlier.logits("val")
-    later = fine_tuning.fine_tune(lab, second, quiet)
+    later = fine_tune(images, second)
     assert later.tuner is earlier.tuner and np.array_equal(earlier.logits("val"), before)
     assert not np.array_equal(later.logits("val"), before)
 
 
-def test_a_second_stage_that_freezes_more_than_the_first_is_refused(lab):
+def test_a_second_stage_that_freezes_more_than_the_first_is_refused(images):
     first = replace(SMALL, frozen=3, epochs=1, name="deep")
     second = replace(SMALL, frozen=4, epochs=1, start=first, name="shallow")
     with pytest.raises(LabError, match="freeze no more than 3"):
-        fine_tuning.fine_tune(lab, second, quiet)
+        fine_tune(images, second)
 
 
-def test_augmented_training_goes_through_the_whole_network_and_learns_other_weights(lab, tuned):
-    moved = fine_tuning.fine_tune(lab, replace(SMALL, augment=True, name="moved"), quiet)
+def test_augmented_training_goes_through_the_whole_network_and_learns_other_weights(images, tuned):
+    moved = fine_tune(images, replace(SMALL, augment=True, name="moved"))
     assert moved.history["cross_entropy"][1] != tuned.history["cross_entropy"][1]
     assert moved.history["val_cross_entropy"].notna().all()
 
@@ -222,10 +223,10 @@ def test_depthwise_networks_stay_in_float32_on_processors(monkeypatch):
 
 def test_half_precision_gives_float32_logits_near_those_of_single():
     images = backbones.preprocess("vgg16", np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3)).astype("uint8"))
-    one = replace(SMALL, network="vgg16", frozen=3, dropout=0.0)
+    recipe = replace(SMALL, network="vgg16", frozen=3, dropout=0.0)
     outputs = []
     for precision in ("float32", "mixed_bfloat16"):
-        model = fine_tuning.network(one, 3, weights="random", precision=precision)
+        model = fine_tuning.network(recipe, 3, weights="random", precision=precision)
         features = model.get_layer("dense_1").output
         import keras
 

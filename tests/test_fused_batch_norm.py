@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lab_utils.networks import backbones
-from lab_utils.networks.fused_batch_norm import folded
+from lab_utils.networks.fused_batch_norm import fused
 
 
 def with_random_statistics(name: str, size: int, **options):
@@ -30,9 +30,9 @@ def normalisations(model) -> int:
     ("name", "left"),
     [("lite0", 0), ("resnet50", 0), ("densenet121", 62), ("efficientnetb0", 0), ("efficientnetv2b0", 0)],
 )
-def test_folded_network_gives_the_same_logits(name, left):
+def test_fused_network_gives_the_same_logits(name, left):
     model = with_random_statistics(name, 32)
-    merged = folded(model)
+    merged = fused(model)
     low, high = backbones.backbone(name).expected_range
     images = np.random.default_rng(1).uniform(low, high, (2, 32, 32, 3)).astype(np.float32)
     wanted, got = (one(images, training=False).numpy() for one in (model, merged))
@@ -44,7 +44,7 @@ def test_every_layer_keeps_its_name_and_what_stays_keeps_its_output():
     import keras
 
     model = with_random_statistics("lite0", 32)
-    merged = folded(model, keep=["block2a_expand_conv"])
+    merged = fused(model, keep=["block2a_expand_conv"])
     assert [layer.name for layer in merged.layers[1:]] == [layer.name for layer in model.layers[1:]]
     assert normalisations(merged) == 1
     images = np.ones((1, 32, 32, 3), np.float32)
@@ -60,7 +60,7 @@ def test_a_convolution_that_something_else_reads_is_left_alone():
     inputs = keras.Input((8, 8, 3))
     seen = keras.layers.Conv2D(4, 1, name="seen")(inputs)
     model = keras.Model(inputs, keras.layers.Add()([seen, keras.layers.BatchNormalization(name="norm")(seen)]))
-    assert folded(model) is model
+    assert fused(model) is model
 
 
 def test_a_convolution_with_an_activation_of_its_own_is_left_alone():
@@ -69,7 +69,7 @@ def test_a_convolution_with_an_activation_of_its_own_is_left_alone():
     inputs = keras.Input((8, 8, 3))
     rectified = keras.layers.Conv2D(4, 1, activation="relu")(inputs)
     model = keras.Model(inputs, keras.layers.BatchNormalization()(rectified))
-    assert folded(model) is model
+    assert fused(model) is model
 
 
 def test_frozen_blocks_have_no_normalisation_left_and_trained_blocks_have_theirs():

@@ -74,19 +74,6 @@ def test_data_hash_changes_with_one_pixel_and_not_with_file_times(project, tmp_p
     assert sources.prepare(folder_run(root), quiet).data_hash != first
 
 
-def test_cap_and_classes_limit_every_split_alike():
-    rows = pd.DataFrame({"label": np.repeat([0, 1, 2], 20), "subset": ["train", "val"] * 30})
-    kept, classes = image_table.limit(rows, ["a", "b", "c"], Data(cap=4, classes=2, seed=3))
-    assert classes == ["a", "b"] and (kept.groupby(["label", "subset"]).size() == 4).all()
-    other, _ = image_table.limit(rows, ["a", "b", "c"], Data(cap=4, classes=2, seed=3))
-    assert kept.equals(other)
-
-
-def test_fold_groups_are_lots_where_known_else_objects():
-    rows = pd.DataFrame({"lot": ["1.2", "1.2", "", ""], "group": ["x", "y", "z", ""], "file": list("abcd")})
-    assert image_table.fold_groups(rows).tolist() == ["lot 1.2", "lot 1.2", "object z", "object d"]
-
-
 def sample_stub(folder, *, images, long_side, classes, seed, progress):
     """Stands in for the generator: 6 rows, with the trailing blank of the published files."""
     (folder / "data_256").mkdir(parents=True)

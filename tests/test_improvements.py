@@ -235,9 +235,9 @@ def tuned():
     """A stand-in for a fine-tuned run on Lite0 at 32 pixels with one linear layer, and its lab of 6 val images."""
     pytest.importorskip("keras")
     from lab_utils.training import fine_tuning
-    from lab_utils.training.recipes import Recipe
+    from lab_utils.training.recipes import FineTuningRecipe
 
-    one = Recipe("m", "test", 1e-3, 8, 1, network="lite0", frozen=4, head=(), pooling="average", size=32)
+    one = FineTuningRecipe("m", "test", 1e-3, 8, 1, network="lite0", frozen=4, head=(), pooling="average", size=32)
     model = fine_tuning.network(one, 3)
     rng = np.random.default_rng(0)
     model.get_layer("logits").set_weights([0.1 * rng.normal(size=(1280, 3)), rng.normal(size=3)])

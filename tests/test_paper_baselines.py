@@ -10,6 +10,7 @@ from PIL import Image
 from lab_utils.chapters import paper_baselines
 from lab_utils.core.errors import LabError
 from lab_utils.core.profiles import Networks, Paper
+from lab_utils.data.splits import SplitImages
 from lab_utils.networks import backbones
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 from lab_utils.training import loop
@@ -29,8 +30,11 @@ def lab(tmp_path_factory):
     images = pd.DataFrame(rows).assign(medium=lambda table: table["label"].map({0: "Bronze", 1: "Glass"}))
     options = Paper(size=64, crop=48, frozen=4, epochs=1, batch=4, padding_images=2)
     settings = SimpleNamespace(paper=options, networks=Networks(names=("lite0",)))
+    hidden = np.where(images["subset"] == "test", -1, images["label"])
+    split_images = SplitImages(lambda size: None, images["subset"].to_numpy(), hidden, 2, "test")
     return SimpleNamespace(
         images=images,
+        split_images=split_images,
         settings=settings,
         classes=["Bronze", "Glass"],
         table=SimpleNamespace(source="sample", data_hash="test"),

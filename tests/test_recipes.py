@@ -93,29 +93,28 @@ def test_what_is_asked_for_is_not_overridden_by_the_profile():
 @pytest.mark.parametrize(
     "setting, value, words",
     [
-        ("preprocessing", "rihgt", "right or 1/255"),
-        ("l2_on", "All", "first or all"),
-        ("learning_rate", -1, "above 0"),
-        ("learning_rate", "fast", "above 0"),
-        ("learning_rate", math.nan, "above 0"),
-        ("batch", 0, "a whole number from 1"),
-        ("batch", 2.5, "a whole number from 1"),
-        ("frozen", 6, "a whole number from 0 to 5"),
-        ("dropout", 1.5, "from 0, below 1"),
-        ("head", (512, 0), "whole numbers from 1"),
-        ("head", 512, "whole numbers from 1"),
-        ("size", 16, "pixels from 32"),
-        ("augment", "yes", "True or False"),
+        ("preprocessing", "rihgt", "'right' or '1/255'"),
+        ("learning_rate", -1, "greater than 0"),
+        ("learning_rate", "fast", "valid number"),
+        ("learning_rate", math.nan, "less than or equal to 1"),
+        ("batch", 0, "greater than 0"),
+        ("batch", 2.5, "valid integer"),
+        ("frozen", 6, "less than or equal to 5"),
+        ("dropout", 1.5, "less than 1"),
+        ("l2", math.inf, "finite"),
+        ("head", (512, 0), "greater than 0"),
+        ("head", 512, "valid tuple"),
+        ("size", 16, "greater than or equal to 32"),
+        ("augment", "yes", "valid boolean"),
     ],
 )
 def test_a_setting_out_of_its_range_is_a_sentence(setting, value, words):
-    with pytest.raises(LabError, match=rf"{setting} is .*; it must be .*{words}"):
+    with pytest.raises(LabError, match=rf"run 3: {setting} is .*: input should be .*{words}"):
         recipe(3, **{setting: value})
 
 
-def test_a_head_may_be_a_list_and_every_setting_has_a_range():
-    assert recipe(3, head=[512]).architecture() == recipe(3, head=(512,)).architecture()
-    assert set(recipes.VALID) == {*recipes.SHOWN, "start"}
+def test_a_head_may_be_a_list():
+    assert recipe(3, head=[512]) == recipe(3, head=(512,))
 
 
 def test_an_earlier_stage_is_scaled_with_its_recipe():

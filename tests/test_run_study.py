@@ -43,7 +43,7 @@ def made(
         history=history,
         best_epoch=int(np.argmax(right)) + 1,
         seconds=2.0,
-        val_probabilities=lambda: probabilities,
+        val_logits=lambda: np.log(probabilities),
     )
     return run_study.Study(run, LABELS, 400, 1000, np.arange(400).astype(str))
 
@@ -282,7 +282,7 @@ def two_epochs(first: float, second: float, right: tuple[int, int]) -> run_study
     probabilities = np.stack(epochs)
     losses = -np.log(probabilities[..., 0]).mean(1)
     history = pd.DataFrame({"val_cross_entropy": losses, "val_accuracy": np.array(right) / 200})
-    run = SimpleNamespace(history=history, best_epoch=2, val_probabilities=lambda: probabilities)
+    run = SimpleNamespace(history=history, best_epoch=2, val_logits=lambda: np.log(probabilities))
     return run_study.Study(run, labels, 200, 200, np.arange(200).astype(str))
 
 

@@ -14,7 +14,7 @@ from lab_utils import predict
 from lab_utils.analysis import small_data
 from lab_utils.data import folder
 from lab_utils.stats import metrics
-from lab_utils.training.block_statistics import moments
+from lab_utils.training import block_statistics
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("LAB_PHOTOS"), reason="LAB_PHOTOS is not set: real photographs needed"
@@ -28,7 +28,7 @@ def photos():
     rows, _ = folder.list_images(root)
     features: dict[str, np.ndarray] = {}
     for network in predict.Recipe().networks:
-        features |= moments(network, [str(root / file) for file in rows["file"]])
+        features |= block_statistics.extract(network, [str(root / file) for file in rows["file"]])
     return features, np.unique(rows["medium"].astype(str), return_inverse=True)[1]
 
 
@@ -36,7 +36,7 @@ def offered_blocks(features):
     return {name: block for name, block in features.items() if not name.endswith(" penultimate")}
 
 
-def test_block_moments_beat_the_last_layer_on_real_photographs(photos):
+def test_block_statistics_beat_the_last_layer_on_real_photographs(photos):
     features, labels = photos
     blocks = tuple(offered_blocks(features))
     tried = [small_data.Candidate(blocks, "ridge", strength) for strength in small_data.STRENGTHS]
@@ -59,6 +59,6 @@ def test_calibrated_probabilities_hold_on_photographs_that_no_fit_saw(photos):
         calibrated[held] = model.of_features(outside)
         model.temperature = 1.0
         plain[held] = model.of_features(outside)
-    losses = [metrics.log_loss(one, labels).mean() for one in (calibrated, plain)]
+    losses = [metrics.cross_entropy(np.log(chances), labels).mean() for chances in (calibrated, plain)]
     assert losses[0] < losses[1] - 0.3
     assert metrics.calibration_error(calibrated, labels) < 0.5 * metrics.calibration_error(plain, labels)

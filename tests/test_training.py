@@ -14,8 +14,11 @@ import pytest
 from toy_training import PLAN, examples, trainer
 
 from lab_utils.core.errors import LabError
+from lab_utils.networks.building import building
+from lab_utils.stats.metrics import cross_entropy, softmax
 from lab_utils.training import checkpoints, frozen_front, loop
-from lab_utils.training.loop import Plan, fit
+from lab_utils.training.loop import fit
+from lab_utils.training.plan import Plan
 
 
 def run(folder, plan=PLAN, made=None, identity=None, progress=lambda line: None, **more):
@@ -83,7 +86,7 @@ def test_mean_loss_weighs_a_short_last_batch_by_its_images():
     parts = []
     for rows in (first, second):
         logits = made.model(data.inputs[rows], training=True).numpy()
-        parts.extend(loop.losses_of(logits, data.labels[rows]))
+        parts.extend(cross_entropy(logits, data.labels[rows]))
     made.restart(0)
     got = made.train_epoch(data, replace(PLAN, learning_rate=0.0, batch=8), 0)
     assert got["cross_entropy"] == pytest.approx(np.mean(parts), rel=1e-5)
@@ -105,7 +108,7 @@ def test_label_smoothing_spreads_the_target():
     made.restart(0)
     got = made.train_epoch(data, replace(PLAN, batch=8, epochs=1, label_smoothing=0.3), 0)
     target = np.eye(3)[data.labels] * 0.7 + 0.1
-    logs = np.log(loop.softmax(logits))
+    logs = np.log(softmax(logits))
     assert got["cross_entropy"] == pytest.approx(-(target * logs).sum(1).mean(), rel=1e-4)
 
 
@@ -176,7 +179,7 @@ def test_best_epoch_is_that_of_the_highest_val_accuracy(tmp_path):
     history = fitted.history
     best = history.loc[fitted.best_epoch - 1, "val_accuracy"]
     assert best == history["val_accuracy"].max()
-    labels, probabilities = examples(20, 1).labels, fitted.val_probabilities()
+    labels, probabilities = examples(20, 1).labels, softmax(fitted.val_logits())
     assert probabilities.shape == (6, 20, 3)
     assert (probabilities.argmax(2) == labels).mean(1) == pytest.approx(history["val_accuracy"].to_numpy())
     assert (fitted.logits(examples(20, 1), "best").argmax(1) == labels).mean() == best
@@ -418,7 +421,7 @@ def test_building_puts_the_policy_back():
     import keras
 
     before = keras.config.dtype_policy().name
-    with loop.building("mixed_bfloat16"):
+    with building("mixed_bfloat16"):
         assert keras.layers.Dense(1).compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == before
 
@@ -456,7 +459,7 @@ def test_training_reads_bfloat16_from_a_memory_map(tmp_path):
         data.inputs, lambda rows: rows.astype(ml_dtypes.bfloat16), {}, folder=tmp_path, progress=lambda line: None
     )
     assert isinstance(stored, np.memmap) and stored.dtype == ml_dtypes.bfloat16
-    with loop.building("mixed_bfloat16"):
+    with building("mixed_bfloat16"):
         layers = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(3, dtype="float32")]
         made = loop.Trainer(
             keras.Sequential([keras.Input((6,)), *layers]), precision="mixed_bfloat16", input_dtype="bfloat16"

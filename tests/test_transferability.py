@@ -12,6 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from lab_utils.analysis import transferability as s
 from lab_utils.core.errors import LabError
 from lab_utils.stats.intervals import Accuracy, Estimate
+from lab_utils.stats.metrics import softmax
 
 
 def blobs(n=120, classes=4, width=10, spread=3.0, seed=0):
@@ -49,12 +50,6 @@ def test_leep_with_weights_is_leep_of_the_repeated_images():
     counts = np.random.default_rng(2).integers(0, 4, 30)
     rows = np.repeat(np.arange(30), counts)
     assert s.leep(source, labels, counts.astype(float)) == pytest.approx(s.leep(source[rows], labels[rows]))
-
-
-def test_probabilities_softmax_logits_and_leave_probabilities_alone():
-    source = random_source()
-    np.testing.assert_allclose(s.probabilities(np.log(source) + 5), source)
-    np.testing.assert_allclose(s.probabilities(source), source)
 
 
 # ---- LogME ----------------------------------------------------------------------------------------------------------
@@ -190,7 +185,7 @@ def test_an_untrained_network_sees_something_and_its_outputs_are_spread_like_the
     logits = np.asarray(model(backbones.preprocess("lite0", images)))
     assert logits.std() < 1e-6, "or it needs no bringing up"
     outputs = s.outputs(logits, "random", spread=2.0)
-    np.testing.assert_array_equal(s.outputs(logits * 1e9), s.probabilities(logits * 1e9))
+    np.testing.assert_array_equal(s.outputs(logits * 1e9), softmax(logits * 1e9))
     np.testing.assert_allclose(outputs.sum(1), 1)
     log = np.log(outputs)
     assert (log - log.mean(1, keepdims=True)).std() == pytest.approx(2, rel=0.05)
@@ -236,7 +231,7 @@ def test_bootstrap_intervals_hold_the_value_and_shrink_with_images():
     widths = []
     for n in (60, 960):
         X, y = blobs(n, spread=6.0)
-        source = s.probabilities(X)
+        source = softmax(X)
         found = (s.leep_estimate(source, y), s.logme_estimate(X, y), s.neighbour_estimate(X, y))
         assert all(one.low < one.value < one.high and one.n == n for one in found)
         widths.append([one.high - one.low for one in found])
@@ -305,5 +300,5 @@ def test_a_look_answers_with_the_likeliest_class_and_a_map_of_the_images_size():
     found = s.look(model, images, ["a", "b_c", "d"])
     logits = np.asarray(model(images))
     assert found.labels == [["a", "b c", "d"][one] for one in logits.argmax(1)]
-    np.testing.assert_allclose(found.probabilities, s.probabilities(logits).max(1), atol=1e-6)
+    np.testing.assert_allclose(found.probabilities, softmax(logits).max(1), atol=1e-6)
     assert found.maps.shape == (2, 8, 8)

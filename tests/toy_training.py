@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from lab_utils.training.loop import Examples, Plan, Trainer, building
+from lab_utils.networks.building import building
+from lab_utils.training.loop import Examples, Trainer
+from lab_utils.training.plan import Plan
 
 PLAN = Plan(learning_rate=0.01, batch=8, epochs=3, seed=1)
 

@@ -6,6 +6,7 @@ fit on them: `labels` holds the classes of train (and val where a search needs i
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,6 +26,7 @@ from lab_utils.analysis.classifiers import (
 )
 from lab_utils.analysis.umaps import umap_class
 from lab_utils.core.errors import LabError
+from lab_utils.data.splits import subsample
 from lab_utils.stats.intervals import Z95, Accuracy, Difference, Estimate, bootstrap_estimate, bootstrap_means
 
 UNSEEN = -1
@@ -256,7 +258,7 @@ def grouped_folds(labels: np.ndarray, groups: np.ndarray, rows: np.ndarray, fold
 
     Args:
         labels: shape (N,).
-        groups: what must stay together, shape (N,), e.g. `dataset.fold_groups`; an image of unknown lot ("") is alone.
+        groups: what must stay together, shape (N,), e.g. `splits.fold_groups`; an image of unknown lot ("") is alone.
         rows: positions of train, shape (n,).
         folds: how many; fewer where no class has so many images.
         seed: of the shuffling.
@@ -623,12 +625,9 @@ def chance_runs(
 
 def resplit(labels: np.ndarray, train: np.ndarray, val: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Mix train and val and split them again at random, as many images of each class in each: (train, val)."""
-    rows, rng = np.concatenate([train, val]), np.random.default_rng(seed)
-    wanted = pd.Series(labels[train]).value_counts()
-    mixed = pd.Series(rng.permutation(rows))
-    place = mixed.groupby(labels[mixed]).cumcount()
-    fit = place.to_numpy() < wanted.reindex(labels[mixed]).fillna(0).to_numpy()
-    return np.sort(mixed[fit].to_numpy()), np.sort(mixed[~fit].to_numpy())
+    rows = np.concatenate([train, val])
+    fit = rows[subsample(labels[rows], Counter(labels[train]), seed)]
+    return np.sort(fit), np.setdiff1d(rows, fit)
 
 
 def accuracy_by_dimension(
@@ -667,12 +666,10 @@ def component_steps(most: int) -> list[int]:
 
 
 def stratified_part(labels: np.ndarray, rows: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
-    """At most `most` of `rows` (about; at least one a class), as many of each class as can be, sorted."""
+    """At most `most` of `rows` (about; at least one a class), as many of each class as can be, in their order."""
     if len(rows) <= most:
         return rows
-    mixed = pd.Series(np.random.default_rng(seed).permutation(rows))
-    place = mixed.groupby(labels[mixed]).cumcount()
-    return np.sort(mixed[place < max(1, most // len(np.unique(labels[rows])))].to_numpy())
+    return rows[subsample(labels[rows], max(1, most // len(np.unique(labels[rows]))), seed)]
 
 
 # ---- what is read off outcomes --------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from lab_utils.analysis.classification import check_features
 from lab_utils.analysis.classifiers import LinearSVM
 from lab_utils.analysis.umaps import umap_class
 from lab_utils.core.errors import LabError
+from lab_utils.data.splits import subsample
 from lab_utils.data.taxonomy import SUPER_GROUPS
 from lab_utils.stats.intervals import Accuracy, Estimate, bootstrap_estimate
 
@@ -51,9 +52,7 @@ def sample_rows(labels: np.ndarray, rows: np.ndarray, per_class: int, seed: int 
     """
     if len(rows) < FEWEST:
         raise LabError(f"{len(rows)} train images are too few for a map: at least {FEWEST} are needed.")
-    rng = np.random.default_rng(seed)
-    chosen = [rng.permutation(rows[labels == label])[:per_class] for label in np.unique(labels)]
-    return np.sort(np.concatenate(chosen))
+    return rows[subsample(labels, per_class, seed)]
 
 
 # ---- maps ------------------------------------------------------------------------------------------------------------

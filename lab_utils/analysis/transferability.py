@@ -15,6 +15,7 @@ from lab_utils.analysis.classification import check_features, standardise
 from lab_utils.analysis.classifiers import Ridge, few_threads, fit_predict, squared_distances
 from lab_utils.core.errors import LabError
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
+from lab_utils.stats.metrics import softmax
 
 ENOUGH_NETWORKS = 5
 LAYERS = ("ImageNet outputs", "logits", "penultimate features")  # as the probes name them, from the top down
@@ -48,13 +49,13 @@ def look(model: Any, images: np.ndarray, names: Sequence[str]) -> Look:
     """First answer, its probability and its class-activation map (Grad-CAM) for each image.
 
     Args:
-        model: keras model that ends in logits or probabilities.
+        model: keras model that ends in logits.
         images: as the model takes them, shape (n, H, W, 3).
         names: of its classes.
     """
     from lab_utils.analysis import class_activation
 
-    chances = probabilities(np.asarray(model.predict(images, verbose=0)))
+    chances = softmax(model.predict(images, verbose=0))
     first = chances.argmax(1)
     maps = class_activation.grad_cam(model, images, first)
     return Look([str(names[one]).replace("_", " ") for one in first], chances.max(1), maps)
@@ -222,9 +223,9 @@ def outputs(logits: np.ndarray, weights: str = "imagenet", spread: float = 1.0) 
         spread: deviation of the logits of a pretrained network on the same images, or 1.
     """
     if weights == "imagenet":
-        return probabilities(logits)
+        return softmax(logits)
     centred = logits.astype(np.float64) - logits.mean(dtype=np.float64)
-    return probabilities(centred * (spread / max(centred.std(), 1e-300)))
+    return softmax(centred * (spread / max(centred.std(), 1e-300)))
 
 
 def recovered(output: Probe, ceiling: Probe, groups: np.ndarray | None = None, seed: int = 0) -> Estimate:
@@ -247,14 +248,6 @@ def recovered(output: Probe, ceiling: Probe, groups: np.ndarray | None = None, s
 
 
 # ---- transferability measures (train split only) ---------------------------------------------------------------------
-def probabilities(outputs: np.ndarray) -> np.ndarray:
-    """Softmax of logits, shape (N, Z); rows that are probabilities already stay as they are."""
-    if (outputs >= 0).all() and np.allclose(outputs.sum(1), 1, atol=1e-3):
-        return outputs.astype(np.float64)
-    shifted = np.exp(outputs.astype(np.float64) - outputs.max(1, keepdims=True))
-    return shifted / shifted.sum(1, keepdims=True)
-
-
 def leep(source: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Log expected empirical prediction (Nguyen et al. 2020, arXiv 2002.12462, equation 2).
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lab_utils.data.image_table import fold_groups
+from lab_utils.data.splits import fold_groups
 from lab_utils.stats import metrics
 from lab_utils.stats.curves import HIGH, LOW, overfitting
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_means, paired_difference
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
-    from lab_utils.training.scratch import Trained
+    from lab_utils.training.scratch import ScratchNetwork
 
 ROWS = {"1": "1", "2": "2", "3": "3-4", "4": "3-4", "5": "5-6", "6": "5-6", "8": "8"} | {
     number: number for number in ("10", "11", "12", "13")
@@ -66,14 +66,14 @@ class Outcome:
         return Difference(float(train.mean() - val.mean()), float(low), float(high), len(val), of)
 
 
-def outcome(lab: "Lab", trained: "Trained") -> Outcome:
+def outcome(lab: "Lab", trained: "ScratchNetwork") -> Outcome:
     """Let a trained network answer on train and val."""
     labels, lots = lab.images["label"].to_numpy(), fold_groups(lab.images)
     rows = {split: trained.rows(split) for split in ("train", "val")}
     predicted = {split: trained.probabilities(split).argmax(1) for split in rows}
     right = {split: predicted[split] == labels[rows[split]] for split in rows}
     groups = {split: lots[rows[split]] for split in rows}
-    return Outcome(trained.network.number, right["train"], right["val"], predicted["val"], groups)
+    return Outcome(trained.spec.number, right["train"], right["val"], predicted["val"], groups)
 
 
 def gap_change(first: Outcome, second: Outcome, seed: int = 0) -> Difference:
@@ -171,15 +171,15 @@ def augmentation_changes(outcomes: Mapping[str, Outcome], classes: int) -> dict[
     return {"changes": {number: gap_change(mean, outcomes[number]) for number in augmented}, "plain": plain}
 
 
-def arms_table(trained: "Mapping[str, Trained]", outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+def arms_table(trained: "Mapping[str, ScratchNetwork]", outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
     """The arms of the ablation: train accuracy while training (of the best epoch) beside the clean one, and val."""
     rows = []
     for number in NINE:
-        fitted, one = trained[number].fitted, outcomes[number]
-        during = fitted.history["accuracy"].iloc[fitted.best_epoch - 1]
+        best_epoch, one = trained[number].trained.best_epoch, outcomes[number]
+        during = trained[number].history["accuracy"].iloc[best_epoch - 1]
         row = {
             "network": f"#{number}",
-            "layers": trained[number].network.idea,
+            "layers": trained[number].spec.idea,
             "train, while training": f"{100 * during:.1f} %",
         }
         rows.append(row | {"train, clean": str(one.accuracy("train")), "val": str(one.accuracy("val"))})
@@ -214,7 +214,9 @@ def best_on_val(outcomes: Mapping[str, Outcome]) -> Outcome:
     return max(outcomes.values(), key=lambda one: one.val.mean())
 
 
-def layer_maps(trained: "Trained", image: np.ndarray, layers: Sequence[str], channels: int) -> dict[str, np.ndarray]:
+def layer_maps(
+    trained: "ScratchNetwork", image: np.ndarray, layers: Sequence[str], channels: int
+) -> dict[str, np.ndarray]:
     """Activations of some layers for one image, each channel scaled to 0..1.
 
     Args:

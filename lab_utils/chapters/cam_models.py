@@ -52,12 +52,14 @@ class Subject:
         """Preprocessed images at some positions of `lab.images`, shape (n, size, size, 3)."""
         return np.asarray(self.prepare(np.asarray(lab.pixels(self.size)[rows])))
 
-    def probabilities(self, lab: "Lab", rows: np.ndarray, batch: int = 32) -> np.ndarray:
-        """Class probabilities at some positions of `lab.images`, shape (n, classes)."""
+    def logits(self, lab: "Lab", rows: np.ndarray, batch: int = 32) -> np.ndarray:
+        """Class scores at some positions of `lab.images`, float32, shape (n, classes)."""
         pieces = [rows[start : start + batch] for start in range(0, len(rows), batch)]
-        values = np.concatenate([self.opened.logits(self.inputs(lab, piece)) for piece in pieces])
-        raised = np.exp(values - values.max(1, keepdims=True))
-        return raised / raised.sum(1, keepdims=True)
+        return np.concatenate([self.opened.logits(self.inputs(lab, piece)) for piece in pieces])
+
+    def probabilities(self, lab: "Lab", rows: np.ndarray) -> np.ndarray:
+        """Class probabilities at some positions of `lab.images`, shape (n, classes)."""
+        return metrics.softmax(self.logits(lab, rows))
 
     def maps(
         self, lab: "Lab", rows: np.ndarray, targets: np.ndarray | None = None, method: str = "gradcam"

@@ -1,6 +1,7 @@
 """Chapter 12: the dense layer of a fine-tuned network as features, beside pretrained features of the same images."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import pandas as pd
 from lab_utils.analysis import classification, classifiers, transferability
 from lab_utils.chapters import run_study
 from lab_utils.claims import engine as claims
-from lab_utils.data.image_table import fold_groups
+from lab_utils.data.splits import fold_groups, subsample
 from lab_utils.networks import backbones
 from lab_utils.stats.intervals import Accuracy, Difference, paired_difference
 from lab_utils.training import recipes
@@ -19,7 +20,7 @@ from lab_utils.training import recipes
 if TYPE_CHECKING:
     from lab_utils.analysis.projections import Components
     from lab_utils.lab import Lab
-    from lab_utils.training.fine_tuning import FineTuned
+    from lab_utils.training.fine_tuning import FineTunedNetwork
 
 NEIGHBOURS = 5
 SPLITS = ("train", "val", "test")
@@ -50,7 +51,7 @@ class Space:
     rows: np.ndarray
     size: int
     groups: np.ndarray
-    run: "FineTuned | None" = field(default=None, repr=False)
+    run: "FineTunedNetwork | None" = field(default=None, repr=False)
     outcome: classification.Outcome | None = field(default=None, repr=False)
 
     @property
@@ -193,9 +194,7 @@ def as_dense(labels: np.ndarray, like: np.ndarray, seed: int = 0) -> np.ndarray:
 
     Neighbours are the nearer the more images there are, so splits are compared at one number of images a class.
     """
-    rng = np.random.default_rng(seed)
-    parts = [rng.permutation(np.flatnonzero(labels == name))[: (like == name).sum()] for name in np.unique(labels)]
-    return np.sort(np.concatenate(parts))
+    return subsample(labels, Counter(like), seed)
 
 
 def by_split(space: Space, labels: Mapping[str, np.ndarray]) -> dict[str, Votes]:
@@ -384,7 +383,7 @@ def linear_svm(space: Space, labels: np.ndarray) -> tuple[np.ndarray, float]:
     return predicted, time.perf_counter() - began
 
 
-def frozen_probe(lab: "Lab", run: "FineTuned") -> tuple[np.ndarray, str]:
+def frozen_probe(lab: "Lab", run: "FineTunedNetwork") -> tuple[np.ndarray, str]:
     """A linear SVM on the frozen features of a fine-tuned run's network, at its size, on its train images.
 
     Returns:

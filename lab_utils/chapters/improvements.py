@@ -6,6 +6,7 @@ read features; the others are of arrays and records alone.
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +17,14 @@ import pandas as pd
 
 from lab_utils.analysis import outliers, small_data
 from lab_utils.core.errors import LabError
+from lab_utils.data.splits import subsample
 from lab_utils.stats.intervals import Accuracy, Difference, paired_difference
-from lab_utils.training.recipes import Recipe
+from lab_utils.stats.metrics import softmax
+from lab_utils.training.recipes import FineTuningRecipe
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
-    from lab_utils.training.fine_tuning import FineTuned
+    from lab_utils.training.fine_tuning import FineTunedNetwork
 
 PROBE_RATE = 25  # times the rate of fine-tuning as written (scaled like it): a single layer on fixed features bears it
 CROP = 7 / 8  # side of random crops, as 224 of 256 pixels
@@ -192,7 +195,7 @@ def averaged(probabilities: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 # ---- fine-tuned networks ---------------------------------------------------------------------------------------------
-def members(lab: "Lab") -> dict[str, "FineTuned"]:
+def members(lab: "Lab") -> dict[str, "FineTunedNetwork"]:
     """Runs 1 to 6 by name, and run 1 on each further network of the profile.
 
     Raises:
@@ -205,12 +208,12 @@ def members(lab: "Lab") -> dict[str, "FineTuned"]:
     return found
 
 
-def best_epoch(run: "FineTuned") -> np.ndarray:
+def best_epoch(run: "FineTunedNetwork") -> np.ndarray:
     """Val probabilities of a run's best epoch, (n, classes), as kept in training: nothing is computed again."""
-    return run.val_probabilities()[run.best_epoch - 1]
+    return softmax(run.val_logits()[run.best_epoch - 1])
 
 
-def joined_features(runs: Mapping[str, "FineTuned"], labels: np.ndarray) -> dict[str, np.ndarray]:
+def joined_features(runs: Mapping[str, "FineTunedNetwork"], labels: np.ndarray) -> dict[str, np.ndarray]:
     """Labels that ridge heads give to val on the features of each fine-tuned network, and on all of them joined."""
     train = {name: run.features("train") for name, run in runs.items()}
     val = {name: run.features("val") for name, run in runs.items()}
@@ -220,7 +223,7 @@ def joined_features(runs: Mapping[str, "FineTuned"], labels: np.ndarray) -> dict
     return found
 
 
-def modern_steps(epochs: int, learning_rate: float) -> list[Recipe]:
+def modern_steps(epochs: int, learning_rate: float) -> list[FineTuningRecipe]:
     """A linear probe, then fine-tuning built up one step at a time from the original's way of feeding and training.
 
     One linear layer on the average over places, in profiles whose runs flatten too: flattened it would be hundreds of
@@ -231,8 +234,10 @@ def modern_steps(epochs: int, learning_rate: float) -> list[Recipe]:
         learning_rate: of the fine-tuning; the linear probe takes `PROBE_RATE` times as much.
     """
     one_layer = {"batch": 256, "epochs": epochs, "head": (), "pooling": "average", "varied": ("pooling",)}
-    probe = Recipe("linear probe", "the network as it is", PROBE_RATE * learning_rate, frozen=5, **one_layer)
-    scaled = Recipe("fine-tuned, 1/255", "one linear layer", learning_rate, preprocessing="1/255", **one_layer)
+    probe = FineTuningRecipe("linear probe", "the network as it is", PROBE_RATE * learning_rate, frozen=5, **one_layer)
+    scaled = FineTuningRecipe(
+        "fine-tuned, 1/255", "one linear layer", learning_rate, preprocessing="1/255", **one_layer
+    )
     right = replace(scaled, name="+ right preprocessing", preprocessing="right")
     staged = replace(right, name="+ linear probe first", start=probe)
     cosine = replace(staged, name="+ cosine with warm-up", schedule="cosine", warmup=0.1)
@@ -241,7 +246,7 @@ def modern_steps(epochs: int, learning_rate: float) -> list[Recipe]:
     return [probe, scaled, right, staged, cosine, smooth, augmented]
 
 
-def total_seconds(steps: Mapping[str, "FineTuned"]) -> dict[str, float]:
+def total_seconds(steps: Mapping[str, "FineTunedNetwork"]) -> dict[str, float]:
     """Seconds of training by step, those of the stage that it starts with included."""
     earlier = {run.recipe.name: run.seconds for run in steps.values()}
     starts = {name: run.recipe.start for name, run in steps.items()}
@@ -251,13 +256,13 @@ def total_seconds(steps: Mapping[str, "FineTuned"]) -> dict[str, float]:
     }
 
 
-def at_test_time(lab: "Lab", run: "FineTuned", size: int | None = None, flips: bool = False) -> np.ndarray:
+def at_test_time(lab: "Lab", run: "FineTunedNetwork", size: int | None = None, flips: bool = False) -> np.ndarray:
     """Probabilities of val with mirror images averaged, or at another input size; shape (n, classes).
 
     Raises:
         LabError: another size with a head that fixes the size.
     """
-    from lab_utils.training import fine_tuning, loop
+    from lab_utils.training import fine_tuning
 
     model = run.model()
     if size and size != run.recipe.size:
@@ -272,7 +277,7 @@ def at_test_time(lab: "Lab", run: "FineTuned", size: int | None = None, flips: b
     for start in range(0, len(rows), 64):
         images = np.asarray(pixels[rows[start : start + 64]])
         views = [images, images[:, :, ::-1]] if flips else [images]
-        found = [loop.softmax(np.asarray(model(run.preprocess(one), training=False))) for one in views]
+        found = [softmax(model(run.preprocess(one), training=False)) for one in views]
         parts.append(np.mean(found, axis=0))
     return np.concatenate(parts)
 
@@ -283,14 +288,13 @@ def drawn(labels: np.ndarray, rows: np.ndarray, most: int, seed: int = 0, least:
 
     Args:
         labels: of all images, shape (N,).
-        rows: positions to draw from, shape (n,); tables are sorted (by museum, say), so the first ones are not typical.
+        rows: positions to draw from, shape (n,).
         most: images a class.
         seed: of the draw.
         least: images a class must have.
     """
-    shuffled = pd.Series(labels[rows], index=rows).sample(frac=1, random_state=seed)
-    place, sizes = shuffled.groupby(shuffled).cumcount(), shuffled.groupby(shuffled).transform("size")
-    return np.sort(shuffled.index[(place < most) & (sizes >= least)].to_numpy())
+    sizes = Counter(labels[rows])
+    return rows[subsample(labels[rows], {label: most for label, size in sizes.items() if size >= least}, seed)]
 
 
 def class_folders(lab: "Lab", rows: np.ndarray) -> Path:

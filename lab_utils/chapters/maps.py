@@ -178,7 +178,8 @@ class Maps:
 
     def table(self) -> str:
         """Show what interactive figures share (plotly.js, thumbnails) and give the name of the table of images."""
-        pictures = pipeline.decoded(list(self.images["path"]), interactive.SIDE, progress=None)
+        key = f"{self.lab.table.data_hash} {records.content_hash(self.rows)}"
+        pictures = pipeline.decoded(list(self.images["path"]), interactive.SIDE, key=key)
         key, script = interactive.image_table(
             np.asarray(pictures), list(self.images["file"]), list(self.names), list(self.images["museum"])
         )

@@ -15,8 +15,10 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.quiet import load_tensorflow
 from lab_utils.data import pipeline
 from lab_utils.networks import backbones
+from lab_utils.networks.building import building
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 from lab_utils.training import loop
+from lab_utils.training.plan import Plan
 
 if TYPE_CHECKING:
     import keras
@@ -123,7 +125,7 @@ def network(lab: "Lab", name: str, shape: str) -> "keras.Model":
     options = lab.settings.paper
     kind = {"weights": lab.settings.networks.weights, "seed": options.seed}
     kind["size"] = options.crop if shape == FIXED else (None, None)
-    with loop.building("float32", options.seed):
+    with building("float32", options.seed):
         base = backbones.frozen_base(name, options.frozen, **kind)
         if shape == FIXED:
             inputs, pooled = base.input, keras.layers.GlobalAveragePooling2D()(base.output)
@@ -154,7 +156,7 @@ def parted(model: "keras.Model", name: str, frozen: int) -> "tuple[keras.Model |
 def fixed_examples(lab: "Lab", name: str, split: str) -> loop.Examples:
     """Images resized to a square, then cropped: at random (turned and mirrored) in training, else in the centre."""
     options = lab.settings.paper
-    rows = loop.used_rows(lab, split, options.cap)
+    rows = lab.split_images.rows(split, options.cap)
 
     def transform(pixels: np.ndarray, places: np.ndarray, epoch: int | None) -> Any:
         draws = AUGMENT.draw(len(rows), options.seed, epoch or 0)[places]
@@ -162,7 +164,7 @@ def fixed_examples(lab: "Lab", name: str, split: str) -> loop.Examples:
         return backbones.preprocess(name, pipeline.cropped(moved, draws, options.crop, epoch is not None))
 
     images = loop.Chosen(lab.pixels(options.size), rows)
-    return loop.Examples(images, loop.labels_for(lab, split, rows), transform)
+    return loop.Examples(images, lab.split_images.known_labels(rows), transform)
 
 
 @dataclass
@@ -214,10 +216,10 @@ def padded(name: str, images: Any, mask: Any) -> tuple[Any, Any]:
 def variable_examples(lab: "Lab", name: str, split: str) -> VariableExamples:
     """Images of a split at the profile's area; see `VariableExamples`."""
     options = lab.settings.paper
-    rows, aspect = loop.used_rows(lab, split, options.cap), shapes(lab).aspect
+    rows, aspect = lab.split_images.rows(split, options.cap), shapes(lab).aspect
     return VariableExamples(
         lab.images["path"].to_numpy()[rows],
-        loop.labels_for(lab, split, rows),
+        lab.split_images.known_labels(rows),
         network=name,
         pixels=options.size**2,
         seed=options.seed,
@@ -292,7 +294,7 @@ class Run:
     architecture: str
     network: str
     shape: str
-    fitted: loop.Fitted
+    fitted: loop.TrainedModel
     val: Accuracy
     logits: np.ndarray
 
@@ -318,9 +320,9 @@ def fit(lab: "Lab", architecture: str, name: str, shape: str, progress: Callable
     check_inputs(name, feeds["val"])
     if frozen_part is not None:
         feeds = {split: Behind(feed, frozen_part) for split, feed in feeds.items()}
-    plan = loop.Plan(options.learning_rate, options.batch, options.epochs, options.seed, amsgrad=True)
+    plan = Plan(options.learning_rate, options.batch, options.epochs, options.seed, amsgrad=True)
     identity = {"paper": options, "network": name, "shape": shape, "data": lab.table.data_hash}
-    rows = [loop.used_rows(lab, split, options.cap) for split in splits]
+    rows = [lab.split_images.rows(split, options.cap) for split in splits]
     identity |= {"weights": backbones.weights_hash(model), "rows": rows}
     title = f"{architecture}, {shape}"
     folder = loop.cache_folder() / "models"
@@ -361,7 +363,7 @@ def protocol(lab: "Lab", theirs: pd.DataFrame) -> pd.DataFrame:
         theirs: `data/reported/paper_protocol.csv`.
     """
     use = lab.settings.paper
-    images = len(loop.used_rows(lab, "train", use.cap))
+    images = len(lab.split_images.rows("train", use.cap))
     ours = {
         "train images": f"{images:,}" if lab.table.source == "mame" else f"{images:,}, {lab.table.source} data",
         "FS size": f"{use.size} → {use.crop} px",

@@ -10,7 +10,7 @@ import pandas as pd
 from lab_utils.chapters import cam_models, run_study
 from lab_utils.core.chapters import RUNS
 from lab_utils.core.quiet import load_tensorflow
-from lab_utils.data.image_table import fold_groups
+from lab_utils.data.splits import fold_groups
 from lab_utils.stats import metrics
 from lab_utils.stats.intervals import Accuracy, Estimate
 
@@ -28,9 +28,9 @@ class Headline:
         title: the classifier in words.
         note: why it is this one.
         classes: C names in label order.
-        val: class probabilities, shape (n_val, C).
+        val: logits, shape (n_val, C).
         val_truth: labels, shape (n_val,).
-        test: class probabilities, shape (n_test, C).
+        test: logits, shape (n_test, C).
         truth: labels of test, shape (n_test,).
         size: side of the pictures that it sees, in pixels.
     """
@@ -75,12 +75,12 @@ def open_headline(lab: "Lab") -> Headline:
         run = lab.fine_tune(cam_models.HEADLINE)
         title = f"{lab.title(run.recipe.network)}, {cam_models.HEADLINE}"
         note = "the original's final run, fixed beforehand; its epoch was chosen on val"
-        answers, size = {split: run.probabilities(split) for split in ("val", "test")}, run.recipe.size
+        answers, size = {split: run.logits(split) for split in ("val", "test")}, run.recipe.size
     else:
         one = cam_models.pretrained(lab)
         title, size = one.title, one.size
         note = f"chapter {RUNS[-1][:2]} was not run: the frozen network with a linear head stands in"
-        answers = {split: one.probabilities(lab, lab.rows(split)) for split in ("val", "test")}
+        answers = {split: one.logits(lab, lab.rows(split)) for split in ("val", "test")}
     with lab.read_test(title, note):
         truth = lab.labels("test")
     return Headline(title, note, lab.classes, answers["val"], lab.labels("val"), answers["test"], truth, size)
@@ -265,10 +265,10 @@ def calibration_table(one: Headline, bins: int = 15, seed: int = 0) -> pd.DataFr
     warmth = metrics.temperature(one.val, one.val_truth)
     rows = []
     for name, factor in (("as trained", 1.0), (f"temperature {warmth:.2f}", warmth)):
-        probabilities = metrics.apply_temperature(one.test, factor)
-        error = metrics.calibration_estimate(probabilities, one.truth, name, bins, seed)
-        loss = metrics.mean_log_loss(probabilities, one.truth, name, seed)
-        rows.append((name, error, loss, Accuracy.from_labels(one.truth, probabilities.argmax(1), name)))
+        logits = one.test / factor
+        error = metrics.calibration_estimate(metrics.softmax(logits), one.truth, name, bins, seed)
+        loss = metrics.mean_cross_entropy(logits, one.truth, name, seed)
+        rows.append((name, error, loss, Accuracy.from_labels(one.truth, logits.argmax(1), name)))
     return pd.DataFrame(rows, columns=["probabilities", "calibration error", "negative log likelihood", "accuracy"])
 
 

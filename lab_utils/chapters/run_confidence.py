@@ -47,14 +47,15 @@ def calibration(one: "Study", seed: int = 0) -> Calibration:
         one: the run.
         seed: of the halves, which keep lots together.
     """
-    plain = one.probabilities()[one.run.best_epoch - 1].astype(np.float64)
+    plain = one.logits()[one.run.best_epoch - 1]
     both = {"before": plain, "after": softened(plain, one.labels, halves(one.groups, seed))}
     losses = [
-        bootstrap_estimate(metrics.log_loss(values, one.labels), f"NLL, {when}", one.groups, digits=3)
+        bootstrap_estimate(metrics.cross_entropy(values, one.labels), f"NLL, {when}", one.groups, digits=3)
         for when, values in both.items()
     ]
-    errors = [metrics.calibration_estimate(values, one.labels, f"ECE, {when}") for when, values in both.items()]
-    tables = {when: metrics.reliability(values, one.labels) for when, values in both.items()}
+    sure = {when: metrics.softmax(values) for when, values in both.items()}
+    errors = [metrics.calibration_estimate(values, one.labels, f"ECE, {when}") for when, values in sure.items()]
+    tables = {when: metrics.reliability(values, one.labels) for when, values in sure.items()}
     return Calibration(metrics.temperature(plain, one.labels), *losses, *errors, tables)
 
 
@@ -69,21 +70,20 @@ def halves(groups: np.ndarray, seed: int = 0) -> np.ndarray:
     return chosen[member]
 
 
-def softened(probabilities: np.ndarray, labels: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Probabilities (n, C) of each half with the temperature that was fitted on the other half.
+def softened(logits: np.ndarray, labels: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Logits (n, C) of each half, divided by the temperature that was fitted on the other half.
 
     Args:
-        probabilities: shape (n, C).
+        logits: shape (n, C).
         labels: shape (n,).
         half: membership in the first half, shape (n,); where one half is empty, nothing changes.
     """
-    found = np.array(probabilities, np.float64)
+    divided = np.array(logits, np.float64)
     if half.all() or not half.any():
-        return found
+        return divided
     for fitted, applied in ((half, ~half), (~half, half)):
-        value = metrics.temperature(probabilities[fitted], labels[fitted])
-        found[applied] = metrics.apply_temperature(probabilities[applied], value)
-    return found
+        divided[applied] /= metrics.temperature(logits[fitted], labels[fitted])
+    return divided
 
 
 def trade(one: "Study", seed: int = 0) -> dict[str, Any]:
@@ -94,11 +94,11 @@ def trade(one: "Study", seed: int = 0) -> dict[str, Any]:
         the NLL in nats as they are and with a temperature of the other half each, bootstrap over lots.
     """
     accurate, lowest = one.run.best_epoch, int(one.history["val_cross_entropy"].to_numpy().argmin()) + 1
-    pair = [one.probabilities()[epoch - 1].astype(np.float64) for epoch in (accurate, lowest)]
+    pair = [one.logits()[epoch - 1] for epoch in (accurate, lowest)]
     half = halves(one.groups, seed)
     losses = {
-        "before": [metrics.log_loss(values, one.labels) for values in pair],
-        "after": [metrics.log_loss(softened(values, one.labels, half), one.labels) for values in pair],
+        "before": [metrics.cross_entropy(values, one.labels) for values in pair],
+        "after": [metrics.cross_entropy(softened(values, one.labels, half), one.labels) for values in pair],
     }
     style = {"groups": one.groups, "digits": 3, "unit": " nats"}
     changes = {when: bootstrap_estimate(first - second, when, **style) for when, (first, second) in losses.items()}

@@ -1,7 +1,7 @@
 """What chapters 06 to 11 say of a fine-tuning run: curves, diagnosis in sentences, comparisons on val.
 
 The notebooks differ in their story and the number of the run; everything that they share is here, as functions of a
-trained run (`fine_tuning.FineTuned`) and val labels. `run_chapter` shows it. Nothing here reads test.
+trained run (`fine_tuning.FineTunedNetwork`) and val labels. `run_chapter` shows it. Nothing here reads test.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,12 @@ import pandas as pd
 from lab_utils.claims import engine as claims
 from lab_utils.stats import curves
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
+from lab_utils.stats.metrics import cross_entropy
 from lab_utils.training import recipes
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
-    from lab_utils.training.fine_tuning import FineTuned
+    from lab_utils.training.fine_tuning import FineTunedNetwork
 
 HEADLINE = 6
 NATS = " nats an epoch"
@@ -39,7 +40,7 @@ class Study:
         groups: lot of each val image, or object where the lot is unknown; shape (n,).
     """
 
-    run: "FineTuned"
+    run: "FineTunedNetwork"
     labels: np.ndarray
     train_images: int
     counted_images: int
@@ -55,13 +56,13 @@ class Study:
         """One row an epoch."""
         return self.run.history
 
-    def probabilities(self) -> np.ndarray:
-        """Class probabilities of the val images after each epoch, shape (epochs, n, classes)."""
-        return self.run.val_probabilities()
+    def logits(self) -> np.ndarray:
+        """Logits of the val images after each epoch, shape (epochs, n, classes)."""
+        return self.run.val_logits()
 
     def predicted(self, epoch: int | None = None) -> np.ndarray:
         """Predicted val labels after an epoch (from 1; default the best one), shape (n,)."""
-        return self.probabilities()[(epoch or self.run.best_epoch) - 1].argmax(-1)
+        return self.logits()[(epoch or self.run.best_epoch) - 1].argmax(-1)
 
     @property
     def val(self) -> Accuracy:
@@ -108,7 +109,7 @@ def study(lab: "Lab", recipe: Any, **changes: Any) -> Study:
         recipe: number, name or recipe, as `lab.fine_tune` takes it.
         changes: settings to change.
     """
-    from lab_utils.data.image_table import fold_groups
+    from lab_utils.data.splits import fold_groups
 
     run = lab.fine_tune(recipe, **changes)
     rows = run.rows("val")
@@ -324,7 +325,7 @@ def rising_verdict(one: Study) -> claims.Verdict:
 
 def rise_of(one: Study) -> curves.Rise:
     """Change of val cross-entropy since its lowest epoch, split by final answers."""
-    return curves.rise_since_best(one.probabilities(), one.labels, one.groups)
+    return curves.rise_since_best(one.logits(), one.labels, one.groups)
 
 
 def trend_words(one: Study) -> str:
@@ -378,7 +379,7 @@ def compare(one: Study, other: Study) -> Difference:
 
 def compare_loss(one: Study, other: Study) -> Estimate:
     """Val cross-entropy (nats, no penalty) of one minus the other at their ends, paired bootstrap over lots."""
-    ends = [curves.image_losses(which.probabilities()[-1:], which.labels)[0] for which in (one, other)]
+    ends = [cross_entropy(which.logits()[-1], which.labels) for which in (one, other)]
     return bootstrap_estimate(ends[0] - ends[1], f"{one.name} minus {other.name}", one.groups, digits=3, unit=" nats")
 
 
@@ -427,7 +428,7 @@ def _reported(value: float) -> str:
     return "not printed" if pd.isna(value) else f"{value:.3f}".rstrip("0")
 
 
-def grid_recipes(settings: Any) -> list[recipes.Recipe]:
+def grid_recipes(settings: Any) -> list[recipes.FineTuningRecipe]:
     """The headline run and what changes one of rate, L2, head width at a time (`settings.grid` values each)."""
     levels = {name: values[: settings.grid] for name, values in GRID.items()}
     return recipes.one_at_a_time(recipes.RUNS[HEADLINE - 1], **levels)
@@ -455,7 +456,7 @@ def seeds_words(studies: Sequence[Study]) -> str:
 
 def confidence_panels(one: Study) -> dict[str, dict[str, np.ndarray]]:
     """Panels for `figures.curves`: mean confidence and mean cross-entropy of right and wrong val predictions."""
-    split = curves.confidence(one.probabilities(), one.labels)
+    split = curves.confidence(one.logits(), one.labels)
     return {
         "mean confidence": {"right": split.confidence_right, "wrong": split.confidence_wrong},
         "mean cross-entropy (nats)": {"right": split.loss_right, "wrong": split.loss_wrong, "all": split.loss},

@@ -1,6 +1,7 @@
-"""Hide what libraries print to the process' error stream while they are imported."""
+"""Keep away what libraries print that no reader needs: start-up lines, known harmless warnings."""
 
 import contextlib
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -37,3 +38,12 @@ def load_tensorflow() -> None:
 
         tf.config.list_physical_devices()  # looking for graphics cards prints, too
         tf.get_logger().setLevel("ERROR")  # in a notebook TensorFlow sets it to INFO when it is first asked for
+
+
+def quiet() -> None:
+    """Keep TensorFlow's start-up messages and known harmless warnings out of the notebook; before it is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*n_jobs value.*overridden to 1.*")

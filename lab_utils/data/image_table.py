@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from lab_utils.core import records
 from lab_utils.core.errors import LabError
 from lab_utils.core.profiles import Data, Settings
-from lab_utils.data import decoding, mame
+from lab_utils.data import decoding, splits
 
 COLUMNS = [
     *("file", "medium", "museum", "subset", "width", "height", "product", "aspect"),
@@ -77,43 +76,23 @@ def store(
     Raises:
         LabError: bad input, in one sentence that names the file or row; all bad images are named at once.
     """
-    rows, classes = limit(rows, classes, settings.data)
+    rows, classes = splits.limited(rows, classes, settings.data)
     rows["has_image"] = [(root / name).is_file() for name in rows["file"]]
     notes = notes + _missing_images(rows, root, settings.data.partial)
     there = rows.loc[rows["has_image"], "file"]
-    found = decoding.examine_all(root, there, perceptual=settings.data.source == "folder", progress=progress)
-    decoding.require_good(found, root)
+    findings = decoding.examine_all(root, there, perceptual=settings.data.source == "folder", progress=progress)
+    decoding.require_good(findings, root)
     stored = rows[[column for column in COLUMNS if column != "path"]].reset_index(drop=True)
     text = stored.to_csv(index=False)
-    data_hash = records.content_hash([text, classes, [finding.digest for finding in found.values()]])
+    data_hash = records.content_hash([text, classes, [finding.digest for finding in findings.values()]])
     source = "mame-toy" if settings.data.source == "mame" and settings.data.toy else settings.data.source
     about = {"made_from": _made_from(settings.data), "source": source, "data_hash": data_hash, "root": str(root)}
-    counts = {subset: int((stored["subset"] == subset).sum()) for subset in mame.SUBSETS}
+    counts = {split: int((stored["subset"] == split).sum()) for split in splits.SPLITS}
     records.write_if_changed(settings.run_folder / "images.csv", text)
     records.write_json(
         settings.run_folder / "data.json", {**about, "classes": classes, "notes": notes, "images": counts}
     )
     return Table(_with_paths(stored, root), classes, data_hash, source, notes)
-
-
-def limit(rows: pd.DataFrame, classes: list[str], data: Data) -> tuple[pd.DataFrame, list[str]]:
-    """Keep the first `data.classes` classes and at most `data.cap` images a class and split (drawn by `data.seed`)."""
-    if data.classes is not None:
-        classes = classes[: data.classes]
-        rows = rows[rows["label"] < len(classes)]
-    if data.cap is not None:
-        order = pd.Series(np.random.default_rng(data.seed).random(len(rows)), index=rows.index)
-        rank = order.groupby([rows["label"], rows["subset"]]).rank(method="first")
-        rows = rows[rank <= data.cap]
-    return rows.reset_index(drop=True), classes
-
-
-def fold_groups(rows: pd.DataFrame) -> np.ndarray:
-    """What must stay together in grouped folds: the accession lot where it is known, else the object, shape (n,)."""
-    known = rows["lot"] != ""
-    return (
-        ("lot " + rows["lot"]).where(known, "object " + rows["group"].where(rows["group"] != "", rows["file"]))
-    ).to_numpy()
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------

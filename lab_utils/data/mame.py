@@ -8,6 +8,7 @@ import pandas as pd
 
 from lab_utils.core.errors import LabError
 from lab_utils.core.records import PROJECT
+from lab_utils.data.splits import SPLITS
 
 DATASET, TOY, LABELS = "MAMe_dataset.csv", "MAMe_toy_dataset.csv", "MAMe_labels.csv"
 COLUMNS = {
@@ -21,7 +22,6 @@ COLUMNS = {
     "Product size": "product",
     "Aspect ratio": "aspect",
 }
-SUBSETS = ("train", "val", "test")
 NUMBERS = ("width", "height", "product", "aspect")
 LOT = re.compile(r"(?:[A-Za-z]+\.)*\d+\.\d+")
 PART = re.compile(r"\.?[a-z](?:\s*[,–-]\s*[a-z])*$")
@@ -107,7 +107,7 @@ def check_rows(table: pd.DataFrame, classes: list[str], name: str) -> pd.DataFra
     _refuse(rows, rows["file"].duplicated(), name, "file", "stands there twice")
     _refuse(rows, rows["medium"] == "", name, "medium", "is an empty label")
     _refuse(rows, ~rows["medium"].isin(classes), name, "medium", f"is a label that {LABELS} does not have")
-    _refuse(rows, ~rows["subset"].isin(SUBSETS), name, "subset", f"is no subset ({', '.join(SUBSETS)})")
+    _refuse(rows, ~rows["subset"].isin(SPLITS), name, "subset", f"is no subset ({', '.join(SPLITS)})")
     for column in NUMBERS:
         values = pd.to_numeric(rows[column], errors="coerce")
         _refuse(rows, ~(values > 0) | np.isinf(values), name, column, f"is no positive number for the {column}")
@@ -126,14 +126,14 @@ def check_counts(rows: pd.DataFrame, toy: bool = False) -> None:
     """
     expected = pd.read_csv(PROJECT / "data" / "reported" / "mame_counts.csv", index_col="medium")
     counts = pd.crosstab(rows["medium"], rows["subset"])
-    for subset in SUBSETS:
+    for subset in SPLITS:
         wanted = expected[f"toy_{subset}" if toy else subset]
-        found = counts.reindex(index=wanted.index, columns=SUBSETS, fill_value=0)[subset]
-        wrong = wanted.index[found != wanted]
+        counted = counts.reindex(index=wanted.index, columns=SPLITS, fill_value=0)[subset]
+        wrong = wanted.index[counted != wanted]
         if len(wrong) or len(counts) != len(expected):
             medium = (list(wrong) or sorted(set(counts.index) - set(expected.index)))[0]
             raise LabError(
-                f"The table has {found.get(medium, 0)} {subset} images of {medium!r} where the published data set "
+                f"The table has {counted.get(medium, 0)} {subset} images of {medium!r} where the published data set "
                 f"has {wanted.get(medium, 0)}: take the unchanged {TOY if toy else DATASET}."
             )
 
@@ -146,7 +146,7 @@ def lots(numbers: pd.Series, museums: pd.Series) -> pd.Series:
     of one object: Cleveland's third part is a letter). Numbers that are not dotted (`JP1716`, Los Angeles'
     `174565-253033`) give "", unknown. A number that two museums use gets the museum's name behind it.
     """
-    lot = numbers.map(lambda number: found[0] if (found := LOT.match(number)) else "")
+    lot = numbers.map(lambda number: match[0] if (match := LOT.match(number)) else "")
     return _distinct(lot, museums)
 
 
@@ -156,7 +156,7 @@ def groups(numbers: pd.Series, museums: pd.Series) -> pd.Series:
     `1984.433.193a, b` and `1984.433.193c` give `1984.433.193`, `1968.59.a` gives `1968.59`. Los Angeles' numbers are
     `object-picture` (several pictures of one object are always of one medium there), so the object is kept.
     """
-    group = numbers.map(lambda number: whole[1] if (whole := PICTURE.fullmatch(number)) else PART.sub("", number))
+    group = numbers.map(lambda number: match[1] if (match := PICTURE.fullmatch(number)) else PART.sub("", number))
     return _distinct(group, museums)
 
 

@@ -16,50 +16,19 @@ import numpy as np
 from PIL import Image
 
 from lab_utils.core import records, store
-from lab_utils.core.errors import LabError
 from lab_utils.data.decoding import decode
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-Resize = Literal["squash", "crop", "pad"]
 IN_MEMORY = 256 * 2**20  # bytes; a larger decoded set stays on disk
 DRAWS = 6  # random numbers an image and epoch: angle, shifts, flip, crop
 WIDEST = 8.0  # aspect ratios beyond 8:1 and 1:8 are squashed to it: one such image would blow up its whole batch
 CHUNK = 256  # images decoded ahead of what is written
+THUMBNAIL = 40_000  # pixels of a thumbnail, at most
 
 
 # ---- files to fixed-size arrays -------------------------------------------------------------------------------------
-def resized(pixels: np.ndarray, size: int, resize: Resize = "squash") -> np.ndarray:
-    """Bring an image to a square (bilinear, smoothed when shrinking).
-
-    Args:
-        pixels: uint8 (H, W, 3).
-        size: side of the square in pixels.
-        resize: `squash` distorts the aspect ratio, `crop` keeps the central square, `pad` adds black borders.
-
-    Returns:
-        uint8 (size, size, 3).
-
-    Raises:
-        LabError: unknown way to resize.
-    """
-    height, width = pixels.shape[:2]
-    if resize == "squash":
-        return to_shape(pixels, size, size)
-    if resize == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        return to_shape(pixels[top : top + side, left : left + side], size, size)
-    if resize == "pad":
-        new_height, new_width = (max(1, round(size * side / max(height, width))) for side in (height, width))
-        top, left = (size - new_height) // 2, (size - new_width) // 2
-        canvas = np.zeros((size, size, 3), np.uint8)
-        canvas[top : top + new_height, left : left + new_width] = to_shape(pixels, new_height, new_width)
-        return canvas
-    raise LabError(f"There is no way to resize called {resize!r}; the ways are squash, crop, pad.")
-
-
 def to_shape(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize uint8 (H, W, 3) to uint8 (height, width, 3) by antialiased bilinear interpolation."""
     if pixels.shape[:2] == (height, width):
@@ -67,28 +36,32 @@ def to_shape(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def thumbnail(path: str | Path, aspect: float, pixels: int = 40000) -> np.ndarray:
+def square(path: str | Path, size: int) -> np.ndarray:
+    """An image file squashed to a square, whatever its aspect ratio, uint8 (size, size, 3)."""
+    return to_shape(decode(path), size, size)
+
+
+def thumbnail(path: str | Path, aspect: float) -> np.ndarray:
     """A small copy of an image in the `aspect` (width / height) of its original, uint8 (h, w, 3)."""
     image = decode(path)
-    return to_shape(image, *shape_of_area(min(pixels, image.shape[0] * image.shape[1]), aspect))
+    return to_shape(image, *shape_of_area(min(THUMBNAIL, image.shape[0] * image.shape[1]), aspect))
 
 
 def decoded(
     paths: Sequence[str | Path],
     size: int,
-    resize: Resize = "squash",
+    *,
+    key: str,
     folder: Path | None = None,
-    key: str = "",
     progress: Callable[[str], None] | None = print,
 ) -> np.ndarray:
-    """Decode and resize many images once, in threads; the next call with the same key only opens the result.
+    """Decode many images once, in threads, as squares; the next call with the same key only opens the result.
 
     Args:
         paths: of N image files.
         size: side in pixels.
-        resize: see `resized`.
+        key: stands for the content and order of the images (a table's `data_hash`, and which rows of it).
         folder: where the array is kept; default `data/cache/decoded`.
-        key: content hash of the images in their order (a table's `data_hash`).
         progress: gets a line now and then.
 
     Returns:
@@ -98,47 +71,43 @@ def decoded(
     Raises:
         LabError: an image can't be read, or the disk is full.
     """
-    folder, about = folder or records.PROJECT / "data" / "cache" / "decoded", [key, len(paths), size, resize]
+    folder, about = folder or records.PROJECT / "data" / "cache" / "decoded", [key, len(paths), size, "squash"]
     artefact = store.Artefact.under(folder, f"{size}px", about, code=(__name__,))
     artefact.load_or_make(
-        lambda temporary: store.write_rows(temporary, len(paths), _chunks(paths, size, resize, progress)),
+        lambda temporary: store.write_rows(temporary, len(paths), _chunks(paths, size, progress)),
         title=f"images at {size} px",
         progress=progress,
     )
     return np.load(artefact.path, mmap_mode="r" if artefact.path.stat().st_size > IN_MEMORY else None)
 
 
-def decoded_batches(
-    paths: Sequence[str | Path], size: int, resize: Resize = "squash", batch: int = 32, threads: int | None = None
-) -> Iterator[np.ndarray]:
-    """Yield uint8 batches (B, size, size, 3) in order; threads decode the next two while one is worked on.
+def decoded_batches(paths: Sequence[str | Path], size: int, batch: int = 32) -> Iterator[np.ndarray]:
+    """Yield uint8 batches of squares (B, size, size, 3) in order; threads decode the next two while one is used.
 
     Args:
         paths: of N image files.
         size: side in pixels.
-        resize: see `resized`.
         batch: images a batch; the last one may be smaller.
-        threads: that decode; None: as many as cores.
 
     Raises:
         LabError: an image can't be read.
     """
     starts, waiting = range(0, len(paths), batch), deque[list]()
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in [*starts, None, None]:
             if start is not None:
                 part = paths[start : start + batch]
-                waiting.append([pool.submit(lambda name: resized(decode(name), size, resize), name) for name in part])
+                waiting.append([pool.submit(square, path, size) for path in part])
             if waiting and (start is None or len(waiting) > 2):
-                yield np.stack([one.result() for one in waiting.popleft()])
+                yield np.stack([image.result() for image in waiting.popleft()])
 
 
-def _chunks(paths: Sequence, size: int, resize: Resize, progress: Callable[[str], None] | None) -> Iterator[np.ndarray]:
+def _chunks(paths: Sequence, size: int, progress: Callable[[str], None] | None) -> Iterator[np.ndarray]:
     """The images, up to `CHUNK` at a time, uint8 (n, size, size, 3)."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, max(len(paths), 1), CHUNK):
-            chunk = pool.map(lambda name: resized(decode(name), size, resize), paths[start : start + CHUNK])
-            yield np.array([*chunk], np.uint8).reshape(-1, size, size, 3)
+            chunk = paths[start : start + CHUNK]
+            yield np.array([*pool.map(square, chunk, [size] * len(chunk))], np.uint8).reshape(-1, size, size, 3)
             if progress and start and start % (20 * CHUNK) == 0:
                 progress(f"  {start:,} of {len(paths):,} images decoded at {size} px")
 
@@ -153,14 +122,14 @@ class Augment:
         shift: largest shift, as share of height and width, either way.
         flip: mirror half of the images left to right.
         crop: side of a crop in a random place, as share of the image's; it is enlarged to the image's size. 1: none.
-        fill: what comes in at the borders: `nearest` repeats the edge, `constant` is black, `reflect` mirrors.
+        fill: what comes in at the borders: `nearest` repeats the edge, `constant` is black.
     """
 
     rotation: float = 30.0
     shift: float = 0.1
     flip: bool = True
     crop: float = 1.0
-    fill: Literal["nearest", "constant", "reflect", "wrap"] = "nearest"
+    fill: Literal["nearest", "constant"] = "nearest"
 
     @staticmethod
     def draw(n: int, seed: int, epoch: int = 0) -> np.ndarray:
@@ -222,7 +191,6 @@ def variable_shape_batches(
     seed: int = 0,
     augment: Augment | None = None,
     aspect: np.ndarray | None = None,
-    shuffle: bool = False,
     first_epoch: int = 0,
 ) -> "tf.data.Dataset":
     """Batches of images that keep their aspect ratio at about equal area, padded with zeros to the batch's largest.
@@ -234,10 +202,9 @@ def variable_shape_batches(
         labels: integers (N,).
         pixels: area of each image (R65k is 65,536).
         batch: images a batch.
-        seed: of order and augmentation.
+        seed: of the augmentation.
         augment: random transformation, before padding.
         aspect: width / height of each original, (N,): undoes the squashing of 256x256 copies. None: the file's own.
-        shuffle: another order in each epoch.
         first_epoch: the epoch of the first pass.
 
     Returns:
@@ -257,7 +224,7 @@ def variable_shape_batches(
         return (image, tf.ones(tf.shape(image)[:2])), known[row]
 
     known = tf.constant(np.asarray(labels), tf.int32)
-    order = _Order(len(images_or_paths), batch, shuffle, seed, first_epoch)
+    order = _Order(len(images_or_paths), batch, seed, first_epoch)
     single = order.dataset().unbatch().map(make, num_parallel_calls=tf.data.AUTOTUNE)
     padded = single.padded_batch(batch, padded_shapes=(([None, None, 3], [None, None]), []))
     return order.counted(padded).prefetch(2)
@@ -276,19 +243,15 @@ class _Order:
 
     n: int
     batch: int
-    shuffle: bool
     seed: int
     epoch: int
 
     def __call__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         epoch, self.epoch = self.epoch, self.epoch + 1
         draws = Augment.draw(self.n, self.seed, epoch)
-        rows = np.arange(self.n)
-        if self.shuffle:
-            rows = np.random.default_rng([self.seed, epoch, 1]).permutation(self.n)
         for start in range(0, self.n, self.batch):
-            part = rows[start : start + self.batch]
-            yield part, draws[part]
+            rows = np.arange(start, min(start + self.batch, self.n))
+            yield rows, draws[rows]
 
     def dataset(self) -> "tf.data.Dataset":
         import tensorflow as tf

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def folded(model: "keras.Model", keep: Collection[str] = ()) -> "keras.Model":
+def fused(model: "keras.Model", keep: Collection[str] = ()) -> "keras.Model":
     """Copy a network with each BatchNormalization merged into the convolution that feeds it and nothing else.
 
     In inference a normalisation multiplies and adds constants, channel by channel; both go into the convolution's
@@ -66,18 +66,19 @@ def _pairs(model: "keras.Model") -> list[tuple[Any, Any]]:
         for layer in model.layers
         if isinstance(layer, kinds) and layer.activation is activations.linear
     }
-    found = []
-    for layer in (one for one in model.layers if isinstance(one, layers.BatchNormalization)):
-        source = id(inputs[layer.name][0])
-        if source in convolutions and readers[source] == 1:
-            found.append((convolutions[source], layer))
-    return found
+    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    sources = [id(inputs[norm.name][0]) for norm in norms]
+    return [
+        (convolutions[source], norm)
+        for source, norm in zip(sources, norms, strict=True)
+        if source in convolutions and readers[source] == 1
+    ]
 
 
 def _merged(convolution: Any, norm: Any) -> list[np.ndarray]:
     """Kernel and bias of a convolution that includes the normalisation behind it."""
-    kernel, *bias = (np.asarray(one, np.float64) for one in convolution.get_weights())
-    mean, variance = (np.asarray(one, np.float64) for one in (norm.moving_mean, norm.moving_variance))
+    kernel, *bias = (np.asarray(weight, np.float64) for weight in convolution.get_weights())
+    mean, variance = (np.asarray(weight, np.float64) for weight in (norm.moving_mean, norm.moving_variance))
     factor = 1 / np.sqrt(variance + norm.epsilon)
     factor = factor * np.asarray(norm.gamma, np.float64) if norm.scale else factor
     shift = np.asarray(norm.beta, np.float64) if norm.center else 0.0

@@ -6,15 +6,13 @@ import numpy as np
 
 from lab_utils.core.errors import LabError
 from lab_utils.stats.intervals import Difference, Estimate, bootstrap_estimate, paired_difference
+from lab_utils.stats.metrics import cross_entropy, softmax
 
 LOW, HIGH = 0.10, 0.20  # gaps of train and val accuracy that the words of overfitting are taken to mean
-SMALLEST = 1e-7  # probabilities are clipped here before their logarithm, as Keras does
 
 
-def trend(
-    values: np.ndarray, last: int | None = None, of: str = "", level: float = 0.95, unit: str = " an epoch"
-) -> Estimate:
-    """Least-squares slope of the last values of a curve, with its t interval.
+def trend(values: np.ndarray, last: int | None = None, of: str = "", unit: str = " an epoch") -> Estimate:
+    """Least-squares slope of the last values of a curve, with its 95 % t interval.
 
     Epochs follow each other, so their errors are not independent and the interval is a lower bound of the doubt.
 
@@ -22,7 +20,6 @@ def trend(
         values: one value an epoch, shape (epochs,).
         last: how many of the last epochs to use, at least 3; default the last half, at least 3.
         of: what the curve is, in words.
-        level: of the interval, in (0, 1).
         unit: of the slope, for printing.
 
     Returns:
@@ -41,7 +38,7 @@ def trend(
     if np.ptp(tail) == 0:
         return Estimate(0.0, 0.0, 0.0, count, of, digits=4, unit=unit)
     fit = stats.linregress(np.arange(count), tail)
-    half = stats.t.ppf((1 + level) / 2, count - 2) * fit.stderr
+    half = stats.t.ppf(0.975, count - 2) * fit.stderr
     slope = float(fit.slope)
     return Estimate(slope, float(slope - half), float(slope + half), count, of, digits=4, unit=unit)
 
@@ -91,20 +88,18 @@ class Confidence:
         return right + np.nan_to_num(self.loss_wrong) * (1 - self.share_right)
 
 
-def confidence(probabilities: np.ndarray, labels: np.ndarray) -> Confidence:
+def confidence(logits: np.ndarray, labels: np.ndarray) -> Confidence:
     """Split confidence and cross-entropy by right and wrong predictions.
 
     Args:
-        probabilities: class probabilities after each epoch, shape (epochs, n, classes).
+        logits: after each epoch, shape (epochs, n, classes).
         labels: true classes, shape (n,).
 
     Returns:
         Means by epoch.
     """
-    probabilities = np.asarray(probabilities, dtype=np.float64)
-    right = probabilities.argmax(-1) == labels
-    loss = image_losses(probabilities, labels)
-    sure = probabilities.max(-1)
+    right = logits.argmax(-1) == labels
+    loss, sure = cross_entropy(logits, labels), softmax(logits).max(-1)
     return Confidence(right.mean(1), _mean(sure, right), _mean(sure, ~right), _mean(loss, right), _mean(loss, ~right))
 
 
@@ -154,18 +149,18 @@ class Rise:
         return {name: getattr(self, name) for name in names}
 
 
-def rise_since_best(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> Rise:
+def rise_since_best(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> Rise:
     """Split the change of the cross-entropy since its lowest epoch by images that end right and wrong.
 
     Args:
-        probabilities: shape (epochs, n, classes).
+        logits: shape (epochs, n, classes).
         labels: shape (n,).
         groups: what is drawn as a whole in the bootstrap (lots), shape (n,); None: images.
     """
-    loss = image_losses(probabilities, labels)
+    loss = cross_entropy(logits, labels)
     start, end = int(loss.mean(1).argmin()), len(loss) - 1
-    change, sure = loss[end] - loss[start], np.asarray(probabilities, np.float64).max(-1)
-    answers = np.asarray(probabilities)[[start, end]].argmax(-1)
+    change, sure = loss[end] - loss[start], softmax(logits).max(-1)
+    answers = logits[[start, end]].argmax(-1)
     right = answers[1] == labels
     parts = [change, change * right, change * ~right, change * np.where(right, 1, -1)]
     return Rise(
@@ -175,13 +170,6 @@ def rise_since_best(probabilities: np.ndarray, labels: np.ndarray, groups: np.nd
         paired_difference(labels, answers[1], answers[0], "last epoch minus the lowest loss's", groups),
         *(_surer(sure[end] - sure[start], which, groups) for which in (right, ~right)),
     )
-
-
-def image_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Cross-entropy in nats of each image after each epoch, from (epochs, n, classes) and (n,); shape (epochs, n)."""
-    probabilities = np.asarray(probabilities, dtype=np.float64)
-    true_class = np.take_along_axis(probabilities, np.asarray(labels)[None, :, None], axis=2)[..., 0]
-    return -np.log(np.clip(true_class, SMALLEST, 1.0))
 
 
 def _surer(change: np.ndarray, chosen: np.ndarray, groups: np.ndarray | None) -> Estimate:

@@ -9,13 +9,12 @@ import numpy as np
 Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 
 
-def wilson_interval(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
-    """Wilson score interval of a proportion (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """95 % Wilson score interval of a proportion (Wilson 1927, doi:10.1080/01621459.1927.10502953).
 
     Args:
         successes: between 0 and `n`.
         n: number of trials, at least 1.
-        z: normal quantile; the default gives 95 %.
 
     Returns:
         Lower and upper bound, both within [0, 1].
@@ -25,14 +24,14 @@ def wilson_interval(successes: int, n: int, z: float = Z95) -> tuple[float, floa
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n}: a proportion needs n >= 1 and 0 <= successes <= n.")
-    share = successes / n
+    share, z = successes / n, Z95
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _record(one: "Estimate | Accuracy | Difference", low: float, high: float) -> dict[str, Any]:
-    return {"value": one.value, "low": low, "high": high, "n": one.n, "of": one.of, "text": str(one)}
+def _record(number: "Estimate | Accuracy | Difference", low: float, high: float) -> dict[str, Any]:
+    return {"value": number.value, "low": low, "high": high, "n": number.n, "of": number.of, "text": str(number)}
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,8 @@ def classification_report(
     Raises:
         LabError: a support differs from the table's, with the class.
     """
-    wanted = [support[name] for name in classes] if isinstance(support, Mapping) else list(support)
-    check_support(counts.sum(1), classes, wanted)
+    in_table = [support[name] for name in classes] if isinstance(support, Mapping) else list(support)
+    check_support(counts.sum(1), classes, in_table)
     right = np.diag(counts).astype(float)
     precision, recall = _share(right, counts.sum(0)), _share(right, counts.sum(1))
     f1 = _share(2 * precision * recall, precision + recall)
@@ -69,17 +69,24 @@ def classification_report(
     return pd.DataFrame({"name": list(classes), **columns})
 
 
-def check_support(found: Sequence[int], classes: Sequence[str], wanted: Sequence[int]) -> None:
+def check_support(evaluated: Sequence[int], classes: Sequence[str], in_table: Sequence[int]) -> None:
     """Stop where the images evaluated are not those that the table counts, class by class.
+
+    Args:
+        evaluated: images of each class, in label order.
+        classes: their names.
+        in_table: images of each class in the table.
 
     Raises:
         LabError: with the first class that differs.
     """
-    if not len(found) == len(classes) == len(wanted):
-        raise LabError(f"{len(found)} rows for {len(classes)} classes, {len(wanted)} in the table: a class was lost.")
-    for name, one, other in zip(classes, found, wanted, strict=True):
-        if one != other:
-            raise LabError(f"{name}: {one} images were evaluated, the table has {other}: labels or names are mixed up.")
+    if not len(evaluated) == len(classes) == len(in_table):
+        counts = f"{len(evaluated)} rows for {len(classes)} classes, {len(in_table)} in the table"
+        raise LabError(f"{counts}: a class was lost.")
+    for name, count, expected in zip(classes, evaluated, in_table, strict=True):
+        if count != expected:
+            numbers = f"{count} images were evaluated, the table has {expected}"
+            raise LabError(f"{name}: {numbers}: labels or names are mixed up.")
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -255,10 +262,10 @@ def _hits(right: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: in
     return np.bincount(cells, minlength=len(names) * 2 * classes).reshape(len(names), 2, classes).astype(float)
 
 
-def _standardised(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Mean difference of accuracies (B, 2, C) over the classes that both hold, at the other's mix; NaN where none."""
-    sizes, weights = one.sum(1), np.where(one.sum(1) > 0, other.sum(1), 0)
-    gaps = _share(one[:, 1], sizes) - _share(other[:, 1], other.sum(1))
+def _standardised(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Mean difference of accuracies (B, 2, C) over the classes that both hold, at the second's mix; NaN where none."""
+    sizes, weights = first.sum(1), np.where(first.sum(1) > 0, second.sum(1), 0)
+    gaps = _share(first[:, 1], sizes) - _share(second[:, 1], second.sum(1))
     total = weights.sum(1)
     return np.divide((weights * gaps).sum(1), total, out=np.full(len(total), np.nan), where=total > 0)
 
@@ -342,17 +349,17 @@ def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = 15) ->
     confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     rows = []
-    for one in np.unique(place):
-        inside = place == one
-        accuracy = Accuracy(int(right[inside].sum()), int(inside.sum()), f"confidence bin {one + 1} of {bins}")
-        rows.append((one / bins, (one + 1) / bins, float(confidence[inside].mean()), accuracy, int(inside.sum())))
+    for lower in np.unique(place):
+        inside = place == lower
+        accuracy = Accuracy(int(right[inside].sum()), int(inside.sum()), f"confidence bin {lower + 1} of {bins}")
+        rows.append((lower / bins, (lower + 1) / bins, float(confidence[inside].mean()), accuracy, int(inside.sum())))
     return pd.DataFrame(rows, columns=["low", "high", "confidence", "accuracy", "n"])
 
 
 def calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = 15) -> float:
     """Expected calibration error: mean gap of confidence and accuracy over the bins, weighted by images; in [0, 1]."""
     table = reliability(probabilities, truth, bins)
-    gaps = (table["confidence"] - [one.value for one in table["accuracy"]]).abs()
+    gaps = (table["confidence"] - [accuracy.value for accuracy in table["accuracy"]]).abs()
     return float((gaps * table["n"]).sum() / table["n"].sum())
 
 
@@ -367,43 +374,59 @@ def calibration_estimate(
     return Estimate(value, min(float(low), value), max(float(high), value), len(truth), of, digits=3)
 
 
-def log_loss(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Negative log likelihood of each image in nats, shape (n,); probabilities below 1e-12 count as that."""
-    return -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-12, 1))
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of logits, float64; both of shape (..., C)."""
+    from scipy import special
+
+    return special.softmax(np.asarray(logits, np.float64), axis=-1)
 
 
-def mean_log_loss(probabilities: np.ndarray, truth: np.ndarray, of: str = "", seed: int = 0) -> Estimate:
-    """Mean of `log_loss` with a bootstrap interval over images."""
-    return bootstrap_estimate(log_loss(probabilities, truth), of, seed=seed)
-
-
-def temperature(probabilities: np.ndarray, truth: np.ndarray, spread: float = 0.0) -> float:
-    """The one temperature that makes these (val) images likeliest (Guo et al., arXiv 1706.04599).
+def cross_entropy(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Cross-entropy of each image in nats (its negative log likelihood), from logits: nothing is clipped.
 
     Args:
-        probabilities: of val images, shape (n, C).
+        logits: shape (..., n, C), for example one set an epoch.
+        truth: labels, shape (n,).
+
+    Returns:
+        float64, shape (..., n).
+    """
+    from scipy import special
+
+    logs = special.log_softmax(np.asarray(logits, np.float64), axis=-1)
+    labels = np.broadcast_to(np.asarray(truth), logs.shape[:-1])[..., None]
+    return -np.take_along_axis(logs, labels, axis=-1)[..., 0]
+
+
+def mean_cross_entropy(logits: np.ndarray, truth: np.ndarray, of: str = "", seed: int = 0) -> Estimate:
+    """Mean of `cross_entropy` of logits (n, C) and labels (n,), with a bootstrap interval over images."""
+    return bootstrap_estimate(cross_entropy(logits, truth), of, seed=seed)
+
+
+def temperature(logits: np.ndarray, truth: np.ndarray, spread: float = 0.0) -> float:
+    """The one temperature that makes these (val) images likeliest (Guo et al., arXiv 1706.04599).
+
+    `softmax(logits / temperature)` are the calibrated probabilities; the order of the classes stays.
+
+    Args:
+        logits: of val images, shape (n, C).
         truth: their labels, shape (n,).
         spread: share of each image's target that goes evenly to the other classes.
 
     Returns:
         Between 0.05 and 20; above 1 the network was too sure.
     """
-    from scipy.optimize import minimize_scalar
+    from scipy import optimize, special
+
+    logits, labels = np.asarray(logits, np.float64), np.asarray(truth)[:, None]
 
     def loss(log_temperature: float) -> float:
-        found = apply_temperature(probabilities, np.exp(log_temperature))
-        right = log_loss(found, truth)
-        others = -np.log(np.clip(found, 1e-12, 1)).sum(1) - right
-        return float(((1 - spread) * right + spread * others / max(1, found.shape[1] - 1)).mean())
+        losses = -special.log_softmax(logits / np.exp(log_temperature), axis=1)
+        right = np.take_along_axis(losses, labels, axis=1)[:, 0]
+        others = losses.sum(1) - right
+        return float(((1 - spread) * right + spread * others / max(1, losses.shape[1] - 1)).mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
-
-
-def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Soften (above 1) or sharpen (below 1) probabilities (n, C); the order of the classes stays."""
-    logits = np.log(np.clip(probabilities, 1e-12, 1)) / temperature
-    raised = np.exp(logits - logits.max(1, keepdims=True))
-    return raised / raised.sum(1, keepdims=True)
+    return float(np.exp(optimize.minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
 
 
 # ---- two classifiers on the same images ------------------------------------------------------------------------------
@@ -429,7 +452,7 @@ def mcnemar(truth: np.ndarray, first: np.ndarray, second: np.ndarray) -> McNemar
     """Compare two classifiers on the images that only one of them gets right (McNemar 1947, exact binomial)."""
     from scipy.stats import binomtest
 
-    one, other = np.asarray(first) == truth, np.asarray(second) == truth
-    only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
-    n = only_first + only_second
-    return McNemar(only_first, only_second, float(binomtest(only_first, n).pvalue) if n else 1.0)
+    first_right, second_right = np.asarray(first) == truth, np.asarray(second) == truth
+    first_only, second_only = int((first_right & ~second_right).sum()), int((second_right & ~first_right).sum())
+    n = first_only + second_only
+    return McNemar(first_only, second_only, float(binomtest(first_only, n).pvalue) if n else 1.0)

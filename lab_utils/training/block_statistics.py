@@ -5,14 +5,17 @@ and standard deviation over space of every block's output keep colour, grain and
 weight (`small_data`), however wide it is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lab_utils.networks import backbones
 from lab_utils.training import features
+
+BATCH = 32  # images at once
 
 
 def layers(network: str, model: Any) -> list[str]:
@@ -21,8 +24,8 @@ def layers(network: str, model: Any) -> list[str]:
     return [name for name in names if name.endswith("_project_bn")] or names
 
 
-def moments(
-    network: str, images: features.Images, *, size: int | None = None, weights: str = "imagenet", batch: int = 32
+def extract(
+    network: str, images: np.ndarray | Sequence[Path | str], *, size: int | None = None, weights: str = "imagenet"
 ) -> dict[str, np.ndarray]:
     """Signed roots of mean and spread over space of every block's output, averaged over image and mirror image.
 
@@ -31,7 +34,6 @@ def moments(
         images: uint8 array (N, size, size, 3), or N paths of good image files (squashed to `size`).
         size: input in pixels; None: native.
         weights: `imagenet` or `random`.
-        batch: images at once.
 
     Returns:
         `{"network@size layer": float32 array (N, 2 × channels)}`, and under `"network@size penultimate"` what a plain
@@ -43,8 +45,8 @@ def moments(
     side = backbones.check_size(network, size)[0]
     names, run = _compiled(network, side, weights)
     rows: dict[str, list[np.ndarray]] = {name: [] for name in [*names, "penultimate"]}
-    for one in features.image_batches(images, side, "squash", batch):
-        seen, mirrored = ({key: np.asarray(value) for key, value in run(x).items()} for x in (one, one[:, :, ::-1]))
+    for batch in features.image_batches(images, side, BATCH):
+        seen, mirrored = ({key: np.asarray(value) for key, value in run(x).items()} for x in (batch, batch[:, :, ::-1]))
         rows["penultimate"].append(seen["penultimate"])
         for name in names:
             both = [(seen[key] + mirrored[key]) / 2 for key in (name, features.SPREAD + name)]

@@ -11,10 +11,12 @@ import numpy as np
 
 from lab_utils.core import locks, usage
 from lab_utils.core.errors import LabError
-from lab_utils.core.records import PROJECT, content_hash, write_atomic
+from lab_utils.core.profiles import Features
+from lab_utils.core.records import PROJECT, content_hash, read_json, write_atomic
 from lab_utils.core.store import Artefact
+from lab_utils.data.splits import SplitImages
 from lab_utils.networks import backbones
-from lab_utils.networks.fused_batch_norm import folded
+from lab_utils.networks.fused_batch_norm import fused
 
 if TYPE_CHECKING:
     import keras
@@ -28,6 +30,43 @@ HIGH, LOW = 0.15, -0.25  # thresholds of the full-network embedding
 Images = np.ndarray | Sequence[Path | str] | Callable[[], Any]
 
 
+def of_run(
+    network: str, layer: str, size: int | None, images: SplitImages, settings: Features, weights: str = "imagenet"
+) -> np.ndarray:
+    """Features of all images of a run by one pretrained network, made once and kept on disk.
+
+    Args:
+        network: name in the registry of backbones.
+        layer: `penultimate`, `logits`, `averages` (of all layers) or `full_network` (the embedding, standardised on the
+            run's train rows and discretised).
+        size: side of the input in pixels; None: the profile's.
+        images: those of the run.
+        settings: the profile's section.
+        weights: `imagenet` or `random`.
+
+    Returns:
+        Array (N, width) in the order of the images; float32, memory-mapped (`full_network`: int8).
+
+    Raises:
+        LabError: two networks gave the same array, or the weights are missing or damaged.
+    """
+    if size is None and settings.size != "native":
+        size = settings.size
+    stored = "averages" if layer == "full_network" else layer
+    array = extract(
+        network,
+        lambda: images.pixels(backbones.check_size(network, size)[0]),
+        data_hash=images.data_hash,
+        layers=(stored,),
+        together=(*LAYERS, *(("averages",) if settings.averages else ())),
+        size=size,
+        weights=weights,
+        batch=settings.batch,
+        progress=print if len(images.labels) > 5000 else None,
+    )[stored]
+    return full_network_embedding(array, images.rows("train")) if layer == "full_network" else array
+
+
 def extract(
     name: str,
     images: Images,
@@ -37,7 +76,6 @@ def extract(
     together: Sequence[str] = (),
     size: int | None = None,
     weights: str = "imagenet",
-    resize: str = "squash",
     batch: int = 32,
     folder: Path = FOLDER,
     progress: Callable[[str], Any] | None = None,
@@ -53,7 +91,6 @@ def extract(
         together: layers that are made in the same pass, should one be needed, and not returned.
         size: input in pixels; None: native.
         weights: `imagenet` or `random`.
-        resize: how paths are (or the array was) brought to size: part of the key.
         batch: images at once.
         folder: of the store.
         progress: gets a line every few hundred images.
@@ -62,11 +99,12 @@ def extract(
         `{layer: float32 array (N, width)}`, memory-mapped and read-only, rows in the order of `images`.
 
     Raises:
-        LabError: weights missing or damaged, size below the minimum, or input outside the network's range.
+        LabError: weights missing or damaged, size below the minimum, input outside the network's range, or another
+            network (or other weights) gave the same numbers for the same images.
     """
     shape = backbones.check_size(name, size)
     key = {"data": data_hash, "network": name, "weights": backbones.weights_id(name, weights), "size": shape}
-    key |= {"preprocessing": [backbones.backbone(name).mode, resize]}
+    key |= {"preprocessing": [backbones.backbone(name).mode, "squash"]}
     store, say = folder / f"{name}-{content_hash(key)}", progress or (lambda line: None)
     stored = {layer: Artefact(store / f"{layer}.npy", key, code=(__name__,)) for layer in (*layers, *together)}
     if any(stored[layer].load() is None for layer in layers):
@@ -76,33 +114,35 @@ def extract(
                 images = images() if callable(images) else images
                 if len(images) == 0:
                     raise LabError(f"There are no images to extract {name}'s features from.")
-                batches = Extractor(name, images, shape[0], weights, resize, batch, [*missing])
+                batches = Extractor(name, images, shape[0], weights, batch, [*missing])
                 write_store(missing, batches, len(images), say)
+                for layer, artefact in missing.items():
+                    _require_its_own(artefact, layer)
     return {layer: np.load(stored[layer].path, mmap_mode="r") for layer in layers}
 
 
 class Extractor:
     """The network's outputs for any range of rows; the network is built when the first range is asked for."""
 
-    def __init__(self, name: str, images: Any, size: int, weights: str, resize: str, batch: int, layers: list[str]):
-        self.name, self.images, self.size, self.weights = name, images, size, weights
-        self.resize, self.batch, self.layers = resize, batch, layers
+    def __init__(self, name: str, images: Any, size: int, weights: str, batch: int, layers: list[str]):
+        self.name, self.images, self.size = name, images, size
+        self.weights, self.batch, self.layers = weights, batch, layers
         self.forward: Callable[[Any], dict[str, Any]] | None = None
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Outputs of the layers for images `start` to `stop`, float32 arrays (stop - start, width)."""
-        found: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
-        for images in image_batches(self.images[start:stop], self.size, self.resize, self.batch):
+        outputs: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
+        for images in image_batches(self.images[start:stop], self.size, self.batch):
             if self.forward is None:
                 backbones.check_range(self.name, backbones.preprocess(self.name, np.asarray(images)))
                 model = backbones.build(self.name, weights=self.weights, size=self.size)
                 self.forward = forward(model, self.name, self.layers)
             for layer, values in self.forward(images).items():
-                found[layer].append(values.numpy())
-        return {layer: np.concatenate(values) for layer, values in found.items()}
+                outputs[layer].append(values.numpy())
+        return {layer: np.concatenate(values) for layer, values in outputs.items()}
 
 
-def image_batches(images: np.ndarray | Sequence[Path], size: int, resize: str, batch: int) -> Iterator[Any]:
+def image_batches(images: np.ndarray | Sequence[Path], size: int, batch: int) -> Iterator[Any]:
     """Yield batches of images of 0..255, shape (B, size, size, 3), from an array or from paths."""
     if isinstance(images, np.ndarray):
         if images.shape[1:] != (size, size, 3):
@@ -114,7 +154,7 @@ def image_batches(images: np.ndarray | Sequence[Path], size: int, resize: str, b
     else:
         from lab_utils.data import pipeline
 
-        yield from pipeline.decoded_batches(images, size, resize, batch)
+        yield from pipeline.decoded_batches(images, size, batch)
 
 
 def forward(model: "keras.Model", name: str, layers: Sequence[str]) -> Callable[[Any], dict[str, Any]]:
@@ -132,7 +172,7 @@ def forward(model: "keras.Model", name: str, layers: Sequence[str]) -> Callable[
     import tensorflow as tf
 
     inner = [layer.removeprefix(SPREAD) for layer in layers]
-    model = folded(model, keep=[*inner, *backbones.embedding_layers(model, name)])
+    model = fused(model, keep=[*inner, *backbones.embedding_layers(model, name)])
     several = keras.Model(model.input, [_output(model, name, layer) for layer in layers])
 
     @tf.function(reduce_retracing=True)  # never jit_compile: many times slower on a CPU
@@ -149,11 +189,11 @@ def _output(model: "keras.Model", name: str, layer: str) -> Any:
     from keras import layers
 
     if layer == "averages":
-        return layers.Concatenate()([_output(model, name, one) for one in backbones.embedding_layers(model, name)])
+        return layers.Concatenate()([_output(model, name, inner) for inner in backbones.embedding_layers(model, name)])
     if layer.startswith(SPREAD):
         return keras.ops.std(model.get_layer(layer.removeprefix(SPREAD)).output, axis=(1, 2))
     inner = {"penultimate": backbones.backbone(name).feature_layer, "logits": model.layers[-1].name}.get(layer, layer)
-    if inner not in {one.name for one in model.layers}:
+    if inner not in {known.name for known in model.layers}:
         raise LabError(f"{name} has no layer {inner!r}: ask for penultimate, logits, averages or a layer's name.")
     output = model.get_layer(inner).output
     return layers.GlobalAveragePooling2D()(output) if len(output.shape) == 4 else output
@@ -176,8 +216,8 @@ def write_store(missing: dict[str, Artefact], batches: Extractor, n: int, progre
                     whole[layer] = np.lib.format.open_memmap(paths[layer], "w+", np.float32, shape)
                 whole[layer][start:stop] = rows
             progress(f"{batches.name}: features of {stop:,} of {n:,} images")
-        for one in whole.values():
-            one.flush()
+        for array in whole.values():
+            array.flush()
     for left in store.glob("parts-*"):  # of this pass, and of stopped ones that asked for other layers
         shutil.rmtree(left, ignore_errors=True)
 
@@ -198,6 +238,26 @@ def _part(path: Path, layers: Iterable[str], batches: Extractor, start: int, sto
     return values
 
 
+def _require_its_own(artefact: Artefact, layer: str) -> None:
+    """Compare new features with those of other networks for the same images; remove them where they are equal."""
+    array = np.load(artefact.path, mmap_mode="r")
+    for other, stored in _of_other_networks(artefact, layer):
+        try:
+            assert_different(stored, array, (other, artefact.key["network"]))
+        except LabError:
+            artefact.remove()
+            raise
+
+
+def _of_other_networks(artefact: Artefact, layer: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and stored features of other networks for the same images; what can't be read is passed over."""
+    for path in sorted(artefact.path.parent.parent.glob(f"*/{layer}.npy")):
+        with contextlib.suppress(LabError, OSError, ValueError, KeyError, TypeError):
+            key = read_json(Artefact(path, None, ()).about_path)["key"]
+            if key["data"] == artefact.key["data"] and key["network"] != artefact.key["network"]:
+                yield key["network"], np.load(path, mmap_mode="r")
+
+
 # ---- what is made of them -------------------------------------------------------------------------------------------
 def full_network_embedding(averages: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Full-network embedding (Garcia-Gasulla et al. 2017, arXiv 1705.07706).
@@ -216,7 +276,7 @@ def full_network_embedding(averages: np.ndarray, train: np.ndarray) -> np.ndarra
     return (values > HIGH).astype(np.int8) - (values < LOW).astype(np.int8)
 
 
-def assert_different(first: np.ndarray, second: np.ndarray, names: tuple[str, str] = ("one", "another")) -> None:
+def assert_different(first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> None:
     """Stop where two networks (or two sets of weights) gave the same features.
 
     The original's script saved one network's features under four names; equal arrays are how that would show.

@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,12 +20,12 @@ from lab_utils.core import locks
 from lab_utils.core.errors import LabError, memory_named
 from lab_utils.core.records import PROJECT, content_hash, write_json
 from lab_utils.networks import fast_ops
+from lab_utils.stats.metrics import cross_entropy, softmax
 from lab_utils.training import checkpoints
+from lab_utils.training.plan import Plan
 
 if TYPE_CHECKING:
     import keras
-
-    from lab_utils.lab import Lab
 
 FORMAT = 2  # part of every hash: raise it when the loop changes what a configuration gives
 NEAR = (
@@ -35,42 +34,7 @@ NEAR = (
 Transform = Callable[[np.ndarray, np.ndarray, int | None], Any]
 
 
-# ---- what is asked for -----------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Plan:
-    """How a network is trained, apart from its architecture.
-
-    Attributes:
-        learning_rate: of Adam, at its peak.
-        batch: images a step.
-        epochs: passes over the train images.
-        seed: of initial weights, shuffling, dropout and augmentation.
-        schedule: `constant`, or `cosine` (falling to zero; Loshchilov and Hutter 2017, arXiv 1608.03983).
-        warmup: share of all steps in which the rate rises linearly from zero, in [0, 1).
-        label_smoothing: share of the target spread over all classes, in [0, 1).
-        amsgrad: the AMSGrad variant of Adam.
-    """
-
-    learning_rate: float
-    batch: int
-    epochs: int
-    seed: int = 0
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup: float = 0.0
-    label_smoothing: float = 0.0
-    amsgrad: bool = False
-
-    def rate(self, step: int, steps: int) -> float:
-        """Learning rate of step `step` (from 0) of `steps`."""
-        rising = self.warmup * steps
-        if step < rising:
-            return self.learning_rate * (step + 1) / (rising + 1)
-        if self.schedule == "constant":
-            return self.learning_rate
-        done = (step - rising) / max(1.0, steps - rising)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
+# ---- what is fed -----------------------------------------------------------------------------------------------------
 @dataclass
 class Examples:
     """Images (or their activations) with labels, given out in batches.
@@ -118,25 +82,6 @@ class Chosen:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-
-def used_rows(lab: "Lab", split: str, cap: int | None) -> np.ndarray:
-    """Positions in `lab.images` of a split, in table order; of train at most `cap` images a class.
-
-    Which ones is drawn (the same in every run): tables are sorted, by museum for example, and the first images of a
-    class are not like the others.
-    """
-    rows = lab.rows(split)
-    if split != "train" or cap is None:
-        return rows
-    drawn = np.random.default_rng(0).permutation(rows)
-    labels = pd.Series(lab.images["label"].to_numpy()[drawn])
-    return np.sort(drawn[labels.groupby(labels).cumcount().to_numpy() < cap])
-
-
-def labels_for(lab: "Lab", split: str, rows: np.ndarray) -> np.ndarray:
-    """Labels that training may see: those of train and val; zeros for test, whose labels only `read_test` opens."""
-    return np.zeros(len(rows), int) if split == "test" else lab.images["label"].to_numpy()[rows]
 
 
 def cache_folder() -> Path:
@@ -191,20 +136,6 @@ def on_graphics_card() -> bool:
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))
-
-
-@contextmanager
-def building(precision: str, seed: int = 0) -> Iterator[None]:
-    """Build layers inside this block with a dtype policy and a seed; the policy from before is put back."""
-    import keras
-
-    before = keras.config.dtype_policy()
-    keras.utils.set_random_seed(seed)
-    keras.config.set_dtype_policy(precision)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 # ---- the compiled steps ----------------------------------------------------------------------------------------------
@@ -377,21 +308,6 @@ def _not_finite(title: str, epoch: int, step: int, got: np.ndarray, plan: Plan) 
 
 
 # ---- numbers of a set of logits --------------------------------------------------------------------------------------
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities, shape (n, classes), of logits of that shape."""
-    from scipy.special import softmax as of
-
-    return of(np.asarray(logits, dtype=np.float64), axis=1).astype(np.float32)
-
-
-def losses_of(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Cross-entropy of each row in nats, shape (n,)."""
-    from scipy.special import log_softmax
-
-    logits = np.asarray(logits, dtype=np.float64)
-    return -log_softmax(logits, axis=1)[np.arange(len(logits)), labels]
-
-
 def validation(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """What a history keeps of the val images.
 
@@ -403,10 +319,10 @@ def validation(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         `val_accuracy`, `val_cross_entropy`, and the mean top probability of right and of wrong predictions,
         `val_confidence_right` and `val_confidence_wrong` (NaN: there are none).
     """
-    top, right = softmax(logits).max(axis=1), logits.argmax(axis=1) == labels
+    top, right = softmax(logits).astype(np.float32).max(axis=1), logits.argmax(axis=1) == labels
     return {
         "val_accuracy": float(right.mean()),
-        "val_cross_entropy": float(losses_of(logits, labels).mean()),
+        "val_cross_entropy": float(cross_entropy(logits, labels).mean()),
         "val_confidence_right": float(top[right].mean()) if right.any() else math.nan,
         "val_confidence_wrong": float(top[~right].mean()) if not right.all() else math.nan,
     }
@@ -414,7 +330,7 @@ def validation(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 # ---- a run -----------------------------------------------------------------------------------------------------------
 @dataclass
-class Fitted:
+class TrainedModel:
     """A trained network: its history, and its weights on disk.
 
     The model is shared by all runs of one `Trainer`: `use` (or `logits`) puts this run's weights into it first.
@@ -450,9 +366,9 @@ class Fitted:
             self.trainer.holds = wanted
         return self.trainer.model
 
-    def val_probabilities(self) -> np.ndarray:
-        """Class probabilities of the val images after each epoch, shape (epochs, n, classes)."""
-        return np.stack([softmax(one) for one in self._stored()["val"]])
+    def val_logits(self) -> np.ndarray:
+        """Logits of the val images after each epoch, float32, shape (epochs, n, classes)."""
+        return np.stack(self._stored()["val"])
 
     def _stored(self) -> dict[str, list[np.ndarray]]:
         stored = checkpoints.read(self.folder / "model.npz")
@@ -478,7 +394,7 @@ def fit(
     tolerance: float | None = 0.5,
     start: Callable[[], None] | None = None,
     progress: Callable[[str], None] = print,
-) -> Fitted:
+) -> TrainedModel:
     """Load a trained network by the hash of its configuration, or train it, going on where a stopped run ended.
 
     Args:
@@ -538,13 +454,13 @@ def prepare_device() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def _load(trainer: Trainer, place: Path, loaded: bool = True) -> Fitted | None:
+def _load(trainer: Trainer, place: Path, loaded: bool = True) -> TrainedModel | None:
     stored = checkpoints.read(place / "model.npz")
     if stored is None:
         return None
     about = stored[1]
     history = pd.DataFrame(about["history"]).astype(float).astype({"epoch": int})
-    return Fitted(trainer, place, history, about["best"]["epoch"], about["initial"], loaded)
+    return TrainedModel(trainer, place, history, about["best"]["epoch"], about["initial"], loaded)
 
 
 class _Run:
@@ -581,7 +497,7 @@ class _Run:
     def _check_start(self, tolerance: float | None) -> None:
         rows = np.arange(min(len(self.val), 512))
         logits, labels = self.trainer.logits(self.val, rows), np.asarray(self.val.labels)[rows]
-        self.initial, expected = float(losses_of(logits, labels).mean()), math.log(self.trainer.classes)
+        self.initial, expected = float(cross_entropy(logits, labels).mean()), math.log(self.trainer.classes)
         if tolerance is not None and not abs(self.initial - expected) <= tolerance:
             raise LabError(
                 f"{self.title} starts at a cross-entropy of {self.initial:.3f}, not at ln {self.trainer.classes} = "
@@ -613,7 +529,7 @@ class _Run:
         row |= validation(self.val_logits[-1], np.asarray(self.val.labels))
         clean, labels = self.trainer.logits(self.train, self.clean_rows), np.asarray(self.train.labels)
         row["clean_accuracy"] = float((clean.argmax(axis=1) == labels[self.clean_rows]).mean())
-        row["clean_cross_entropy"] = float(losses_of(clean, labels[self.clean_rows]).mean())
+        row["clean_cross_entropy"] = float(cross_entropy(clean, labels[self.clean_rows]).mean())
         self.epoch += 1
         row["seconds"] = time.perf_counter() - began
         self.history.append(row)

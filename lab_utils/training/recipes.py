@@ -4,51 +4,24 @@ A recipe is written as for VGG16 at the original's size; `scaled` brings it to a
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
-from numbers import Integral
-from typing import Any, Literal
+from dataclasses import asdict, fields, replace
+from typing import Annotated, Any, Literal
 
 import pandas as pd
+from pydantic import ConfigDict, Field, PositiveInt, ValidationError
+from pydantic.dataclasses import dataclass
 
 from lab_utils.core.errors import LabError
 from lab_utils.core.profiles import FineTuning
-from lab_utils.training.loop import Plan
+from lab_utils.training.plan import Plan
 
 BOOKKEEPING = ("name", "title", "note", "base", "varied")  # fields that change no result
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-def _whole(low: int, high: float = math.inf) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, Integral) and not isinstance(value, bool) and low <= value <= high
-
-
-VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "learning_rate": (lambda value: 0 < value <= 1, "above 0, at most 1"),
-    "batch": (_whole(1), "a whole number from 1"),
-    "epochs": (_whole(1), "a whole number from 1"),
-    "network": (lambda value: isinstance(value, str), "the name of a network"),
-    "frozen": (_whole(0, 5), "a whole number from 0 to 5"),
-    "head": (lambda value: all(map(_whole(1), value)), "whole numbers from 1, such as (512, 256)"),
-    "pooling": (lambda value: value in ("flatten", "average"), "flatten or average"),
-    "l2": (lambda value: 0 <= value < math.inf, "0 or above"),
-    "l2_on": (lambda value: value in ("first", "all"), "first or all"),
-    "dropout": (lambda value: 0 <= value < 1, "from 0, below 1"),
-    "schedule": (lambda value: value in ("constant", "cosine"), "constant or cosine"),
-    "warmup": (lambda value: 0 <= value < 1, "from 0, below 1"),
-    "label_smoothing": (lambda value: 0 <= value < 1, "from 0, below 1"),
-    "amsgrad": (lambda value: isinstance(value, bool), "True or False"),
-    "augment": (lambda value: isinstance(value, bool), "True or False"),
-    "crop": (lambda value: 0 < value <= 1, "above 0, at most 1"),
-    "preprocessing": (lambda value: value in ("right", "1/255"), "right or 1/255"),
-    "size": (_whole(32), "a whole number of pixels from 32"),
-    "seed": (_whole(0), "a whole number from 0"),
-    "start": (lambda value: value is None or isinstance(value, Recipe), "a recipe or None"),
-}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One fine-tuning run; a setting out of its range (`VALID`) is a `LabError`.
+@dataclass(frozen=True, config=ConfigDict(strict=True))
+class FineTuningRecipe:
+    """One fine-tuning run; a setting out of its range is an error.
 
     Attributes:
         name: short and unique (`run 1`).
@@ -60,8 +33,7 @@ class Recipe:
         frozen: the first so many of the network's five blocks keep their pretrained weights, 0 to 5.
         head: widths of the dense layers between the network's output and the classes; may be empty.
         pooling: how the last feature map becomes a vector: `flatten` (the original) or `average` over places.
-        l2: factor of the squared weights added to the loss.
-        l2_on: which dense layers it is on: the `first`, or `all` but the last.
+        l2: factor of the squared weights of the first dense layer, which are added to the loss.
         dropout: share dropped after each dense layer.
         schedule: `constant` or `cosine`.
         warmup: share of the steps in which the rate rises.
@@ -80,47 +52,33 @@ class Recipe:
 
     name: str
     title: str
-    learning_rate: float
-    batch: int
-    epochs: int
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    batch: PositiveInt
+    epochs: PositiveInt
     network: str = "vgg16"
-    frozen: int = 3
-    head: tuple[int, ...] = (512, 256)
+    frozen: int = Field(3, ge=0, le=5)
+    head: tuple[PositiveInt, ...] = Field((512, 256), strict=False)
     pooling: Literal["flatten", "average"] = "flatten"
-    l2: float = 0.0
-    l2_on: Literal["first", "all"] = "first"
-    dropout: float = 0.0
+    l2: float = Field(0.0, ge=0, allow_inf_nan=False)
+    dropout: Share = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup: float = 0.0
-    label_smoothing: float = 0.0
+    warmup: Share = 0.0
+    label_smoothing: Share = 0.0
     amsgrad: bool = False
     augment: bool = False
-    crop: float = 1.0
+    crop: float = Field(1.0, gt=0, le=1)
     preprocessing: Literal["right", "1/255"] = "right"
-    size: int = 256
-    seed: int = 0
-    start: "Recipe | None" = None
+    size: int = Field(256, ge=32)
+    seed: int = Field(0, ge=0)
+    start: "FineTuningRecipe | None" = None
     note: str = ""
     base: str = ""
     varied: tuple[str, ...] = ()
 
-    def __post_init__(self):
-        """Check every setting; a head may be given as a list."""
-        if isinstance(self.head, list):
-            object.__setattr__(self, "head", tuple(self.head))
-        for setting, (is_valid, words) in VALID.items():
-            value = getattr(self, setting)
-            try:
-                fits = is_valid(value)
-            except TypeError:
-                fits = False
-            if not fits:
-                raise LabError(f"{self.name}: {setting} is {value!r}; it must be {words}.")
-
     @property
     def plan(self) -> Plan:
         """What the training loop needs to know."""
-        return Plan(**{one.name: getattr(self, one.name) for one in fields(Plan)})
+        return Plan(**{setting.name: getattr(self, setting.name) for setting in fields(Plan)})
 
     def identity(self) -> dict[str, Any]:
         """All settings that change the result, as plain values (names and notes left out)."""
@@ -131,11 +89,11 @@ class Recipe:
 
     def architecture(self) -> tuple[Any, ...]:
         """Settings that need a network of their own; recipes that agree in them share its compiled steps."""
-        names = ("network", "frozen", "head", "pooling", "l2_on", "dropout", "amsgrad", "size", "preprocessing")
+        names = ("network", "frozen", "head", "pooling", "dropout", "amsgrad", "size", "preprocessing")
         return (*(getattr(self, name) for name in names), self.l2 > 0)
 
 
-RUN1 = Recipe(
+RUN1 = FineTuningRecipe(
     "run 1",
     "first try",
     learning_rate=1e-4,
@@ -144,8 +102,8 @@ RUN1 = Recipe(
     head=(512, 512),
     note="the code has a dropout of 0.2 between the dense layers that the slide doesn't print",
 )
-RUN2 = Recipe("run 2", "smaller learning rate", learning_rate=5e-5, batch=192, epochs=10)
-RUN3 = Recipe(
+RUN2 = FineTuningRecipe("run 2", "smaller learning rate", learning_rate=5e-5, batch=192, epochs=10)
+RUN3 = FineTuningRecipe(
     "run 3",
     "L2 and dropout",
     learning_rate=5e-5,
@@ -155,7 +113,7 @@ RUN3 = Recipe(
     dropout=0.5,
     note="the plotted loss starts too low to contain the printed L2 penalty",
 )
-RUN4 = Recipe(
+RUN4 = FineTuningRecipe(
     "run 4",
     "small learning rate, more epochs",
     learning_rate=2e-6,
@@ -166,7 +124,7 @@ RUN4 = Recipe(
     note="the plotted loss starts higher than this head's penalty can: the first layer was wider there; the dropout "
     "is in the code and not on the slide",
 )
-RUN5 = Recipe(
+RUN5 = FineTuningRecipe(
     "run 5",
     "a good result",
     learning_rate=3e-6,
@@ -176,7 +134,7 @@ RUN5 = Recipe(
     dropout=0.5,
     note="the dropout is in the code and not on the slide",
 )
-RUN6 = Recipe(
+RUN6 = FineTuningRecipe(
     "run 6",
     "final result",
     learning_rate=2.5e-6,
@@ -187,7 +145,7 @@ RUN6 = Recipe(
     note="the plotted loss starts too low to contain the printed L2 penalty; the dropout is in the code and not on "
     "the slide",
 )
-FEATURES_RUN = Recipe(
+FEATURES_RUN = FineTuningRecipe(
     "features run",
     "the checkpoint behind the original's fine-tuned features",
     learning_rate=4.5e-6,
@@ -202,39 +160,44 @@ WIDER = replace(
     RUN3, name="run 3, wider head", title="twice the neurons in the dense layers", head=(1024, 512), note=""
 )
 RUNS = (RUN1, RUN2, RUN3, RUN4, RUN5, RUN6)
-LARGEST_BATCH = max(one.batch for one in RUNS)
-RECIPES = {one.name: one for one in (*RUNS, FEATURES_RUN, WIDER)}
+LARGEST_BATCH = max(run.batch for run in RUNS)
+RECIPES = {known.name: known for known in (*RUNS, FEATURES_RUN, WIDER)}
 
 
-def recipe(name: "str | int | Recipe", **changes: Any) -> Recipe:
+def recipe(name: str | int | FineTuningRecipe, **changes: Any) -> FineTuningRecipe:
     """Find a recipe by name (`run 3`, or 3) and change some of its settings.
 
     Raises:
-        LabError: no such recipe or setting; the sentence lists the valid ones.
+        LabError: no such recipe or setting (the sentence lists the valid ones), or a value that a setting can't have.
     """
-    if isinstance(name, Recipe):
-        found = name
+    if isinstance(name, FineTuningRecipe):
+        chosen = name
     else:
-        wanted = f"run {name}" if isinstance(name, int) else name
-        if wanted not in RECIPES:
+        full_name = f"run {name}" if isinstance(name, int) else name
+        if full_name not in RECIPES:
             raise LabError(f"There is no recipe {name!r}; the recipes are {', '.join(RECIPES)}.")
-        found = RECIPES[wanted]
-    valid = [one.name for one in fields(Recipe) if one.name not in ("base", "varied")]
+        chosen = RECIPES[full_name]
+    valid = [setting.name for setting in fields(FineTuningRecipe) if setting.name not in ("base", "varied")]
     for unknown in set(changes) - set(valid):
         raise LabError(f"A recipe has no setting {unknown!r}; the settings are {', '.join(valid)}.")
     if not changes:
-        return found
-    varied = tuple(dict.fromkeys((*found.varied, *(key for key in changes if key not in BOOKKEEPING))))
-    made = replace(found, **changes, base=found.base or found.name, varied=varied)
-    return made if "name" in changes else replace(made, name=_varied_name(made))
+        return chosen
+    varied = tuple(dict.fromkeys((*chosen.varied, *(key for key in changes if key not in BOOKKEEPING))))
+    try:
+        varied_recipe = replace(chosen, **changes, base=chosen.base or chosen.name, varied=varied)
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting, reason = first["loc"][0], first["msg"].lower()
+        raise LabError(f"{chosen.name}: {setting} is {changes.get(setting)!r}: {reason}.") from None
+    return varied_recipe if "name" in changes else replace(varied_recipe, name=_varied_name(varied_recipe))
 
 
-def _varied_name(one: Recipe) -> str:
+def _varied_name(varied: FineTuningRecipe) -> str:
     """The name of what is varied, with the values that the varied settings have now."""
-    return ", ".join([one.base, *(f"{label(setting)} {in_words(getattr(one, setting))}" for setting in one.varied)])
+    return ", ".join([varied.base, *(f"{label(key)} {in_words(getattr(varied, key))}" for key in varied.varied)])
 
 
-def one_at_a_time(base: Recipe, **levels: tuple[Any, ...]) -> list[Recipe]:
+def one_at_a_time(base: FineTuningRecipe, **levels: tuple[Any, ...]) -> list[FineTuningRecipe]:
     """A grid that changes one setting at a time.
 
     Args:
@@ -244,12 +207,12 @@ def one_at_a_time(base: Recipe, **levels: tuple[Any, ...]) -> list[Recipe]:
     Returns:
         The base and one recipe for every other value of every setting.
     """
-    changed = [{key: value} for key, values in levels.items() for value in values if value != getattr(base, key)]
-    return [base, *(recipe(base, **change) for change in changed)]
+    changes = [{key: value} for key, values in levels.items() for value in values if value != getattr(base, key)]
+    return [base, *(recipe(base, **change) for change in changes)]
 
 
 # ---- scaled to a profile ---------------------------------------------------------------------------------------------
-def scaled(one: Recipe, settings: FineTuning, network: str | None = None) -> Recipe:
+def scaled(printed: FineTuningRecipe, settings: FineTuning, network: str | None = None) -> FineTuningRecipe:
     """Bring a recipe to a profile: its network, size, pooling; epochs, batch and rate in the order of the original's.
 
     With few images a run has few steps, in which the lowest of the original's rates would learn nothing. So the longest
@@ -259,24 +222,24 @@ def scaled(one: Recipe, settings: FineTuning, network: str | None = None) -> Rec
     is kept.
 
     Args:
-        one: as written for VGG16 at the original's size.
+        printed: as written for VGG16 at the original's size.
         settings: the profile's section.
         network: another network than the profile's first.
     """
-    longest, first = RUN6.epochs, RUN1.learning_rate
-    rate = settings.learning_rate * (one.learning_rate / first) ** settings.spread
-    profile = {"network": settings.networks[0], "frozen": max(one.frozen, settings.frozen)}
+    rate = settings.learning_rate * (printed.learning_rate / RUN1.learning_rate) ** settings.spread
+    profile = {"network": settings.networks[0], "frozen": max(printed.frozen, settings.frozen)}
     profile |= {"size": settings.size, "pooling": settings.pooling}
-    given = {name: value for name, value in profile.items() if name not in one.varied}
-    made = replace(
-        one,
+    given = {setting: value for setting, value in profile.items() if setting not in printed.varied}
+    here = replace(
+        printed,
         **given | ({"network": network} if network else {}),
-        epochs=max(1, round(settings.epochs * (one.epochs / longest) ** settings.spread)),
-        batch=max(1, round(one.batch * settings.batch / LARGEST_BATCH)),
-        learning_rate=one.learning_rate if math.isclose(rate, one.learning_rate) else float(f"{rate:.3g}"),
-        start=scaled(one.start, settings, network) if one.start else None,
+        epochs=max(1, round(settings.epochs * (printed.epochs / RUN6.epochs) ** settings.spread)),
+        batch=max(1, round(printed.batch * settings.batch / LARGEST_BATCH)),
+        learning_rate=printed.learning_rate if math.isclose(rate, printed.learning_rate) else float(f"{rate:.3g}"),
+        start=scaled(printed.start, settings, network) if printed.start else None,
     )
-    return replace(made, name=_varied_name(made)) if one.varied and one.name == _varied_name(one) else made
+    named_by_settings = printed.varied and printed.name == _varied_name(printed)
+    return replace(here, name=_varied_name(here)) if named_by_settings else here
 
 
 def scaling(settings: FineTuning) -> str:
@@ -304,8 +267,8 @@ def scaling(settings: FineTuning) -> str:
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
-LABELS = {"l2": "L2", "l2_on": "L2 on", "frozen": "frozen blocks", "amsgrad": "AMSGrad", "size": "input size"}
-SHOWN = tuple(one.name for one in fields(Recipe) if one.name not in (*BOOKKEEPING, "start"))
+LABELS = {"l2": "L2", "frozen": "frozen blocks", "amsgrad": "AMSGrad", "size": "input size"}
+SHOWN = tuple(field.name for field in fields(FineTuningRecipe) if field.name not in (*BOOKKEEPING, "start"))
 
 
 def label(setting: str) -> str:
@@ -317,19 +280,19 @@ def in_words(value: Any) -> str:
     """Value of a setting in tables."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, Recipe):
+    if isinstance(value, FineTuningRecipe):
         return value.name
     if isinstance(value, tuple):
-        return " + ".join(str(one) for one in value) or "none"
+        return " + ".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def changed(first: Recipe, second: Recipe) -> list[str]:
+def changed(first: FineTuningRecipe, second: FineTuningRecipe) -> list[str]:
     """Settings in which two recipes differ, in the order of the table."""
     return [name for name in SHOWN if getattr(first, name) != getattr(second, name)]
 
 
-def table(*recipes: Recipe, settings: tuple[str, ...] | None = None) -> pd.DataFrame:
+def table(*recipes: FineTuningRecipe, settings: tuple[str, ...] | None = None) -> pd.DataFrame:
     """Settings of recipes side by side, one row a setting.
 
     Args:
@@ -337,7 +300,7 @@ def table(*recipes: Recipe, settings: tuple[str, ...] | None = None) -> pd.DataF
         settings: rows; None: those in which the recipes differ (all of them for one recipe).
     """
     if settings is None:
-        differing = {name for one in recipes for name in changed(recipes[0], one)}
+        differing = {name for column in recipes for name in changed(recipes[0], column)}
         settings = tuple(name for name in SHOWN if name in differing or len(recipes) == 1)
-    columns = {one.name: [in_words(getattr(one, name)) for name in settings] for one in recipes}
+    columns = {column.name: [in_words(getattr(column, name)) for name in settings] for column in recipes}
     return pd.DataFrame({"setting": [label(name) for name in settings], **columns})
