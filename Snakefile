@@ -1,7 +1,7 @@
 # The graph of notebooks. The rules are made from the table in lab_utils/core/chapters.py; run_all.sh calls this with
-#   snakemake --snakefile Snakefile --directory data/runs/sample --config run=sample --cores 2
-# Inputs are small stamps, written only where a chapter's code, modules or settings changed, and the manifests of the
-# chapters it needs. Outputs are manifests. The executed notebook is the log: it survives a failure.
+#   snakemake --snakefile Snakefile --directory data/runs/sample --config run=sample steps="data 00_dataset" --cores 2
+# Snakemake orders the steps that may be outdated and hands them out; each job looks for itself, by content, whether there
+# is anything to do. Outputs are empty files that run_all.sh takes away before it starts, so that file times decide nothing.
 import os
 import sys
 
@@ -12,25 +12,24 @@ from lab_utils.runner.state import RunState
 
 processes.die_with_run()
 state = RunState(load_settings(config["run"]))
+asked = config.get("steps", "").split() or [step.name for step in state.steps]
+steps = [step for step in state.steps if step.name in asked]
 
 
 rule all:
     input:
-        [state.path("manifests", step.name) for step in state.steps],
+        [state.done(step.name) for step in steps],
 
 
-for step in state.steps:
+for step in steps:
 
     rule:
         name:
             step.name
         input:
-            state.path("stamps", step.name),
-            [state.path("manifests", need) for need in state.needs(step)],
+            [state.done(need) for need in state.needs(step) if need in asked],
         output:
-            state.path("manifests", step.name),
-        log:
-            [state.published(step.name)] if step.needs else [],
+            state.done(step.name),
         params:
             python=sys.executable,
             run=state.settings.name,

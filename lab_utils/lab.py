@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.core import profiles, records
-from lab_utils.core.chapters import CHAPTERS, chapter
+from lab_utils.core.chapters import chapter, needed
 from lab_utils.core.errors import LabError, NotRunError
 from lab_utils.core.quiet import load_tensorflow, quiet
 from lab_utils.data.splits import SPLITS, SplitImages
@@ -255,18 +255,24 @@ class Lab:
         """Records of another chapter as they are stored, with kind and id.
 
         Raises:
-            LabError: that chapter was not run yet.
+            LabError: that chapter was not run yet, or this one does not say that it needs it.
         """
         name = chapter(notebook).name
-        path = self.records_path.with_name(f"{name}.json")
-        if not path.is_file():
+        if name not in needed(self.chapter):
+            raise LabError(f"Chapter {self.chapter} reads the results of {name}: name it there in core/chapters.py.")
+        found = self._entries(name)
+        if found is None:
+            path = self.records_path.with_name(f"{name}.json")
             raise LabError(f"{path} is missing: run notebook {name} first (./run_all.sh --only {name[:2]}).")
-        return records.read_json(path)["records"]
+        return found
 
     def all_entries(self) -> dict[str, list[dict[str, Any]]]:
-        """Records of every chapter that has been run, by chapter name in reading order."""
-        names = sorted(known.name for known in CHAPTERS)
-        return {name: self.entries(name) for name in names if self.records_path.with_name(f"{name}.json").is_file()}
+        """Records of this chapter, and of every one that it needs and that has been run, by name in reading order."""
+        there = {name: self._entries(name) for name in needed(self.chapter)} | {self.chapter: self._records or None}
+        return {name: entries for name, entries in sorted(there.items()) if entries is not None}
+
+    def _entries(self, name: str) -> list[dict[str, Any]] | None:
+        return records.read_json(self.records_path.with_name(f"{name}.json"), {}).get("records")
 
     def reported(self, name: str) -> pd.DataFrame:
         """Numbers printed in the original or the paper: `data/reported/<name>.csv`, always to be labelled so."""

@@ -1,13 +1,9 @@
 """The graph of chapters."""
 
-import re
-
 import pytest
 
-from lab_utils.core.chapters import CHAPTERS, chapter, dependents, priority
+from lab_utils.core.chapters import CHAPTERS, chapter, dependents, needed, priority
 from lab_utils.core.errors import LabError
-from lab_utils.core.profiles import Settings
-from lab_utils.core.records import PROJECT
 
 
 def test_execution_order_puts_every_chapter_behind_what_it_needs():
@@ -24,17 +20,6 @@ def test_results_are_executed_last_and_need_all_others():
 
 def test_the_sixteen_chapters_are_numbered_00_to_15():
     assert sorted(one.number for one in CHAPTERS) == [f"{n:02d}" for n in range(16)]
-
-
-def test_every_settings_section_named_exists():
-    for one in CHAPTERS:
-        assert set(one.settings) <= set(Settings.model_fields), one.name
-
-
-@pytest.mark.parametrize("one", CHAPTERS, ids=lambda one: one.number)
-def test_a_section_that_a_notebook_reads_is_named_so_that_its_change_runs_the_chapter_again(one):
-    text = (PROJECT / "notebooks" / f"{one.name}.ipynb").read_text("utf-8")
-    assert set(re.findall(r"lab\.settings\.(\w+)", text)) - {"title", "name"} <= set(one.settings)
 
 
 @pytest.mark.parametrize("word", ["5", "05", "05_classification", "05_classification.ipynb", 5])
@@ -54,6 +39,12 @@ def test_fine_tuning_runs_one_to_five_do_not_wait_for_each_other():
         "15_further_improvements",
         "14_results",
     ]
+
+
+def test_a_chapter_may_read_what_it_needs_directly_or_through_others_and_not_itself():
+    assert needed("04_projections") == {"00_dataset", "01_baseline", "03_task_similarity"}
+    assert needed("00_dataset") == set()
+    assert needed("14_results") == {one.name for one in CHAPTERS} - {"14_results"}
 
 
 def test_what_others_wait_for_goes_first_in_order_and_the_rest_fills_the_gaps():

@@ -5,7 +5,7 @@ import pytest
 from lab_utils.core import profiles
 from lab_utils.core.chapters import CHAPTERS
 from lab_utils.core.errors import LabError
-from lab_utils.runner import cli, stamps
+from lab_utils.runner import cli
 from lab_utils.runner import state as run_state
 from lab_utils.runner.state import RunState
 
@@ -41,7 +41,7 @@ def settings(*options):
     ],
 )
 def test_a_wrong_option_is_one_sentence(project, capsys, monkeypatch, options, words):
-    monkeypatch.setattr(cli.stamps, "notebook_path", lambda name: project / "profiles" / "tiny.yaml")
+    monkeypatch.setattr(cli, "notebook_path", lambda name: project / "profiles" / "tiny.yaml")
     assert cli.main(options) == 2
     told = capsys.readouterr().err
     assert len(told.splitlines()) == 1 and all(word in told for word in words), told
@@ -99,8 +99,7 @@ def test_options_of_the_real_data_reach_the_settings(project):
 @pytest.fixture
 def state(project, monkeypatch):
     """A state in which every chapter of the table has a notebook."""
-    monkeypatch.setattr(stamps, "notebook_path", lambda name: project / "profiles" / "tiny.yaml")
-    monkeypatch.setattr(run_state.stamps, "notebook_path", stamps.notebook_path)
+    monkeypatch.setattr(run_state, "notebook_path", lambda name: project / "profiles" / "tiny.yaml")
     return RunState(settings("--profile", "tiny"))
 
 
@@ -117,10 +116,15 @@ def test_only_and_from_choose_chapters_and_bring_what_they_need(state):
 
 
 def test_force_takes_one_chapter_or_all_that_were_asked_for(state):
-    arguments = cli.parser().parse_args(["--only", "04", "05", "--force"])
-    assert cli.forced(arguments, cli.selected(state, arguments)) == ["04_projections", "05_classification"]
-    assert cli.forced(cli.parser().parse_args(["--force", "7"]), ["data"]) == ["07_fine_tuning_run2"]
-    assert cli.forced(cli.parser().parse_args([]), ["data"]) == []
+    def forced(*options):
+        return cli.plan(state, cli.parser().parse_args(options)).forced
+
+    assert forced("--only", "04", "05", "--force") == ["04_projections", "05_classification"]
+    assert forced("--force", "7") == ["07_fine_tuning_run2"]
+    assert forced() == []
+    work = cli.plan(state, cli.parser().parse_args(["--only", "00", "--force", "1"]))
+    assert work.wanted == {"data", "00_dataset", "01_baseline"}, "what is forced is asked for"
+    assert work.todo["01_baseline"] == ["forced"]
 
 
 def test_dry_run_and_list_write_nothing(project, capsys):
@@ -131,12 +135,11 @@ def test_dry_run_and_list_write_nothing(project, capsys):
 
 
 def test_what_waits_for_a_failed_chapter_is_marked_and_the_rest_is_left(project, monkeypatch, state):
-    error = {"name": "ValueError", "message": "x"}
     names = {step.name: step for step in state.steps}
+    monkeypatch.setattr(state, "source", lambda step: {})
     state.start(names["01_baseline"])
-    monkeypatch.setattr(state, "made_from", lambda _: {})
-    state.finish(names["01_baseline"], "failed", 1.0, error, ran=True)
-    state.finish(names["02_paper_baselines"], "ok", 1.0, None, ran=True)
+    state.finish(names["01_baseline"], "failed", 1.0, {"name": "ValueError", "message": "x"}, used={})
+    state.finish(names["02_paper_baselines"], "ok", 1.0)
     assert cli.settle(state, set(names)) == ["01_baseline"]
     assert state.status("05_classification")["state"] == "waiting"
     assert "01_baseline" in state.status("05_classification")["error"]["message"]

@@ -99,7 +99,7 @@ def test_a_killed_kernel_says_that_memory_ran_out_and_what_to_lower(lab):
 
 
 def test_a_chapter_that_the_data_do_not_allow_counts_as_not_run(lab):
-    code = 'from lab_utils.errors import NotRunError\n\nraise NotRunError("Five images are missing.")'
+    code = 'from lab_utils.core.errors import NotRunError\n\nraise NotRunError("Five images are missing.")'
     write_notebook(lab, "01_baseline", code)
     output = run(lab, *TINY)
     assert "01_baseline … not run: Five images are missing." in output

@@ -1,13 +1,15 @@
 """Ledger, errata, logs and conclusions on constructed records."""
 
+import ast
+
 import pandas as pd
 import pytest
 
 from lab_utils.claims import engine as claims
 from lab_utils.claims import ledger, reported_arithmetic
 from lab_utils.claims.original_claims import ORIGINAL_CLAIMS
-from lab_utils.core import records
-from lab_utils.runner import stamps
+from lab_utils.core import records, usage
+from lab_utils.runner.state import code_cells
 from lab_utils.stats.intervals import Accuracy, Estimate
 
 
@@ -171,9 +173,9 @@ def test_rubric_points_to_figures_and_tables_that_chapters_show() -> None:
     """By a notebook, or by a module that it imports."""
     sources = {}
     for path in sorted((records.PROJECT / "notebooks").glob("[0-9]*.ipynb")):
-        cells = "\n".join(stamps.code_cells(path))
-        paths = (records.PROJECT / "lab_utils" / f"{name.replace('.', '/')}.py" for name in stamps.imported(cells))
-        modules = [one.read_text("utf-8") for one in paths if one.is_file()]
+        cells = "\n".join(code_cells(path))
+        paths = map(usage.source_path, usage.imported(ast.parse(cells)))
+        modules = [path.read_text("utf-8") for path in paths if path]
         sources[path.stem[:2]] = "\n".join([cells, *modules])
     for criterion, number, *labels in ledger.RUBRIC:
         for label in filter(None, labels):

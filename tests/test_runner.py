@@ -35,7 +35,7 @@ def test_the_place_of_a_failure_is_counted_as_in_the_source_notebook():
 def test_a_notebook_is_executed_with_its_run_and_its_failure_kept(tmp_path, monkeypatch):
     path = write_notebook(tmp_path, "01_baseline", 'print("  epoch 1 of 2: 0.5")\nprint("other")', "1 / 0", "x = 1")
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells[2].source = 'assert RUN == "tiny"'
+    notebook.cells[2].source = 'from lab_utils.data import taxonomy\n\nassert RUN == "tiny"'
     nbformat.write(notebook, path)
     monkeypatch.setattr(execute, "notebook_path", lambda name: tmp_path / "notebooks" / f"{name}.ipynb")
     lines, target = [], tmp_path / "out" / "01.ipynb"
@@ -46,6 +46,8 @@ def test_a_notebook_is_executed_with_its_run_and_its_failure_kept(tmp_path, monk
     cells = nbformat.read(target, as_version=4).cells
     assert len(cells) == len(notebook.cells) + 1, "papermill's parameters, and nothing else, are added"
     assert not any(map(processes.is_alive, psutil.Process().children())), "the kernel lives on"
+    assert {"module core.usage", "module data.taxonomy"} <= set(outcome.used)
+    assert not any("runner" in name or "networks" in name for name in outcome.used)
 
 
 @pytest.mark.parametrize(
@@ -53,8 +55,8 @@ def test_a_notebook_is_executed_with_its_run_and_its_failure_kept(tmp_path, monk
     [(-9, "MemoryError", "memory ran out"), (None, "MemoryError", "memory ran out"), (-11, "KernelDied", "crashed")],
 )
 def test_a_dead_kernel_is_told_by_how_it_ended(code, name, words):
-    found, message, hint = execute.dead_kernel(chapter("01"), code, "Open it by: x")
-    assert found == name and words in message and hint.endswith("Open it by: x")
+    kind, message, hint = execute.dead_kernel({"settings scratch": "", "module lab": "1"}, code, "Open it by: x")
+    assert kind == name and words in message and hint.endswith("Open it by: x")
     assert ("scratch.batch" in hint) == (name == "MemoryError")
 
 

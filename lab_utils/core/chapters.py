@@ -1,4 +1,4 @@
-"""The chapters of the lab: who needs whom, which settings each uses. The Snakefile makes its rules from this table."""
+"""The chapters of the lab, and who needs whom. The Snakefile makes its rules from this table."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,12 @@ class Chapter:
 
     Attributes:
         name: notebook's name without suffix, `NN_words`.
-        needs: chapters whose artefacts it reads ("data" is the image table).
-        settings: sections of the run's settings that it uses.
+        needs: chapters whose results it reads ("data" is the image table), or whose artefacts it would make itself.
         device: whether it trains or extracts on the graphics card, where there is one.
     """
 
     name: str
     needs: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ("data",)
     device: bool = True
 
     @property
@@ -28,24 +26,20 @@ class Chapter:
 
 
 RUNS = tuple(f"{5 + run:02d}_fine_tuning_run{run}" for run in range(1, 7))
-_NETWORKS = ("data", "networks", "features")
 CHAPTERS = (
-    Chapter("00_dataset", ("data",), ("data", "dataset"), device=False),
-    Chapter("01_baseline", ("00_dataset",), ("data", "scratch")),
-    Chapter("02_paper_baselines", ("00_dataset",), (*_NETWORKS, "paper")),
-    Chapter("03_task_similarity", ("00_dataset", "01_baseline"), (*_NETWORKS, "similarity")),
-    Chapter("04_projections", ("03_task_similarity",), (*_NETWORKS, "projections")),
-    Chapter("05_classification", ("03_task_similarity",), (*_NETWORKS, "classification")),
-    *(Chapter(name, ("00_dataset",), (*_NETWORKS, "fine_tuning")) for name in RUNS[:5]),
-    Chapter(RUNS[5], ("00_dataset", *RUNS[:5]), (*_NETWORKS, "fine_tuning")),
-    Chapter(
-        "12_fine_tuned_features", ("03_task_similarity",), (*_NETWORKS, "fine_tuning", "classification", "projections")
-    ),
-    Chapter("13_grad_cam", ("01_baseline", RUNS[5]), (*_NETWORKS, "scratch", "fine_tuning", "grad_cam")),
+    Chapter("00_dataset", ("data",), device=False),
+    Chapter("01_baseline", ("00_dataset",)),
+    Chapter("02_paper_baselines", ("00_dataset",)),
+    Chapter("03_task_similarity", ("00_dataset", "01_baseline")),
+    Chapter("04_projections", ("03_task_similarity",)),
+    Chapter("05_classification", ("03_task_similarity",)),
+    *(Chapter(name, ("00_dataset",)) for name in RUNS[:5]),
+    Chapter(RUNS[5], ("00_dataset", *RUNS[:5])),
+    Chapter("12_fine_tuned_features", ("03_task_similarity",)),
+    Chapter("13_grad_cam", ("01_baseline", RUNS[5])),
     Chapter(
         "15_further_improvements",
         ("01_baseline", "02_paper_baselines", "05_classification", RUNS[5], "12_fine_tuned_features"),
-        (*_NETWORKS, "fine_tuning", "improvements"),
     ),
     Chapter(
         "14_results",
@@ -53,7 +47,6 @@ CHAPTERS = (
             *("00_dataset", "01_baseline", "02_paper_baselines", "03_task_similarity", "04_projections"),
             *("05_classification", *RUNS, "12_fine_tuned_features", "13_grad_cam", "15_further_improvements"),
         ),
-        (*_NETWORKS, "fine_tuning", "results"),
     ),
 )
 
@@ -79,6 +72,15 @@ def dependents(name: str) -> list[Chapter]:
         if reached & set(one.needs):
             reached.add(one.name)
     return [one for one in CHAPTERS if one.name in reached - {name}]
+
+
+def needed(name: str) -> set[str]:
+    """All chapters that a chapter needs, directly or through others: those whose results it may read."""
+    reached = {name}
+    for one in reversed(CHAPTERS):
+        if one.name in reached:
+            reached |= {*one.needs} - {"data"}
+    return reached - {name}
 
 
 def priority(name: str) -> int:

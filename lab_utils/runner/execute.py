@@ -4,8 +4,9 @@ import re
 import shlex
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,15 @@ from lab_utils.core import records
 from lab_utils.core.chapters import Chapter, chapter
 from lab_utils.core.errors import NotRunError
 from lab_utils.core.records import PROJECT
-from lab_utils.runner.stamps import notebook_path
+from lab_utils.core.usage import Used, read_journal
+from lab_utils.runner.state import notebook_path
 
 if TYPE_CHECKING:
     import nbformat
 
 PROGRESS = re.compile(r"^  (epoch|download|step)\b")  # printed lines that a notebook passes on to the run's progress
 ERROR_CELL = "papermill-error-cell-tag"
+WATCH = "__import__('lab_utils.core.usage', fromlist=['watch']).watch({!r})"  # the kernel's first line
 LOWER = {
     "data": "data.cap",
     "networks": "networks.names",
@@ -36,10 +39,12 @@ class Outcome:
     Attributes:
         state: `ok`, `failed` or `not run` (the data do not allow it).
         error: None, or `{heading, cell, name, message, hint}`: nearest heading, number of the code cell, kind, words.
+        used: what it used until then.
     """
 
     state: str = "ok"
     error: dict[str, Any] | None = None
+    used: Used = field(default_factory=dict)
 
 
 class Lines:
@@ -72,14 +77,18 @@ def execute(step: Chapter, run: str, target: Path, progress: Callable[[str], Non
     from jupyter_client.manager import AsyncKernelManager
 
     source, kernel = notebook_path(step.name), AsyncKernelManager(kernel_name="python3")
-    with records.atomic_path(target) as temporary:
-        error, code = _papermill(source, temporary, run, kernel, Lines(progress))
+    with records.atomic_path(target) as temporary, tempfile.TemporaryDirectory() as folder:
+        journal = Path(folder) / "used"
+        error, code = _papermill(source, temporary, run, kernel, Lines(progress), journal)
+        used = read_journal(journal)
         notebook = _tidy(temporary if temporary.stat().st_size else source)
         temporary.write_text(nbformat.writes(notebook), encoding="utf-8")
-    return _outcome(step, notebook, error, code)
+    return _outcome(step, notebook, error, code, used)
 
 
-def _papermill(source: Path, target: Path, run: str, kernel: Any, lines: Lines) -> tuple[Exception | None, int | None]:
+def _papermill(
+    source: Path, target: Path, run: str, kernel: Any, lines: Lines, journal: Path
+) -> tuple[Exception | None, int | None]:
     """Execute; return the error, if any, and the exit code of a kernel that had ended by itself."""
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -89,6 +98,7 @@ def _papermill(source: Path, target: Path, run: str, kernel: Any, lines: Lines) 
 
     options: dict[str, Any] = {"kernel_name": "python3", "km": kernel, "cwd": str(source.parent), "stdout_file": lines}
     options |= {"progress_bar": False, "autosave_cell_every": 0}  # (it saves before each cell)
+    options["extra_arguments"] = [f"--IPKernelApp.exec_lines={WATCH.format(str(journal))}"]
     try:
         papermill.execute_notebook(str(source), str(target), parameters={"RUN": run}, **options)
     except (PapermillExecutionError, DeadKernelError) as error:
@@ -113,17 +123,22 @@ def _tidy(path: Path) -> "nbformat.NotebookNode":
     return notebook
 
 
-def _outcome(step: Chapter, notebook: "nbformat.NotebookNode", error: Exception | None, code: int | None) -> Outcome:
-    if error is None:
-        return Outcome()
+def _outcome(
+    step: Chapter, notebook: "nbformat.NotebookNode", error: Exception | None, code: int | None, used: Used
+) -> Outcome:
+    if error is None and used:
+        return Outcome(used=used)
     heading, cell = where(notebook)
     name, message = getattr(error, "ename", ""), readable(getattr(error, "evalue", ""))
     if name == NotRunError.__name__:
-        return Outcome("not run", {"heading": heading, "cell": cell, "name": name, "message": message, "hint": ""})
+        about = {"heading": heading, "cell": cell, "name": name, "message": message, "hint": ""}
+        return Outcome("not run", about, used)
     hint = f"Open it by: {reopen(step.name)}"
-    if not name:
-        name, message, hint = dead_kernel(step, code, hint)
-    return Outcome("failed", {"heading": heading, "cell": cell, "name": name, "message": message, "hint": hint})
+    if error is None:
+        name, message = "NothingRecorded", "what it used was not recorded, so it could never be told out of date"
+    elif not name:
+        name, message, hint = dead_kernel(used, code, hint)
+    return Outcome("failed", {"heading": heading, "cell": cell, "name": name, "message": message, "hint": hint}, used)
 
 
 def where(notebook: "nbformat.NotebookNode") -> tuple[str, int]:
@@ -137,11 +152,11 @@ def where(notebook: "nbformat.NotebookNode") -> tuple[str, int]:
     return (headings[-1] if headings else ""), len(own)
 
 
-def dead_kernel(step: Chapter, code: int | None, hint: str) -> tuple[str, str, str]:
+def dead_kernel(used: Used, code: int | None, hint: str) -> tuple[str, str, str]:
     """Name, message and hint for a kernel that was gone: by SIGKILL memory ran out, else it crashed."""
     if code not in (None, -signal.SIGKILL):
         return "KernelDied", f"the kernel crashed (exit code {code})", hint
-    lower = [LOWER[section] for section in step.settings if section in LOWER]
+    lower = [advice for section, advice in LOWER.items() if f"settings {section}" in used]
     advice = f"Lower {', '.join(lower)} in the profile, or end other programs, and start again. {hint}"
     return "MemoryError", "the kernel was killed, most likely because memory ran out", advice
 

@@ -1,6 +1,6 @@
 """One step of a run, in a process of its own: `python -m lab_utils.runner.job RUN STEP`, which the Snakefile calls.
 
-It checks by content whether there is anything to do (Snakemake only compares file times), does it, and reports to
+It looks by content whether there is anything to do (Snakemake only knows that there may be), does it, and reports to
 `run_all.sh` by lines of JSON on its standard output.
 """
 
@@ -8,13 +8,16 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
+from lab_utils.core import usage
 from lab_utils.core.chapters import Chapter
 from lab_utils.core.errors import LabError, NotRunError
-from lab_utils.core.profiles import load_settings
-from lab_utils.runner import processes, stamps
-from lab_utils.runner.state import RunState
+from lab_utils.core.profiles import Settings, load_settings
+from lab_utils.runner import execute, processes
+from lab_utils.runner.execute import Outcome
+from lab_utils.runner.state import DATA, RunState
 
 
 def main(run: str, name: str) -> int:
@@ -25,57 +28,65 @@ def main(run: str, name: str) -> int:
     if not state.outdated(step):
         state.restore(step)
         tell(step, "done", state="up to date", seconds=0)
-        return 0
-    if culprits := state.blocked(step):
-        return _not_run(state, step, culprits)
-    return _run(state, step)
-
-
-def _run(state: RunState, step: Chapter) -> int:
-    started = time.time()
-    tell(step, "started")
-    state.start(step)
-    if not step.device:
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    outcome = _data(state, step) if step is stamps.DATA else _notebook(state, step)
-    seconds = time.time() - started
-    state.finish(step, outcome["state"], seconds, outcome["error"], ran=True)
-    tell(step, "done", seconds=seconds, **outcome)
-    return int(outcome["state"] == "failed")
-
-
-def _not_run(state: RunState, step: Chapter, culprits: list[str]) -> int:
-    message = f"It builds on {', '.join(culprits)}, not run on this data."
-    error = {"heading": "", "cell": None, "name": NotRunError.__name__, "message": message, "hint": ""}
-    state.finish(step, "not run", 0, error, ran=False)
-    tell(step, "done", state="not run", seconds=0, error=error)
+    elif culprits := state.blocked(step):
+        _pass_over(state, step, culprits)
+    elif _run(state, step) == "failed":
+        return 1
+    state.done(name).parent.mkdir(exist_ok=True)
+    state.done(name).touch()
     return 0
 
 
-def _notebook(state: RunState, step: Chapter) -> dict[str, Any]:
-    from lab_utils.runner.execute import execute
+def _run(state: RunState, step: Chapter) -> str:
+    started = time.time()
+    tell(step, "started")
+    source = state.start(step)
+    if not step.device:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    outcome = _data(state, step) if step is DATA else _notebook(state, step)
+    seconds = time.time() - started
+    state.finish(step, outcome.state, seconds, outcome.error, outcome.used | source)
+    tell(step, "done", seconds=seconds, state=outcome.state, error=outcome.error)
+    return outcome.state
 
+
+def _pass_over(state: RunState, step: Chapter, culprits: list[str]) -> None:
+    message = f"It builds on {', '.join(culprits)}, not run on this data."
+    error = {"heading": "", "cell": None, "name": NotRunError.__name__, "message": message, "hint": ""}
+    state.finish(step, "not run", 0, error)
+    tell(step, "done", state="not run", seconds=0, error=error)
+
+
+def _notebook(state: RunState, step: Chapter) -> Outcome:
     target = state.executed(step.name)
-    outcome = execute(step, state.settings.name, target, lambda line: tell(step, "line", text=line))
-    return {"state": outcome.state, "error": outcome.error}
+    return execute.execute(step, state.settings.name, target, lambda line: tell(step, "line", text=line))
 
 
-def _data(state: RunState, step: Chapter) -> dict[str, Any]:
-    from lab_utils.networks import backbones
+def _data(state: RunState, step: Chapter) -> Outcome:
     from lab_utils.sample import sources
 
-    settings = state.settings
+    def say(line: object) -> None:
+        tell(step, "line", text=str(line))
+
     try:
-        sources.prepare(settings, progress=lambda line: tell(step, "line", text=str(line)))
-        if not settings.data.partial:  # said now, not after hours of training
-            wanted = [(name, True) for name in settings.networks.names]
-            wanted += [(name, False) for name in settings.fine_tuning.networks]
-            for sentence in backbones.fetch(wanted, settings.networks.weights):
-                tell(step, "line", text=f"Chapters that need them will fail: {sentence}")
+        with usage.recording() as used:
+            sources.prepare(state.settings, progress=say)
+        _fetch_weights(state.settings, say)
     except LabError as error:
         about = {"heading": "", "cell": None, "name": type(error).__name__, "message": str(error), "hint": ""}
-        return {"state": "failed", "error": about}
-    return {"state": "ok", "error": None}
+        return Outcome("failed", about)
+    return Outcome(used=used | usage.modules_of(sources.__name__, loaded=False))
+
+
+def _fetch_weights(settings: Settings, say: Callable[[str], None]) -> None:
+    """See to the networks' weights now, so that what is missing is said before hours of training."""
+    from lab_utils.networks import backbones
+
+    if not settings.data.partial:
+        wanted = [(name, True) for name in settings.networks.names]
+        wanted += [(name, False) for name in settings.fine_tuning.networks]
+        for sentence in backbones.fetch(wanted, settings.networks.weights):
+            say(f"Chapters that need them will fail: {sentence}")
 
 
 def tell(step: Chapter, event: str, **about: Any) -> None:

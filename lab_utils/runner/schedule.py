@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,29 +33,36 @@ def environment(jobs: int) -> dict[str, str]:
     return {**defaults, **os.environ, **dict.fromkeys(THREADS, threads), **fixed, processes.WATCHED: str(os.getpid())}
 
 
-def command(state: RunState, targets: list[str], jobs: int) -> list[str]:
-    """Snakemake's command line for a run's steps."""
+def command(state: RunState, todo: Sequence[str], jobs: int) -> list[str]:
+    """Snakemake's command line for those steps of a run that may be outdated."""
     gpu = 1 if processes.has_gpu() else jobs + 1  # without a card nothing has to take turns
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile")),
-        *("--directory", str(state.settings.run_folder), "--config", f"run={json.dumps(state.settings.name)}"),
+        *("--directory", str(state.settings.run_folder)),
+        *("--config", f"run={json.dumps(state.settings.name)}", f"steps={json.dumps(' '.join(todo))}"),
         *("--cores", str(jobs), "--resources", f"gpu={gpu}", "--rerun-triggers", "mtime"),
-        *("--keep-going", "--rerun-incomplete", "--nolock", "--quiet", "all", "--"),
-        *(str(state.path("manifests", name)) for name in targets),
+        *("--keep-going", "--rerun-incomplete", "--nolock", "--quiet", "all"),
     ]
 
 
-def run(state: RunState, targets: list[str], todo: list[str], jobs: int) -> None:
-    """Run the steps that `targets` need, showing progress; what failed is in the steps' states afterwards.
+def run(state: RunState, todo: Sequence[str], jobs: int) -> None:
+    """Run steps of a run, showing progress; what failed is in the steps' states afterwards.
+
+    Args:
+        state: of the run.
+        todo: names of the steps that may be outdated, with all that may be outdated among what they need.
+        jobs: notebooks at a time.
 
     Raises:
         LabError: Snakemake itself failed; the sentence names its log.
     """
     log = state.settings.run_folder / "snakemake.log"
     progress, lines = Progress(todo), queue.Queue[str | None]()
+    for name in todo:
+        state.done(name).unlink(missing_ok=True)
     with log.open("w") as file:
         child = subprocess.Popen(
-            command(state, targets, jobs),
+            command(state, todo, jobs),
             env=environment(jobs),
             stdout=subprocess.PIPE,
             stderr=file,
@@ -108,7 +116,7 @@ class Progress:
     one when it ends.
     """
 
-    def __init__(self, todo: list[str], out: IO[str] | None = None):
+    def __init__(self, todo: Sequence[str], out: IO[str] | None = None):
         self.out = out or sys.stdout
         self.live = self.out.isatty()
         self.total, self.seen = len(todo), 0
