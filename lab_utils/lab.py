@@ -362,7 +362,7 @@ class _TestRead:
         again = [name for name in self.models if name in before]
         if again and not self.further:
             raise LabError(
-                f"Test labels were already read for {', '.join(again)}: use what the first block found, or say by "
+                f"Test labels were already read for {', '.join(again)}: use the answers of the first block, or say by "
                 "`further=` what else the same answers are looked at for."
             )
         n, models = int((self.lab.all_rows["subset"] == "test").sum()), ", ".join(self.models)

@@ -1,6 +1,8 @@
 """What a chapter sees of the test labels: nothing outside a logged block."""
 
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -81,3 +83,22 @@ def test_only_chapter_00_works_on_the_table_that_holds_test_labels() -> None:
     places = [*(records.PROJECT / "notebooks").glob("[0-9]*.ipynb"), *(records.PROJECT / "lab_utils").rglob("*.py")]
     using = {path.stem for path in places if re.search(r"\.all_rows|\.table\.rows|\._labels", path.read_text("utf-8"))}
     assert using == {"00_dataset", "lab"}
+
+
+def test_neither_opening_a_lab_nor_the_front_page_loads_networks_or_training() -> None:
+    code = (
+        "import sys; import lab_utils.lab, lab_utils.claims.reported_arithmetic\n"
+        "from lab_utils.core import profiles; from lab_utils.data import image_table\n"
+        "import pandas as pd; from types import SimpleNamespace\n"
+        "rows = pd.DataFrame({'label': [0], 'subset': ['train'], 'has_image': [True]})\n"
+        "table = SimpleNamespace(rows=rows, classes=['a'], data_hash='one')\n"
+        "image_table.open_table = lambda settings: table\n"
+        "lab = lab_utils.lab.Lab(profiles.Settings(name='x', profile='sample'), '00_dataset')\n"
+        "assert lab.title('vgg16') == 'VGG16' and lab.summary()\n"
+        "rooms = [name for name in sys.modules if name.startswith(('lab_utils.networks.', 'lab_utils.training.'))]\n"
+        "print(rooms, [name for name in ('tensorflow', 'keras') if name in sys.modules])"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=records.PROJECT
+    )
+    assert printed.stdout.strip() == "['lab_utils.networks.registry'] []"

@@ -58,20 +58,20 @@ def chapter(number_or_name: str) -> Chapter:
         LabError: there is none; the sentence lists the valid numbers.
     """
     wanted = str(number_or_name).strip().removesuffix(".ipynb")
-    for one in CHAPTERS:
-        if wanted in (one.name, one.number) or (wanted.isdigit() and int(wanted) == int(one.number)):
-            return one
-    valid = ", ".join(sorted(one.number for one in CHAPTERS))
+    for entry in CHAPTERS:
+        if wanted in (entry.name, entry.number) or (wanted.isdigit() and int(wanted) == int(entry.number)):
+            return entry
+    valid = ", ".join(sorted(entry.number for entry in CHAPTERS))
     raise LabError(f"There is no chapter {number_or_name!r}; the chapters are {valid}.")
 
 
 def dependents(name: str) -> list[Chapter]:
     """All chapters that need `name`, directly or through others, in execution order."""
     reached = {name}
-    for one in CHAPTERS:
-        if reached & set(one.needs):
-            reached.add(one.name)
-    return [one for one in CHAPTERS if one.name in reached - {name}]
+    for entry in CHAPTERS:
+        if reached & set(entry.needs):
+            reached.add(entry.name)
+    return [entry for entry in CHAPTERS if entry.name in reached - {name}]
 
 
 def needed(name: str) -> set[str]:
@@ -90,7 +90,7 @@ def priority(name: str) -> int:
     else to do, for each looks at the run before it); those that only the results wait for fill the gaps, last ones
     first.
     """
-    names = [one.name for one in CHAPTERS]
-    waited_for = any(one.name != "14_results" for one in dependents(name))
+    names = [entry.name for entry in CHAPTERS]
+    waited_for = any(waiting.name != "14_results" for waiting in dependents(name))
     place = names.index(name) if name in names else 0
     return 2 * len(names) - place if waited_for else place

@@ -183,11 +183,11 @@ def git_revision(root: Path = PROJECT) -> str:
 
 def versions(*names: str) -> dict[str, str]:
     """Installed versions of packages, and Python's; a package that is not there is left out."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in names:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            installed[name] = metadata.version(name)
+    return installed
 
 
 @functools.cache
