@@ -18,8 +18,9 @@ import time
 import numpy as np
 import pandas as pd
 
-from lab_utils.analysis import classification as c
-from lab_utils.analysis.classifiers import original_classifiers
+from lab_utils.analysis import classification, feature_tables, reductions
+from lab_utils.analysis.classifiers import original_classifiers, vote
+from lab_utils.analysis.folds import grouped_folds
 from lab_utils.stats.intervals import Accuracy
 
 CLASSES = 29
@@ -61,9 +62,9 @@ def timed(words: str, function, *args, **more):
 
 def plain_script(features: np.ndarray, labels: np.ndarray, rows: np.ndarray, held: np.ndarray) -> tuple[dict, dict]:
     """The plain script on full features: seconds of each of the four, and accuracy of each and of the vote."""
-    seconds, guesses, table = {}, {}, c.standardise(features, rows)
-    for name, one in original_classifiers().items():
-        model = one.estimator.set_params(n_jobs=None) if name == "Random forest" else one.estimator
+    seconds, guesses, table = {}, {}, feature_tables.standardise(features, rows)
+    for name, voter in original_classifiers().items():
+        model = voter.estimator.set_params(n_jobs=None) if name == "Random forest" else voter.estimator
         words = f"  plain {name}, {len(rows):,} rows"
         guess, seconds[name] = timed(
             words, lambda model=model: model.fit(table[rows], labels[rows]).predict(table[held])
@@ -73,7 +74,7 @@ def plain_script(features: np.ndarray, labels: np.ndarray, rows: np.ndarray, hel
             print(
                 f"  plain {name} stopped at {model.max_iter:,} rounds without converging: its seconds are a lower bound"
             )
-    guesses[c.VOTING] = c.vote(list(guesses.values()))
+    guesses[classification.VOTING] = vote(list(guesses.values()))
     return seconds, {name: Accuracy.from_labels(labels[held], guess) for name, guess in guesses.items()}
 
 
@@ -91,18 +92,19 @@ def extrapolated(sizes: list[int], seconds: list[float], rows: int) -> tuple[flo
 
 def lab_way(features: np.ndarray, labels: np.ndarray, train: np.ndarray, folds: int) -> float:
     """Both sets and one in-fold UMAP-8 for one network; returns the seconds."""
-    images, hidden = image_table(len(labels), labels), c.placed(len(labels), train, labels[train])
-    umap8 = c.Reduction("supervised umap", 8, first=100)
+    images, hidden = image_table(len(labels), labels), classification.masked_labels(len(labels), train, labels[train])
+    umap8 = reductions.Reduction("supervised umap", 8, first=100)
     groups = np.array([f"lot {i // 7}" for i in range(len(labels))])
-    made = c.grouped_folds(hidden, groups, train, max(folds, 2))
-    fit, _ = next(iter(made))
+    fit, _ = next(iter(grouped_folds(hidden, groups, train, max(folds, 2))))
     total = 0.0
     for words, function in {
-        f"original's four on UMAP-8 ({folds} folds, val, test)": lambda: c.as_in_the_original(
+        f"original's four on UMAP-8 ({folds} folds, val, test)": lambda: classification.as_in_the_original(
             features, images, hidden, train, reduction=umap8, folds=folds
         ),
         "one supervised UMAP-8 inside a fold": lambda: umap8.apply(features, hidden, fit),
-        "fast classifiers on full features (one fit, val, test)": lambda: c.done_right(features, hidden, train, None),
+        "fast classifiers on full features (one fit, val, test)": lambda: classification.done_right(
+            features, hidden, train, None
+        ),
     }.items():
         total += timed(words, function)[1]
     return total
@@ -112,8 +114,10 @@ def ratio(features: np.ndarray, labels: np.ndarray, train: np.ndarray, held: np.
     """Fast against plain on full features: seconds at full size, accuracy at the largest plain size."""
     runs = [plain_script(features, labels, train[:size], held) for size in sizes]
     part = train[: sizes[-1]]
-    small = c.done_right(features, labels, part, None)
-    full, _ = timed("fast classifiers, one fit on all train rows", c.done_right, features, labels, train, None)
+    small = classification.done_right(features, labels, part, None)
+    full, _ = timed(
+        "fast classifiers, one fit on all train rows", classification.done_right, features, labels, train, None
+    )
     names = list(runs[0][0])
     fast, plain = sum(full.seconds[name] for name in names), 0.0
     for name in names:

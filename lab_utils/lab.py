@@ -283,16 +283,16 @@ class Lab:
         """Show a figure with its caption.
 
         Args:
-            figure: a matplotlib figure, or a `figures.Interactive` (its static twin goes to the PDF).
+            figure: a matplotlib figure, or a `bundles.Interactive` (its static twin goes to the PDF).
             caption: one or two sentences: what is shown, of what (network, split, n), what to look at.
             alt: the content in words, for those who can't see it.
             label: short unique name; a link to `#label` becomes a link to the numbered figure in the report.
             fold: whether it starts closed in the HTML report.
         """
-        from lab_utils.display import figures
+        from lab_utils.display import bundles
 
         self._note_shown(label)
-        self._display(figures.bundle(figure), kind="figure", caption=caption, alt=alt, label=label, fold=fold)
+        self._display(bundles.bundle(figure), kind="figure", caption=caption, alt=alt, label=label, fold=fold)
 
     def share(self, script: str) -> None:
         """Show nothing: give the page what several interactive figures use; the report keeps one of each."""
@@ -300,10 +300,10 @@ class Lab:
 
     def tabulate(self, table: pd.DataFrame, caption: str, label: str = "", index: bool = False, fold: bool = False):
         """Show a data frame as a table with its caption; `fold` starts it closed in the HTML report."""
-        from lab_utils.display import figures
+        from lab_utils.display import bundles
 
         self._note_shown(label)
-        self._display(figures.table_bundle(table, index), kind="table", caption=caption, label=label, fold=fold)
+        self._display(bundles.table_bundle(table, index), kind="table", caption=caption, label=label, fold=fold)
 
     def say(self, sentence: Any, kind: str = "sentence") -> None:
         """Show a sentence that was rendered from results (a verdict is recorded under its claim as well)."""

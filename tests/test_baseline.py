@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 
 from lab_utils.chapters import baseline
-from lab_utils.chapters.baseline import Outcome
+from lab_utils.chapters.baseline import ScratchResult
 from lab_utils.stats.intervals import Accuracy, Difference
 
 
-def made(number, train, val, predicted=None):
+def result_of(number, train, val, predicted=None):
     train, val = np.array(train, bool), np.array(val, bool)
-    return Outcome(number, train, val, np.zeros(len(val), int) if predicted is None else np.array(predicted))
+    return ScratchResult(number, train, val, np.zeros(len(val), int) if predicted is None else np.array(predicted))
 
 
 @pytest.mark.parametrize(
@@ -28,13 +28,13 @@ def test_overfitting_has_a_word_only_where_the_whole_interval_agrees(low, high, 
 
 
 def test_gap_is_clean_train_minus_val():
-    assert made("1", [1, 1, 1, 0], [1, 0]).gap.value == pytest.approx(0.25)
+    assert result_of("1", [1, 1, 1, 0], [1, 0]).gap.value == pytest.approx(0.25)
 
 
 def test_gap_change_is_the_difference_of_the_gaps_and_zero_for_a_network_with_itself():
     first, second = (
-        made("6", [1] * 90 + [0] * 10, [1] * 50 + [0] * 50),
-        made("10", [1] * 70 + [0] * 30, [1] * 60 + [0] * 40),
+        result_of("6", [1] * 90 + [0] * 10, [1] * 50 + [0] * 50),
+        result_of("10", [1] * 70 + [0] * 30, [1] * 60 + [0] * 40),
     )
     change = baseline.gap_change(first, second)
     assert change.value == pytest.approx(second.gap.value - first.gap.value) and change.high < 0
@@ -82,45 +82,45 @@ def test_pairs_confused_equally_often_share_a_rank_whatever_their_order():
 def test_a_gap_widens_where_images_of_a_lot_answer_alike():
     train, val = np.repeat([1, 1, 1, 0], 25), np.repeat([1, 0, 1, 0], 25)
     lots = np.repeat(list("abcd"), 25)
-    alone, whole = made("1", train, val), Outcome("1", train, val, val, {"train": lots, "val": lots})
+    alone, whole = result_of("1", train, val), ScratchResult("1", train, val, val, {"train": lots, "val": lots})
     assert alone.gap.value == whole.gap.value == pytest.approx(0.25)
     assert whole.gap.high - whole.gap.low > 3 * (alone.gap.high - alone.gap.low)
 
 
 def test_augmented_gaps_are_held_against_the_mean_gap_of_the_plain_networks_that_learnt():
-    outcomes = {number: made(number, [1] * 60 + [0] * 40, [1] * 40 + [0] * 60) for number in baseline.ROWS}
-    outcomes["2"] = made("2", [1] * 80 + [0] * 20, [1] * 20 + [0] * 80)
-    outcomes["3"] = made("3", [0] * 100, [0] * 100)  # no gap, as it has learnt nothing
-    outcomes["12"] = made("12", [1] * 41 + [0] * 59, [1] * 40 + [0] * 60)
-    outcomes["11"] = outcomes["3"]
-    found = baseline.augmentation_changes(outcomes, 10)
+    results = {number: result_of(number, [1] * 60 + [0] * 40, [1] * 40 + [0] * 60) for number in baseline.ROWS}
+    results["2"] = result_of("2", [1] * 80 + [0] * 20, [1] * 20 + [0] * 80)
+    results["3"] = result_of("3", [0] * 100, [0] * 100)  # no gap, as it has learnt nothing
+    results["12"] = result_of("12", [1] * 41 + [0] * 59, [1] * 40 + [0] * 60)
+    results["11"] = results["3"]
+    changes = baseline.augmentation_changes(results, 10)
     plain = ["1", "2", "4", "5", "6", "8", "10"]
-    assert found["plain"] == plain and list(found["changes"]) == ["12"]
-    assert found["changes"]["12"].value == pytest.approx(0.01 - np.mean([0.6 if n == "2" else 0.2 for n in plain]))
-    assert baseline.augmentation_changes(outcomes, 1) == {"changes": {}, "plain": []}
+    assert changes["plain"] == plain and list(changes["changes"]) == ["12"]
+    assert changes["changes"]["12"].value == pytest.approx(0.01 - np.mean([0.6 if n == "2" else 0.2 for n in plain]))
+    assert baseline.augmentation_changes(results, 1) == {"changes": {}, "plain": []}
 
 
 def test_table_shows_mixed_rows_as_two_networks_beside_the_printed_numbers():
     from lab_utils.core.records import PROJECT
 
-    outcomes = {number: made(number, [1] * 8 + [0] * 2, [1] * 5 + [0] * 5) for number in baseline.ROWS}
+    results = {number: result_of(number, [1] * 8 + [0] * 2, [1] * 5 + [0] * 5) for number in baseline.ROWS}
     reported = pd.read_csv(PROJECT / "data" / "reported" / "scratch.csv")
-    table = baseline.table(outcomes, {number: Accuracy(3, 10) for number in baseline.ROWS}, reported)
+    table = baseline.table(results, {number: Accuracy(3, 10) for number in baseline.ROWS}, reported)
     assert table.loc[table["row"] == "3-4", "network"].tolist() == ["#3", "#4"]
     assert table.loc[table["network"] == "#13", "test (reported)"].item() == "67.0"
     assert table["row"].nunique() == 9
-    text = baseline.judged_words(outcomes, reported)
+    text = baseline.judged_words(results, reported)
     assert f"of {len(baseline.ROWS)} networks" in text
 
 
 def test_steps_are_judged_on_the_same_images():
     truth = np.zeros(200, int)
     numbers = {number for step in baseline.STEPS for number in step}
-    outcomes = {number: made(number, [1] * 10, truth == 0, truth) for number in numbers}
-    outcomes["1"] = made("1", [1] * 10, [0] * 200, truth + 1)
-    text = baseline.step_words(truth, outcomes)
+    results = {number: result_of(number, [1] * 10, truth == 0, truth) for number in numbers}
+    results["1"] = result_of("1", [1] * 10, [0] * 200, truth + 1)
+    text = baseline.step_words(truth, results)
     assert "helped: #1 → #2" in text and "are ties: #2 → #3" in text and "hurt" not in text
-    table = baseline.steps(truth, outcomes, dict.fromkeys(numbers, "idea"))
+    table = baseline.steps(truth, results, dict.fromkeys(numbers, "idea"))
     assert table["val, points"][0].startswith("+100.0") and len(table) == len(baseline.STEPS)
 
 
@@ -129,7 +129,7 @@ def test_the_arms_show_accuracy_while_training_of_the_best_epoch_beside_the_clea
 
     history, spec = pd.DataFrame({"accuracy": [0.1, 0.7, 0.9]}), SimpleNamespace(idea="idea")
     one = SimpleNamespace(trained=SimpleNamespace(best_epoch=2), history=history, spec=spec)
-    outcomes = {number: made(number, [1] * 30 + [0] * 70, [1] * 20 + [0] * 80) for number in baseline.NINE}
-    table = baseline.arms_table(dict.fromkeys(baseline.NINE, one), outcomes)
+    results = {number: result_of(number, [1] * 30 + [0] * 70, [1] * 20 + [0] * 80) for number in baseline.NINE}
+    table = baseline.arms_table(dict.fromkeys(baseline.NINE, one), results)
     assert table["train, while training"].tolist() == ["70.0 %"] * 5
     assert table["train, clean"].str.startswith("30.0 %").all() and table["network"][2] == "#9, dropout after BatchNorm"

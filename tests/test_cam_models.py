@@ -7,17 +7,15 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from lab_utils.analysis import class_activation
-from lab_utils.chapters.cam_models import (
-    Subject,
+from lab_utils.analysis import focus
+from lab_utils.chapters.cam_models import CamModel, linear_head, pretrained
+from lab_utils.chapters.grad_cam import (
     border_groups,
     focus_by_way,
     focus_evidence,
     group_means,
-    linear_head,
     marks_words,
     mosaic_words,
-    pretrained,
     spread_rows,
 )
 from lab_utils.claims import engine as claims
@@ -52,10 +50,10 @@ def test_groups_are_museums_marked_lots_and_the_rest() -> None:
 
 
 def test_group_means_leave_out_small_groups_and_unknown_values() -> None:
-    values = np.array([0.1, 0.3, np.nan, 0.2, 0.9])
-    masks = {"many": np.array([1, 1, 1, 1, 0], bool), "few": np.array([0, 0, 0, 0, 1], bool)}
-    found = group_means(values, masks, least=3)
-    assert list(found) == ["many"] and found["many"].value == pytest.approx(0.2) and found["many"].n == 3
+    values = np.array([0.1, 0.1, 0.3, np.nan, 0.3, 0.2, 0.9])
+    masks = {"many": np.array([1, 1, 1, 1, 1, 1, 0], bool), "few": np.array([0, 0, 1, 1, 1, 1, 1], bool)}
+    means = group_means(values, masks)
+    assert list(means) == ["many"] and means["many"].value == pytest.approx(0.2) and means["many"].n == 5
 
 
 def test_rows_are_thinned_evenly() -> None:
@@ -95,7 +93,7 @@ class Gallery:
         return self.images[rows].astype(np.uint8)
 
 
-def colour_network(flatten: bool) -> Subject:
+def colour_network(flatten: bool) -> CamModel:
     """A network that passes the channels on: class k is channel k."""
     keras = pytest.importorskip("keras")
     image = keras.Input((8, 8, 3))
@@ -105,12 +103,12 @@ def colour_network(flatten: bool) -> Subject:
     model = keras.Model(image, keras.layers.Dense(3, use_bias=False)(x))
     head = np.tile(np.eye(3), (64, 1)) / 64 if flatten else np.eye(3)
     model.set_weights([np.eye(3)[None, None], head])
-    return Subject(kind, model, lambda images: np.asarray(images, np.float32) - 40)
+    return CamModel(kind, model, lambda images: np.asarray(images, np.float32) - 40)
 
 
 def test_focus_is_measured_by_both_methods_and_on_equally_shrunk_mosaics() -> None:
     lab, networks = Gallery(), {"from scratch": colour_network(True), "pretrained": colour_network(False)}
-    plan = class_activation.plan_mosaics(lab.labels, 6)
+    plan = focus.plan_mosaics(lab.labels, 6)
     found = focus_by_way(lab, networks, plan, np.arange(30))
     assert list(found) == ["Grad-CAM", "Grad-CAM, all shrunk", "HiResCAM", "HiResCAM, all shrunk"]
     assert [found["HiResCAM"][kind].side for kind in networks] == [8, 16]
@@ -124,16 +122,16 @@ def test_focus_is_measured_by_both_methods_and_on_equally_shrunk_mosaics() -> No
 
 def test_focus_reads_only_the_images_of_the_mosaics_and_scores_as_if_all_were_read() -> None:
     lab, network = Gallery(), colour_network(False)
-    plan = class_activation.plan_mosaics(lab.labels, 2)
+    plan = focus.plan_mosaics(lab.labels, 2)
     found = network.focus(lab, plan, np.arange(30))
     assert lab.asked == [len(np.unique(plan.members))] and lab.asked[0] <= 8
-    whole = class_activation.focus(network.model, lab.images, plan, network.prepare)
+    whole = focus.focus_on_mosaics(network.model, lab.images, plan, network.prepare)
     np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-5)
 
 
 def test_evidence_on_focus_leaves_out_ways_without_any() -> None:
-    def part(*scores: float) -> class_activation.Focus:
-        return class_activation.Focus(np.array(scores), 8, True)
+    def part(*scores: float) -> focus.Focus:
+        return focus.Focus(np.array(scores), 8, True)
 
     silent, seen = part(np.nan, np.nan), part(0.9, 0.8)
     found = {

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from lab_utils.analysis.cohesion import Division, Standing
 from lab_utils.analysis.outliers import Cluster
-from lab_utils.analysis.projections import Division, Separability, Standing
+from lab_utils.analysis.separability import Separability
 from lab_utils.claims import engine as claims
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lab_utils.analysis.classification import Decomposition, SeedSpread
+from lab_utils.analysis.seed_spread import SeedSpread
+from lab_utils.analysis.variance import Decomposition
 from lab_utils.claims import engine as claims
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lab_utils.analysis import class_activation
+from lab_utils.analysis import class_activation, focus
+from lab_utils.chapters import grad_cam
 from lab_utils.core.errors import LabError
 from lab_utils.networks import backbones
 from lab_utils.networks.registry import REGISTRY
@@ -27,16 +28,11 @@ def trunk(keras, seed: int = 0):
 
 
 def with_head(keras, kind: str):
-    """The same toy network in four forms; weights differ in nothing but the head."""
+    """The same toy network in two forms: average pooling and one dense layer, or max pooling and a flattened map."""
     base, layers = trunk(keras), keras.layers
-    last = layers.Dense(CLASSES, activation=None if kind == "logits" else "softmax", name="scores")
-    if kind == "nested":
-        return keras.Sequential([keras.Input((SIZE, SIZE, 3)), base, layers.GlobalAveragePooling2D(), last])
-    x = layers.MaxPooling2D()(base.output)
-    x = layers.Flatten()(x) if kind == "flatten" else layers.GlobalAveragePooling2D()(base.output)
-    if kind == "softmax layer":
-        return keras.Model(base.input, layers.Softmax()(layers.Dense(CLASSES, name="scores")(x)))
-    return keras.Model(base.input, last(x))
+    x = layers.Flatten()(layers.MaxPooling2D()(base.output))
+    x = x if kind == "flatten" else layers.GlobalAveragePooling2D()(base.output)
+    return keras.Model(base.input, layers.Dense(CLASSES, name="scores")(x))
 
 
 @pytest.fixture
@@ -44,34 +40,30 @@ def images() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(6, SIZE, SIZE, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", ["logits", "flat", "softmax layer", "nested"])
-def test_map_equals_channel_weights_of_a_pooling_head_computed_by_hand(keras, images: np.ndarray, kind: str) -> None:
-    model = with_head(keras, kind)
-    scores = model.get_layer("scores")
-    base = model.layers[0] if kind == "nested" else keras.Model(model.input, model.get_layer("last").output)
-    activations = base.predict(images, verbose=0)
-    kernel = scores.get_weights()[0]
+def test_map_equals_channel_weights_of_a_pooling_head_computed_by_hand(keras, images: np.ndarray) -> None:
+    model = with_head(keras, "pooled")
+    activations = keras.Model(model.input, model.get_layer("last").output).predict(images, verbose=0)
+    kernel = model.get_layer("scores").get_weights()[0]
     targets = np.array([0, 1, 2, 0, 1, 2])
     by_hand = (activations * kernel[:, targets].T[:, None, None, :]).sum(-1) / SIZE**2
-    found = class_activation.evidence(model, images, targets)
-    np.testing.assert_allclose(found, by_hand, atol=1e-5)
+    np.testing.assert_allclose(class_activation.evidence(model, images, targets), by_hand, atol=1e-5)
 
 
 def test_both_methods_agree_on_a_pooling_head_and_differ_on_a_flattened_one(keras, images: np.ndarray) -> None:
-    pooled, flattened = with_head(keras, "flat"), with_head(keras, "flatten")
+    pooled, flattened = with_head(keras, "pooled"), with_head(keras, "flatten")
     for model, same in ((pooled, True), (flattened, False)):
         maps = [class_activation.evidence(model, images, method=method) for method in class_activation.METHODS]
         assert np.allclose(*maps, atol=1e-5) is same
 
 
 def test_maps_are_scaled_and_as_large_as_the_image(keras, images: np.ndarray) -> None:
-    maps = class_activation.grad_cam(with_head(keras, "flatten"), images, batch=4)
+    maps = class_activation.grad_cam(with_head(keras, "flatten"), images)
     assert maps.shape == (6, SIZE, SIZE) and maps.dtype == np.float32
     assert maps.min() >= 0 and set(np.unique(maps.max(axis=(1, 2)).round(5))) <= {0.0, 1.0}
 
 
 def test_default_target_is_the_predicted_class(keras, images: np.ndarray) -> None:
-    model = with_head(keras, "flat")
+    model = with_head(keras, "pooled")
     predicted = model.predict(images, verbose=0).argmax(1)
     np.testing.assert_allclose(
         class_activation.evidence(model, images), class_activation.evidence(model, images, predicted), atol=1e-6
@@ -79,39 +71,23 @@ def test_default_target_is_the_predicted_class(keras, images: np.ndarray) -> Non
 
 
 def test_layer_is_the_last_one_of_the_last_convolutions_size(keras) -> None:
-    assert class_activation.view(with_head(keras, "flatten")).layer == "last"
-    assert class_activation.view(with_head(keras, "nested")).layer == "last"
-    assert class_activation.view(with_head(keras, "flat"), layer="early").layer == "early"
-    with pytest.raises(LabError, match="no layer 'nonsense'"):
-        class_activation.view(with_head(keras, "flat"), layer="nonsense")
-    dense = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
-    with pytest.raises(LabError, match="no convolution"):
-        class_activation.view(dense)
-
-
-def test_a_layer_that_connections_pass_by_is_opened_too(keras, images: np.ndarray) -> None:
-    """Scores of mean(a + b(a)): the gradient at the inner layer by hand is that of the branch alone."""
+    opened = class_activation.open_network(with_head(keras, "flatten"))
+    assert (opened.layer, opened.map_size, opened.size) == ("last", (SIZE, SIZE), SIZE)
     image = keras.Input((SIZE, SIZE, 3))
-    first = keras.layers.Conv2D(4, 1, name="first")(image)
-    branch = keras.layers.Conv2D(4, 1, name="branch")(first)
-    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Add()([first, branch]))
-    model = keras.Model(image, keras.layers.Dense(2, use_bias=False)(pooled))
-    opened = class_activation.view(model, layer="branch")
-    assert opened.head is None
-    activations = keras.Model(image, branch).predict(images, verbose=0)
-    by_hand = (activations * model.layers[-1].get_weights()[0][:, 1]).sum(-1) / SIZE**2
-    np.testing.assert_allclose(class_activation.evidence(opened, images, np.ones(6, int)), by_hand, atol=1e-5)
+    dense = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(image)))
+    with pytest.raises(LabError, match="no convolution"):
+        class_activation.open_network(dense)
 
 
 def test_wrong_method_and_wrong_number_of_targets_are_told(keras, images: np.ndarray) -> None:
     with pytest.raises(LabError, match="gradcam, hirescam"):
-        class_activation.grad_cam(with_head(keras, "flat"), images, method="guess")
+        class_activation.grad_cam(with_head(keras, "pooled"), images, method="guess")
     with pytest.raises(LabError, match="2 targets for 6 images"):
-        class_activation.grad_cam(with_head(keras, "flat"), images, targets=[0, 1])
+        class_activation.grad_cam(with_head(keras, "pooled"), images, targets=[0, 1])
 
 
 def test_opening_a_network_leaves_it_as_it_was(keras, images: np.ndarray) -> None:
-    model = with_head(keras, "nested")
+    model = with_head(keras, "pooled")
     before = model.predict(images, verbose=0)
     class_activation.grad_cam(model, images)
     np.testing.assert_array_equal(model.predict(images, verbose=0), before)
@@ -143,22 +119,22 @@ def test_images_are_chosen_by_rule() -> None:
 # ---- focus -----------------------------------------------------------------------------------------------------------
 def test_plan_puts_two_of_the_target_in_every_mosaic_and_names_small_classes() -> None:
     labels = np.array([0, 0, 0, 1, 1, 2, 3, 3])
-    plan = class_activation.plan_mosaics(labels, 30, seed=1)
+    plan = focus.plan_mosaics(labels, 30, seed=1)
     assert plan.left_out == [2]
     assert ((labels[plan.members] == plan.targets[:, None]) == plan.wanted).all()
     assert (plan.wanted.sum(1) == 2).all() and len({tuple(row) for row in plan.wanted}) > 3
     assert all(len(set(row)) == 4 for row in plan.members)
     assert np.bincount(plan.targets)[[0, 1, 3]].tolist() == [10, 10, 10]
-    np.testing.assert_array_equal(plan.members, class_activation.plan_mosaics(labels, 30, seed=1).members)
+    np.testing.assert_array_equal(plan.members, focus.plan_mosaics(labels, 30, seed=1).members)
     with pytest.raises(LabError, match="two images"):
-        class_activation.plan_mosaics(np.array([0, 1, 2]), 5)
+        focus.plan_mosaics(np.array([0, 1, 2]), 5)
 
 
 def test_mosaic_has_its_images_in_the_right_quadrants() -> None:
     images = np.stack([np.full((4, 4, 3), value, np.uint8) for value in (10, 20, 30, 40)])
-    whole = class_activation.assemble(images, np.array([[3, 2, 1, 0]]), 8)[0, ..., 0]
+    whole = focus.assemble(images, np.array([[3, 2, 1, 0]]), 8)[0, ..., 0]
     assert [whole[0, 0], whole[0, 7], whole[7, 0], whole[7, 7]] == [40, 30, 20, 10]
-    assert class_activation.assemble(images, np.array([[3, 2, 1, 0]]), 4).shape == (1, 4, 4, 3)
+    assert focus.assemble(images, np.array([[3, 2, 1, 0]]), 4).shape == (1, 4, 4, 3)
 
 
 def test_focus_is_the_share_in_the_wanted_quadrants() -> None:
@@ -166,7 +142,7 @@ def test_focus_is_the_share_in_the_wanted_quadrants() -> None:
     maps[0] = 1
     maps[1, 0, 0], maps[1, 3, 3] = 3, 1
     wanted = np.array([[True, True, False, False], [True, False, True, False], [True, True, False, False]])
-    np.testing.assert_allclose(class_activation.focus_score(maps, wanted), [0.5, 0.75, np.nan])
+    np.testing.assert_allclose(focus.focus_score(maps, wanted), [0.5, 0.75, np.nan])
 
 
 def test_focus_finds_a_network_that_sees_and_one_that_is_blind(keras) -> None:
@@ -182,24 +158,24 @@ def test_focus_finds_a_network_that_sees_and_one_that_is_blind(keras) -> None:
         pooled = keras.layers.GlobalAveragePooling2D()(convolved)
         model = keras.Model(image, keras.layers.Dense(3, use_bias=False)(pooled))
         model.set_weights([kernel[None, None].astype(np.float32), np.eye(3, dtype=np.float32)])
-        found = class_activation.focus(model, images, class_activation.plan_mosaics(labels, 24), lambda x: x / 255)
+        found = focus.focus_on_mosaics(model, images, focus.plan_mosaics(labels, 24), lambda x: x / 255)
         assert (found.side, found.shrunk) == (2 * SIZE, False)
         scores[kind] = found.scores.mean()
     assert scores["sees"] == pytest.approx(1.0) and scores["blind"] == pytest.approx(0.5)
 
 
 def test_mosaics_are_shrunk_where_the_head_fixes_the_size(keras, images: np.ndarray) -> None:
-    plan = class_activation.plan_mosaics(np.array([0, 0, 0, 1, 1, 1]), 5)
-    found = class_activation.focus(with_head(keras, "flatten"), images, plan, lambda x: x)
+    plan = focus.plan_mosaics(np.array([0, 0, 0, 1, 1, 1]), 5)
+    found = focus.focus_on_mosaics(with_head(keras, "flatten"), images, plan, lambda x: x)
     assert (found.side, found.shrunk, len(found.scores)) == (SIZE, True, 5)
-    assert not class_activation.focus(with_head(keras, "nested"), images, plan, lambda x: x).shrunk
-    asked = class_activation.focus(with_head(keras, "nested"), images, plan, lambda x: x, shrink=True)
+    assert not focus.focus_on_mosaics(with_head(keras, "pooled"), images, plan, lambda x: x).shrunk
+    asked = focus.focus_on_mosaics(with_head(keras, "pooled"), images, plan, lambda x: x, shrink=True)
     assert (asked.side, asked.shrunk) == (SIZE, True)
 
 
 def test_odd_maps_are_split_evenly() -> None:
-    even = class_activation._even(np.ones((1, 3, 3)))
-    assert class_activation.focus_score(even, np.array([[True, False, False, True]]))[0] == pytest.approx(0.5)
+    even = focus._even(np.ones((1, 3, 3)))
+    assert focus.focus_score(even, np.array([[True, False, False, True]]))[0] == pytest.approx(0.5)
 
 
 # ---- randomisation ---------------------------------------------------------------------------------------------------
@@ -214,7 +190,7 @@ def test_rank_correlation_equals_scipys() -> None:
 
 
 def test_scrambling_lowers_the_correlation_and_the_weights_come_back(keras, images: np.ndarray) -> None:
-    model = with_head(keras, "softmax layer")
+    model = with_head(keras, "pooled")
     before = [values.copy() for values in model.get_weights()]
     found = class_activation.randomisation_check(model, images, np.zeros(6, int), stages=3)
     assert next(iter(found)).startswith("1 of 3") and list(found)[-1].startswith("3 of 3")
@@ -230,17 +206,17 @@ def between(low: float, high: float) -> Estimate:
 
 def test_sentences_follow_the_numbers() -> None:
     ways = {"x": between(0.1, 0.2), "y": between(-0.2, -0.1), "z": between(-0.1, 0.1)}
-    words = class_activation.gain_words("A", "b", ways)
+    words = grad_cam.gain_words("A", "b", ways)
     assert words.startswith("A against b, on the same mosaics: better by x 0.15")
     assert "; worse by y" in words and "; a tie by z" in words
-    assert class_activation.gain_words("A", "b", {}).endswith("no mosaic has evidence in both.")
-    assert "what was learned" in class_activation.dependence_words(between(0.0, 0.2))
-    assert "stay alike" in class_activation.dependence_words(between(0.7, 0.9))
-    assert "open" in class_activation.dependence_words(between(0.4, 0.6))
-    assert class_activation.border_words({"x": between(0.4, 0.5), "y": between(0.1, 0.2)}, 0.36).endswith(
+    assert grad_cam.gain_words("A", "b", {}).endswith("no mosaic has evidence in both.")
+    assert "what was learned" in grad_cam.dependence_words(between(0.0, 0.2))
+    assert "stay alike" in grad_cam.dependence_words(between(0.7, 0.9))
+    assert "open" in grad_cam.dependence_words(between(0.4, 0.6))
+    assert grad_cam.border_words({"x": between(0.4, 0.5), "y": between(0.1, 0.2)}, 0.36).endswith(
         "more for x; less for y."
     )
-    both = class_activation.focus_words({"x": between(0.6, 0.7), "y": between(0.4, 0.6)})
+    both = grad_cam.focus_words({"x": between(0.6, 0.7), "y": between(0.4, 0.6)})
     assert "Above the chance of 0.5: x" in both and "Not above it beyond the interval: y" in both
 
 
@@ -255,32 +231,32 @@ def test_sentences_follow_the_numbers() -> None:
     ],
 )
 def test_words_on_the_two_methods_know_the_head(correlation, pooled, words) -> None:
-    told = class_activation.agreement_words("n", np.array(correlation), pooled)
+    told = grad_cam.agreement_words("n", np.array(correlation), pooled)
     assert words in told and "nan" not in told
 
 
-@pytest.mark.parametrize(("kind", "pooled"), [("flat", True), ("logits", True), ("nested", True), ("flatten", False)])
-def test_a_view_knows_whether_its_head_begins_with_average_pooling(keras, kind: str, pooled: bool) -> None:
-    assert class_activation.view(with_head(keras, kind)).pooled is pooled
+@pytest.mark.parametrize(("kind", "pooled"), [("pooled", True), ("flatten", False)])
+def test_an_opened_network_knows_whether_its_head_begins_with_average_pooling(keras, kind: str, pooled: bool) -> None:
+    assert class_activation.open_network(with_head(keras, kind)).pooled is pooled
 
 
 def test_only_a_head_that_fixes_the_size_is_told_so(keras) -> None:
     """Another fault than a flattened map must not be called one."""
     with pytest.raises(LabError, match="can't take images of 16 pixels: its head fixes the size"):
-        class_activation.view(with_head(keras, "flatten"), size=16)
+        class_activation.open_network(with_head(keras, "flatten"), 16)
     image = keras.Input((SIZE, SIZE, 3))
     convolved = keras.layers.Conv2D(4, 3, name="valid")(image)
     pooled = keras.layers.GlobalAveragePooling2D()(convolved)
     with pytest.raises(ValueError, match=r"(?i)negative|zero"):
-        class_activation.view(keras.Model(image, keras.layers.Dense(2)(pooled)), size=2)
+        class_activation.open_network(keras.Model(image, keras.layers.Dense(2)(pooled)), 2)
 
 
 def test_gain_uses_mosaics_where_both_networks_have_evidence() -> None:
     first, second = np.array([0.9, 0.7, np.nan]), np.array([0.5, 0.5, 0.1])
-    gain = class_activation.focus_gain(first, second)
+    gain = focus.focus_gain(first, second)
     assert gain.value == pytest.approx(0.3) and gain.n == 2
     with pytest.raises(LabError, match="no positive evidence"):
-        class_activation.mean_focus(np.array([np.nan]))
+        focus.mean_focus(np.array([np.nan]))
 
 
 # ---- the networks of the registry ------------------------------------------------------------------------------------
@@ -288,6 +264,5 @@ def test_gain_uses_mosaics_where_both_networks_have_evidence() -> None:
 def test_layer_found_is_the_registrys_last_convolution(keras, name: str) -> None:
     base = backbones.build(name, weights="random", size=64, top=False)
     pooled = keras.layers.GlobalAveragePooling2D()(base.output)
-    opened = class_activation.view(keras.Model(base.input, keras.layers.Dense(3, "softmax")(pooled)))
+    opened = class_activation.open_network(keras.Model(base.input, keras.layers.Dense(3)(pooled)))
     assert opened.layer == backbones.backbone(name).last_conv
-    assert opened.head is not None

@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils.analysis.classification import Outcome, Reduction, SeedSpread
-from lab_utils.chapters import classification_tables as t
+from lab_utils.analysis.classification import CVResult
+from lab_utils.analysis.reductions import Reduction
+from lab_utils.analysis.seed_spread import SeedSpread
+from lab_utils.chapters import classification_tables
 from lab_utils.core.profiles import Classification
 from lab_utils.core.records import PROJECT
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate
@@ -16,31 +18,38 @@ RIGHT, HALF, WRONG = TRUTH.copy(), np.zeros(8, int), 1 - TRUTH
 ALL = np.arange(8)
 
 
-def outcome(**predictions):
-    return Outcome(predictions, {name: [Accuracy(3, 4), Accuracy(1, 4)] for name in predictions}, {})
+def result_of(**predictions):
+    return CVResult(predictions, {name: [Accuracy(3, 4), Accuracy(1, 4)] for name in predictions}, {})
 
 
 def test_departures_name_every_changed_setting_and_none_where_there_is_none():
-    assert "defaults" in t.departures(Classification())
-    words = t.departures(Classification(rounds=20, folds=3))
+    assert "defaults" in classification_tables.departures(Classification())
+    words = classification_tables.departures(Classification(rounds=20, folds=3))
     assert "20 boosting rounds (default 100)" in words and "3 folds (there 5)" in words and "trees" not in words
 
 
 def test_what_the_original_says_comes_from_its_printed_table():
-    words = t.original_says(REPORTED)
+    words = classification_tables.original_says(REPORTED)
     assert "VGG16 0.649" in words and "within 0.6 points" in words and "best classifier Voting" in words
-    assert t.reported_scores(REPORTED, "dense classifier")["test"].tolist() == [0.645, 0.648, 0.649, 0.649]
+    assert classification_tables.reported_scores(REPORTED, "dense classifier")["test"].tolist() == [
+        0.645,
+        0.648,
+        0.649,
+        0.649,
+    ]
 
 
 def test_diamonds_stand_only_at_networks_that_the_original_used():
-    rows = t.reported_scores(REPORTED, "CNN features")
-    assert t.diamonds(rows, ["VGG16", "EfficientNet-Lite0"]) == {"VGG16": {"Voting": pytest.approx(64.9)}}
+    rows = classification_tables.reported_scores(REPORTED, "CNN features")
+    assert classification_tables.diamonds(rows, ["VGG16", "EfficientNet-Lite0"]) == {
+        "VGG16": {"Voting": pytest.approx(64.9)}
+    }
 
 
 def test_the_originals_table_is_chosen_on_val_not_on_test():
-    outcomes = {("CNN features", "a"): outcome(A=RIGHT, B=HALF)}
+    results = {("CNN features", "a"): result_of(A=RIGHT, B=HALF)}
     counts = {("CNN features", "a", "A"): np.array([[1, 3], [3, 1]]), ("CNN features", "a", "B"): np.eye(2, dtype=int)}
-    table = t.scores_table(outcomes, TRUTH, ALL, counts, {"a": "Net"}, REPORTED)
+    table = classification_tables.scores_table(results, TRUTH, ALL, counts, {"a": "Net"}, REPORTED)
     first = table.iloc[0]
     assert (first["model"], first["best on val"]) == ("Net", "A")
     assert (first["test"].successes, first["test"].n, first["CV"].successes) == (2, 8, 4)
@@ -49,90 +58,116 @@ def test_the_originals_table_is_chosen_on_val_not_on_test():
 
 def test_boxes_keep_every_value_under_the_networks_titles():
     scores = {(f, n, c): Accuracy(1, 2) for f in ("features", "outputs") for n in "ab" for c in ("SVM", "forest")}
-    assert {name: len(values) for name, values in t.boxes(scores, 1, {"a": "A", "b": "B"}).items()} == {"A": 4, "B": 4}
+    assert {
+        name: len(values) for name, values in classification_tables.boxes(scores, 1, {"a": "A", "b": "B"}).items()
+    } == {"A": 4, "B": 4}
 
 
 def test_boxes_group_accuracies_by_one_part_of_their_keys():
     values = {("x", "A"): Accuracy(1, 2), ("y", "A"): Accuracy(2, 2), ("x", "B"): Accuracy(0, 2)}
-    assert t.boxes(values, 0) == {"x": [50, 0], "y": [100]} and t.boxes(values, 1) == {"A": [50, 100], "B": [0]}
+    assert classification_tables.boxes(values, 0) == {"x": [50, 0], "y": [100]} and classification_tables.boxes(
+        values, 1
+    ) == {"A": [50, 100], "B": [0]}
 
 
-def test_correctness_has_a_row_an_outcome_and_a_column_a_classifier():
-    found = t.correctness([outcome(A=RIGHT, B=HALF), outcome(A=WRONG, B=RIGHT)], ["A", "B"], TRUTH, ALL)
+def test_correctness_has_a_row_a_result_and_a_column_a_classifier():
+    found = classification_tables.correctness(
+        [result_of(A=RIGHT, B=HALF), result_of(A=WRONG, B=RIGHT)], ["A", "B"], TRUTH, ALL
+    )
     np.testing.assert_allclose(found.mean(2), [[1, 0.5], [0, 1]])
-    assert t.spread_of_networks({"a": outcome(A=RIGHT), "b": outcome(A=HALF)}, TRUTH, ALL) == pytest.approx(0.125**0.5)
-    assert t.spread_of_networks({"a": outcome(A=RIGHT)}, TRUTH, ALL) == 0
+    assert classification_tables.spread_of_networks(
+        {"a": result_of(A=RIGHT), "b": result_of(A=HALF)}, TRUTH, ALL
+    ) == pytest.approx(0.125**0.5)
+    assert classification_tables.spread_of_networks({"a": result_of(A=RIGHT)}, TRUTH, ALL) == 0
 
 
 def test_the_best_way_is_looked_for_among_all_layers_and_protocols():
-    right, embedded = {"a": outcome(A=HALF), "b": outcome(A=HALF, B=WRONG)}, {"b": outcome(Ridge=RIGHT)}
-    found = t.ways(right, embedded, {("dense classifier", "a"): outcome(A=WRONG)})
-    order = t.ranked(found, TRUTH, ALL)
-    assert order[0] == t.Way(t.EMBEDDED, "full_network", "b", "Ridge") and found[order[0]] is embedded["b"]
-    assert t.rival_of(order) == t.Way(t.EIGHT, "logits", "a", "A") and len(order) == 5
+    right, embedded = {"a": result_of(A=HALF), "b": result_of(A=HALF, B=WRONG)}, {"b": result_of(Ridge=RIGHT)}
+    found = classification_tables.candidates(right, embedded, {("dense classifier", "a"): result_of(A=WRONG)})
+    order = classification_tables.ranked(found, TRUTH, ALL)
+    assert (
+        order[0] == classification_tables.ClassifierSpec(classification_tables.EMBEDDED, "full_network", "b", "Ridge")
+        and found[order[0]] is embedded["b"]
+    )
+    assert (
+        classification_tables.rival_of(order)
+        == classification_tables.ClassifierSpec(classification_tables.EIGHT, "logits", "a", "A")
+        and len(order) == 5
+    )
     titles = {"a": "Net", "b": "Other"}
     assert order[0].title(titles) == "Ridge on Other, full-network embedding"
-    assert len(t.guesses_of(found, ALL, titles)) == 5
+    assert len(classification_tables.guesses_of(found, ALL, titles)) == 5
 
 
 def test_the_originals_protocol_can_be_the_best_way():
-    order = t.ranked(t.ways({"a": outcome(A=HALF)}, {}, {("CNN features", "a"): outcome(A=RIGHT)}), TRUTH, ALL)
-    assert order[0].columns == t.EIGHT and t.rival_of(order).columns == t.ALL
+    order = classification_tables.ranked(
+        classification_tables.candidates({"a": result_of(A=HALF)}, {}, {("CNN features", "a"): result_of(A=RIGHT)}),
+        TRUTH,
+        ALL,
+    )
+    assert (
+        order[0].columns == classification_tables.EIGHT
+        and classification_tables.rival_of(order).columns == classification_tables.ALL
+    )
 
 
 def test_dimension_lines_and_the_fewest_components_by_hand():
     found = {Reduction("pca", d): Accuracy(n, 100) for d, n in ((2, 20), (4, 46), (8, 60))}
     found |= {Reduction("umap", 2): Accuracy(10, 100), Reduction(): Accuracy(50, 100)}
-    lines = t.dimension_lines(found)
+    lines = classification_tables.dimension_lines(found)
     assert list(lines) == ["PCA", "UMAP"] and lines["PCA"][0].tolist() == [2, 4, 8]
     assert lines["PCA"][1].tolist() == pytest.approx([20, 46, 60])
-    assert t.fewest(found) == 4 and t.fewest(found, share=2) == 8
+    assert classification_tables.fewest(found) == 4 and classification_tables.fewest(found, share=2) == 8
 
 
 def test_neighbours_in_the_ranking_are_compared_in_pairs():
     truth = np.zeros(100, int)
     guesses = {name: (np.arange(100) >= right).astype(int) for name, right in (("C", 30), ("A", 92), ("B", 90))}
-    words = t.neighbours_words(guesses, truth)
+    words = classification_tables.neighbours_words(guesses, truth)
     assert words.startswith("Best on val: A (92.0 %") and "1 differs" in words and "B above C" in words
     assert "A above B" not in words
-    assert "2 of the 2 others tie" in t.neighbours_words(dict.fromkeys("xyz", guesses["A"]), truth)
-    assert "nothing to compare" in t.neighbours_words({"A": guesses["A"]}, truth)
+    assert "2 of the 2 others tie" in classification_tables.neighbours_words(dict.fromkeys("xyz", guesses["A"]), truth)
+    assert "nothing to compare" in classification_tables.neighbours_words({"A": guesses["A"]}, truth)
 
 
 def test_holm_is_the_step_down_correction_by_hand():
-    assert t.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert t.holm([0.9, 0.8]) == [1, 1]
+    assert classification_tables.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert classification_tables.holm([0.9, 0.8]) == [1, 1]
 
 
 def test_tables_of_variance_hold_the_reduction_as_a_factor():
-    outcomes = {name: {"a": outcome(A=RIGHT, B=HALF), "b": outcome(A=WRONG, B=HALF)} for name in ("eight", "all")}
-    found = t.variance_tables(outcomes, ["A", "B"], TRUTH, ALL)
+    results = {name: {"a": result_of(A=RIGHT, B=HALF), "b": result_of(A=WRONG, B=HALF)} for name in ("eight", "all")}
+    found = classification_tables.variance_tables(results, ["A", "B"], TRUTH, ALL)
     assert found["eight"].shape == (2, 2, 8) and found["both"].shape == (2, 2, 2, 8)
     assert found["both"][:, 1].tolist() == found["all"].tolist()
-    assert t.variance_tables({"all": {"a": outcome(A=RIGHT)}}, ["A"], TRUTH, ALL) == {}
+    assert classification_tables.variance_tables({"all": {"a": result_of(A=RIGHT)}}, ["A"], TRUTH, ALL) == {}
 
 
 def test_a_network_is_compared_with_the_mean_of_the_others_where_there_are_any():
-    gap = t.against_rest({"a": RIGHT, "b": HALF, "c": WRONG}, "a", TRUTH)
-    assert gap.value == pytest.approx(1 - 0.25) and "First" in t.stand_in_words(gap, "First")
-    assert t.against_rest({"a": RIGHT}, "a", TRUTH) is None and "only network" in t.stand_in_words(None, "First")
+    gap = classification_tables.against_rest({"a": RIGHT, "b": HALF, "c": WRONG}, "a", TRUTH)
+    assert gap.value == pytest.approx(1 - 0.25) and "First" in classification_tables.stand_in_words(gap, "First")
+    assert classification_tables.against_rest(
+        {"a": RIGHT}, "a", TRUTH
+    ) is None and "only network" in classification_tables.stand_in_words(None, "First")
 
 
 @pytest.mark.parametrize(("balanced", "words"), [(0.4, "val is better by 30.0 points"), (0.69, ": a tie")])
 def test_val_is_compared_with_balanced_test_accuracy(balanced, words):
-    assert words in t.carried_words(Accuracy(70, 100), Estimate(balanced, balanced - 0.05, balanced + 0.05, 100))
+    assert words in classification_tables.carried_words(
+        Accuracy(70, 100), Estimate(balanced, balanced - 0.05, balanced + 0.05, 100)
+    )
 
 
 def test_columns_of_the_originals_table_by_kind():
-    groups = t.column_groups(["Width", "Aspect ratio", "umap_0", "Museum_A"])
+    groups = classification_tables.column_groups(["Width", "Aspect ratio", "umap_0", "Museum_A"])
     assert groups == {"sizes": [0, 1], "museum": [3], "UMAP": [2], "external columns": [0, 1, 3]}
-    assert "museum" not in t.column_groups(["Width", "umap_0"])
+    assert "museum" not in classification_tables.column_groups(["Width", "umap_0"])
 
 
 def test_seen_and_new_lots_are_compared_only_where_both_are_known():
     both = {"lot seen in train": Accuracy(90, 100), "lot not seen": Accuracy(40, 100)}
-    assert "better by 50.0 points" in t.seen_words(both)
-    assert "can't be compared" in t.seen_words({"": Accuracy(1, 2)})
+    assert "better by 50.0 points" in classification_tables.seen_words(both)
+    assert "can't be compared" in classification_tables.seen_words({"": Accuracy(1, 2)})
 
 
 @pytest.mark.parametrize(
@@ -145,5 +180,7 @@ def test_seen_and_new_lots_are_compared_only_where_both_are_known():
 @pytest.mark.parametrize(("leak", "trust"), [(0.2, "too high by 20.0 points"), (0.0, "shows no leak")])
 def test_the_decision_says_where_the_chosen_way_stands_to_the_other_protocol(against, words, leak, trust):
     leak, floor = Difference(leak, leak - 0.1, leak + 0.1, 9), SeedSpread(0.02, 0, 0.05, 3)
-    what, because, instead = t.decision_words("Ridge on Net", Accuracy(8, 10), "SVM on Net", against, floor, leak)
+    what, because, instead = classification_tables.decision_words(
+        "Ridge on Net", Accuracy(8, 10), "SVM on Net", against, floor, leak
+    )
     assert "Ridge on Net" in what and words in because and trust in instead and instead.startswith("SVM on Net")

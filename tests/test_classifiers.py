@@ -9,7 +9,7 @@ from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import RidgeClassifier, RidgeClassifierCV
 from sklearn.svm import SVC, LinearSVC
 
-from lab_utils.analysis import classifiers as c
+from lab_utils.analysis import classifiers
 from lab_utils.analysis.classification import full_views
 
 
@@ -22,8 +22,8 @@ def blobs(n=240, classes=6, width=20, spread=4.0, seed=0):
 def test_ridge_picks_the_penalty_and_the_weights_of_scikit_learn(shape):
     X, y = blobs(shape[0], width=shape[1])
     X = (X - X.mean(0)) / X.std(0)
-    ours = c.Ridge().fit(X.astype(np.float64), y)
-    theirs = RidgeClassifierCV(alphas=c.Ridge().alphas).fit(X.astype(np.float64), y)
+    ours = classifiers.Ridge().fit(X.astype(np.float64), y)
+    theirs = RidgeClassifierCV(alphas=classifiers.Ridge().alphas).fit(X.astype(np.float64), y)
     assert ours.alpha_ == theirs.alpha_
     fixed = RidgeClassifier(alpha=ours.alpha_).fit(X.astype(np.float64), y)
     np.testing.assert_allclose(ours.decision_function(X), fixed.decision_function(X), atol=1e-5)
@@ -43,14 +43,14 @@ def test_ridge_leave_one_out_error_is_the_one_of_refitting_without_the_image():
         return total
 
     alphas = (1.0, 10.0, 100.0, 1000.0)
-    assert c.Ridge(alphas).fit(X, y).alpha_ == min(alphas, key=error)
+    assert classifiers.Ridge(alphas).fit(X, y).alpha_ == min(alphas, key=error)
 
 
 @pytest.mark.parametrize("classes", [2, 5])
 def test_the_linear_svm_reaches_the_minimum_of_linear_svc(classes):
     X, y = blobs(150, classes=classes, width=10)
     X = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
-    ours = c.LinearSVM(iterations=3000, tolerance=1e-9).fit(X, y)
+    ours = classifiers.LinearSVM(iterations=3000, tolerance=1e-9).fit(X, y)
     theirs = LinearSVC(dual=False, tol=1e-8, max_iter=20_000).fit(X.astype(float), y)
     weights = np.vstack([theirs.coef_.T, theirs.intercept_])
     np.testing.assert_allclose(ours.weights_[:, -1], weights[:, -1], atol=2e-3)
@@ -61,7 +61,7 @@ def test_the_linear_svm_reaches_the_minimum_of_linear_svc(classes):
 def test_the_rbf_svm_predicts_exactly_what_svc_predicts(classes):
     X, y = blobs(300, classes=classes, spread=9.0)
     unseen = blobs(200, classes=classes, spread=12.0, seed=1)[0]
-    ours, theirs = c.RBFSVM().fit(X.astype(float), y), SVC().fit(X.astype(float), y)
+    ours, theirs = classifiers.RBFSVM().fit(X.astype(float), y), SVC().fit(X.astype(float), y)
     assert (ours.predict(unseen.astype(float)) == theirs.predict(unseen.astype(float))).all()
     assert len(np.unique(ours.predict(unseen))) > 1
 
@@ -71,7 +71,7 @@ def test_the_kernel_on_all_principal_components_with_the_full_gamma_is_the_kerne
     rows = np.arange(80)
     views = full_views(X, rows, components=15)
     full = SVC(gamma=1 / 15).fit(views["all"][rows], y[rows]).predict(views["all"])
-    turned = c.RBFSVM(gamma=1 / 15).fit(views["pca"][rows], y[rows]).predict(views["pca"])
+    turned = classifiers.RBFSVM(gamma=1 / 15).fit(views["pca"][rows], y[rows]).predict(views["pca"])
     assert (full == turned).mean() > 0.99
 
 
@@ -80,15 +80,15 @@ def test_the_vote_is_the_one_of_scikit_learns_voting_classifier():
     fit, out = np.arange(100), np.arange(100, 160)
     members = [("a", LinearSVC(random_state=0)), ("b", SVC()), ("c", RandomForestClassifier(10, random_state=0))]
     theirs = VotingClassifier(members).fit(X[fit], y[fit]).predict(X[out])
-    ours = c.vote([one.fit(X[fit], y[fit]).predict(X[out]) for _, one in members])
+    ours = classifiers.vote([one.fit(X[fit], y[fit]).predict(X[out]) for _, one in members])
     assert (ours == theirs).all()
 
 
 def test_without_xgboost_the_stand_in_carries_its_own_name(monkeypatch):
-    assert c.boosting()[0] == "XGBoost"
+    assert classifiers.boosting()[0] == "XGBoost"
     monkeypatch.setitem(sys.modules, "xgboost", None)
-    name, estimator = c.boosting(rounds=3)
+    name, estimator = classifiers.boosting(rounds=3)
     assert name == "Histogram boosting" and type(estimator).__name__ == "HistGradientBoostingClassifier"
     X, y = blobs()
     assert (estimator.fit(X, y).predict(X) == y).mean() > 0.5
-    assert c.original_classifiers().keys() == {"Histogram boosting", "Linear SVM", "Random forest", "RBF SVM"}
+    assert classifiers.original_classifiers().keys() == {"Histogram boosting", "Linear SVM", "Random forest", "RBF SVM"}

@@ -13,7 +13,7 @@ from skimage import color
 
 from lab_utils.core import links
 from lab_utils.data import taxonomy
-from lab_utils.display import figures
+from lab_utils.display import bundles, figures, style
 from lab_utils.stats.intervals import Accuracy, Difference
 
 MEDIUMS = sorted(name for members in taxonomy.SUPER_GROUPS.values() for name in members)
@@ -33,26 +33,26 @@ def drawn(figure):
 
 
 def test_the_29_mediums_have_colours_that_an_eye_tells_apart():
-    rgb = np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in figures.class_colors(MEDIUMS).values()])
+    rgb = np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in style.class_colors(MEDIUMS).values()])
     lab = color.rgb2lab(rgb[None] / 255)[0]
     gaps = [color.deltaE_ciede2000(*pair) for pair in itertools.combinations(lab, 2)]
     assert len(rgb) == 29 and min(gaps) > 3.5
 
 
 def test_a_medium_keeps_its_colour_whatever_else_is_shown():
-    few = figures.class_colors(["Wood", "my own class", "Bronze"])
-    assert few["Bronze"] == figures.class_colors(MEDIUMS)["Bronze"]
+    few = style.class_colors(["Wood", "my own class", "Bronze"])
+    assert few["Bronze"] == style.class_colors(MEDIUMS)["Bronze"]
     assert list(few) == ["Wood", "my own class", "Bronze"]
 
 
 def test_members_of_a_super_group_have_different_markers():
-    markers = figures.class_markers(MEDIUMS)
+    markers = style.class_markers(MEDIUMS)
     for members in taxonomy.SUPER_GROUPS.values():
         assert len({markers[name] for name in members}) == len(members)
 
 
 def test_the_cells_of_tables_get_evenly_darker():
-    shades = figures.cell_colors()(np.linspace(0, 1, 12))[:, :3]
+    shades = style.cell_colors()(np.linspace(0, 1, 12))[:, :3]
     lightness = color.rgb2lab(shades[None])[0, :, 0]
     assert (np.diff(lightness) < -3).all()
 
@@ -111,32 +111,32 @@ def test_a_sheet_of_unequal_lists_is_refused():
 
 
 def test_line_figures_are_vector_and_photographs_are_jpeg():
-    lines = figures.bundle(figures.curves({"accuracy": {"train": [0.1, 0.2]}}))
+    lines = bundles.bundle(figures.curves({"accuracy": {"train": [0.1, 0.2]}}))
     assert {"image/png", "image/svg+xml"} <= set(lines)
-    photos = figures.bundle(figures.picture_sheet([np.zeros((8, 8, 3), np.uint8)], ["black"]))
+    photos = bundles.bundle(figures.picture_sheet([np.zeros((8, 8, 3), np.uint8)], ["black"]))
     assert "image/jpeg" in photos and "image/svg+xml" not in photos
 
 
 def test_the_same_figure_gives_the_same_bytes():
     first, second = (
-        figures.bundle(figures.scatter(np.arange(8.0).reshape(4, 2), ["Wood", "Clay"] * 2)) for _ in range(2)
+        bundles.bundle(figures.scatter(np.arange(8.0).reshape(4, 2), ["Wood", "Clay"] * 2)) for _ in range(2)
     )
     assert first == second
 
 
 def test_a_figure_is_as_wide_as_the_page_at_the_resolution_of_the_report():
-    png = figures.bundle(figures.box_plots({"a": [1, 2, 3], "b": [2, 3, 4]}, "score"))["image/png"]
+    png = bundles.bundle(figures.box_plots({"a": [1, 2, 3], "b": [2, 3, 4]}, "score"))["image/png"]
     assert 900 < Image.open(io.BytesIO(base64.b64decode(png))).width < 1250
 
 
 def test_an_interactive_figure_brings_its_twin():
-    shown = figures.bundle(figures.Interactive("<div>plot</div>", figures.curves({"a": {"b": [1, 2]}})))
+    shown = bundles.bundle(bundles.Interactive("<div>plot</div>", figures.curves({"a": {"b": [1, 2]}})))
     assert shown["text/html"] == "<div>plot</div>" and "image/png" in shown
 
 
 def test_something_else_than_a_figure_is_refused():
     with pytest.raises(TypeError, match="not list"):
-        figures.bundle([])
+        bundles.bundle([])
 
 
 class Cells(HTMLParser):
@@ -160,7 +160,7 @@ def test_a_table_escapes_its_cells_and_prints_quantities_with_their_intervals():
     table = pd.DataFrame(
         {"<b>name": ["<script>alert(1)</script>", None], "accuracy": [Accuracy(3, 10), Accuracy(4, 10)], "n": [1234, 7]}
     )
-    shown = figures.table_bundle(table)
+    shown = bundles.table_bundle(table)
     parser = Cells()
     parser.feed(shown["text/html"])
     assert "<script>" not in shown["text/html"] and "<b>" not in shown["text/html"]
@@ -171,14 +171,14 @@ def test_a_table_escapes_its_cells_and_prints_quantities_with_their_intervals():
 
 def test_a_long_cell_is_not_cut_and_the_index_can_be_shown():
     table = pd.DataFrame({"text": ["x" * 300]}, index=pd.Index(["row name"], name="key"))
-    shown = figures.table_bundle(table, index=True)["text/html"]
+    shown = bundles.table_bundle(table, index=True)["text/html"]
     assert "x" * 300 in shown and "row name" in shown and "key" in shown
 
 
 def test_a_link_cell_leads_to_the_notebook():
     parser = Cells()
     parser.feed(
-        figures.table_bundle(pd.DataFrame({"where": [links.Link("chapter 5", "05_classification")]}))["text/html"]
+        bundles.table_bundle(pd.DataFrame({"where": [links.Link("chapter 5", "05_classification")]}))["text/html"]
     )
     assert parser.links == ["05_classification.ipynb"] and parser.cells[-1] == "chapter 5"
 

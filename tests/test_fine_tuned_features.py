@@ -7,20 +7,20 @@ import pandas as pd
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from lab_utils.chapters import fine_tuned_features
-from lab_utils.chapters.fine_tuned_features import Space
+from lab_utils.chapters import fine_tuned_features, frozen_probe
+from lab_utils.chapters.fine_tuned_features import FeatureSpace
 from lab_utils.stats.intervals import Difference
 
 SPLIT = np.repeat(["train", "val", "test"], [60, 30, 30])
 LABELS = np.arange(120) % 3
 
 
-def space(title: str, signal: float, seed: int = 0) -> Space:
+def space(title: str, signal: float, seed: int = 0) -> FeatureSpace:
     """Three classes of Gaussian features, `signal` apart."""
     rng = np.random.default_rng(seed)
     centres = signal * np.eye(3, 12)[LABELS]
     features = (centres + rng.normal(size=(120, 12))).astype(np.float32)
-    return Space(title, "made", features, SPLIT, np.arange(120), 96, np.arange(120))
+    return FeatureSpace(title, "made", features, SPLIT, np.arange(120), 96, np.arange(120))
 
 
 class Lab:
@@ -145,12 +145,16 @@ def test_followed_classes_are_found_by_name_and_missing_ones_left_out():
     assert table["else taken for, mostly"].iloc[0] == "a"
 
 
-def textiles(silk: int, before: int, after: int) -> tuple[Space, np.ndarray, np.ndarray, np.ndarray]:
+def textiles(silk: int, before: int, after: int) -> tuple[FeatureSpace, np.ndarray, np.ndarray, np.ndarray]:
     """A test split with so many images of silk, of which so many are found before and after; 40 of woven fabric."""
     labels = np.repeat([0, 1], [silk, 40])
     answers = [np.r_[np.arange(silk) >= found, np.ones(40)].astype(int) for found in (before, after)]
     n = len(labels)
-    return Space("a", "made", np.zeros((n, 2)), np.repeat("test", n), np.arange(n), 96, np.arange(n)), labels, *answers
+    return (
+        FeatureSpace("a", "made", np.zeros((n, 2)), np.repeat("test", n), np.arange(n), 96, np.arange(n)),
+        labels,
+        *answers,
+    )
 
 
 def test_silk_is_not_testable_where_the_class_is_missing_or_has_few_images():
@@ -210,9 +214,9 @@ def test_routes_are_named_by_classifier_and_space_and_by_run():
 
 
 def test_the_linear_svm_answers_val_from_train_alone():
-    one = space("clear", 6)
-    predicted, seconds = fine_tuned_features.linear_svm(one, np.where(SPLIT == "train", LABELS, -1))
-    assert (predicted == LABELS[one.of("val")]).mean() > 0.9
+    clear, hidden = space("clear", 6), np.where(SPLIT == "train", LABELS, -1)
+    predicted, seconds = frozen_probe.linear_svm(clear.features, hidden, clear.of("train"), clear.of("val"))
+    assert (predicted == LABELS[clear.of("val")]).mean() > 0.9
     assert seconds > 0
 
 
@@ -236,6 +240,6 @@ def test_the_frozen_probe_learns_from_the_runs_own_train_images_at_its_size(monk
     lab.images = pd.DataFrame({"label": np.where(SPLIT == "test", -1, LABELS)})
     rows = {"train": np.arange(0, 60, 2), "val": np.arange(60, 90)}
     run = SimpleNamespace(recipe=SimpleNamespace(network="lite0", size=96), rows=rows.__getitem__)
-    answers, title = fine_tuned_features.frozen_probe(lab, run)
+    answers, title = frozen_probe.frozen_probe(lab, run)
     assert lab.sizes == [96] and "96 px" in title
     assert (answers == LABELS[60:90]).mean() > 0.9

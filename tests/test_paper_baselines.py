@@ -295,7 +295,7 @@ def test_the_protocol_sets_our_settings_beside_the_papers(lab):
 
 def run_of(network, predicted, val, shape=paper_baselines.FIXED):
     name = {value: key for key, value in paper_baselines.ARCHITECTURES.items()}.get(network, "stand-in")
-    return paper_baselines.Run(name, network, shape, None, Accuracy(val, 100), np.eye(2)[predicted])
+    return paper_baselines.PaperRun(name, network, shape, None, Accuracy(val, 100), np.eye(2)[predicted])
 
 
 def test_b3_is_held_against_the_other_architecture_that_is_best_on_val_not_on_test():

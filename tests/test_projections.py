@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lab_utils.analysis import projections
+from lab_utils.analysis import cohesion, projections, separability
+from lab_utils.analysis.lots import big_lot
 from lab_utils.core.errors import LabError
 
 CLASSES = ["Bronze", "Gold", "Glass", "Porcelain", "Engraving", "Etching"]
@@ -58,9 +59,7 @@ def test_supervised_umap_parts_labels_that_the_features_do_not_know():
     points = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
     labels = np.arange(60) % 3
     told, blind = (projections.embed(points, name, 2, labels=labels) for name in ("supervised umap", "umap"))
-    assert (
-        projections.cohesion(told, labels, 5).purity.mean() > projections.cohesion(blind, labels, 5).purity.mean() + 0.2
-    )
+    assert cohesion.cohesion(told, labels, 5).purity.mean() > cohesion.cohesion(blind, labels, 5).purity.mean() + 0.2
 
 
 @pytest.mark.parametrize(
@@ -88,7 +87,7 @@ def test_trustworthiness_is_one_for_the_space_itself_and_lower_for_noise():
 
 def test_purity_and_neighbour_shares_agree_with_counting():
     points, labels = blobs(np.array([[0.0, 0], [3, 0], [0, 9]]), each=6, spread=1.0)
-    found = projections.cohesion(points, labels, 4)
+    found = cohesion.cohesion(points, labels, 4)
     for place in range(len(points)):
         distance = np.linalg.norm(points - points[place], axis=1)
         distance[place] = np.inf
@@ -100,33 +99,33 @@ def test_purity_and_neighbour_shares_agree_with_counting():
 
 def test_a_class_of_two_that_are_nearest_to_each_other_is_pure():
     points = np.array([[0.0], [0.1], [5], [6], [7], [8], [9]])
-    found = projections.cohesion(points, np.array([0, 0, 1, 1, 1, 1, 1]), 5)
+    found = cohesion.cohesion(points, np.array([0, 0, 1, 1, 1, 1, 1]), 5)
     assert found.of(0).value == 1 and found.of(1).value == 1
 
 
 def test_the_tightest_class_has_rank_one():
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.normal(0, 0.05, (12, 3)), rng.normal(1, 1.5, (12, 3)), rng.normal(1, 1.5, (12, 3))])
-    table = projections.cohesion(points, np.repeat([0, 1, 2], 12), 5).table(["tight", "loose", "other"])
+    table = cohesion.cohesion(points, np.repeat([0, 1, 2], 12), 5).table(["tight", "loose", "other"])
     assert table.index[0] == "tight" and table.loc["tight", ["purity rank", "silhouette rank"]].tolist() == [1, 1]
 
 
 def test_cohesion_needs_two_classes():
     with pytest.raises(LabError, match="two classes"):
-        projections.cohesion(np.random.default_rng(0).normal(size=(10, 3)), np.zeros(10, int))
+        cohesion.cohesion(np.random.default_rng(0).normal(size=(10, 3)), np.zeros(10, int))
 
 
 def test_groups_far_apart_are_separable_and_better_than_random_groups():
     centres = np.array([[0, 0, 0], [0, 1.2, 0], [8, 0, 0], [8, 1.2, 0], [0, 0, 8], [0, 1.2, 8]], float)
     points, labels = blobs(centres)
-    found = projections.separability(points, labels, CLASSES, deals=19)
+    found = separability.separability(points, labels, CLASSES, permutations=19)
     assert found.held.value == found.fitted.value == 1
-    assert found.chance < 0.95 and found.p <= 0.25  # 6 of the 90 deals give the same groups
+    assert found.chance < 0.95 and found.p <= 0.25  # 6 of the 90 permutations give the same groups
 
 
 def test_noise_is_not_separable():
     points, labels = blobs(np.zeros((6, 3)), each=20)
-    found = projections.separability(points, labels, CLASSES, deals=9)
+    found = separability.separability(points, labels, CLASSES, permutations=9)
     assert found.held.interval[1] < 0.6 and found.p > 0.05
 
 
@@ -137,7 +136,7 @@ def test_lots_that_give_the_group_away_stay_in_one_fold():
     mark = {lot: rng.normal(size=12) * 5 for lot in np.unique(lots)}
     points = np.array([mark[lot] for lot in lots]) + rng.normal(0, 0.1, (120, 12))
     with_lots, without = (
-        projections.separability(points, labels, CLASSES, lots=given, deals=4) for given in (lots, None)
+        separability.separability(points, labels, CLASSES, lots=given, permutations=4) for given in (lots, None)
     )
     assert with_lots.held.value < without.held.value - 0.2
 
@@ -149,24 +148,27 @@ def test_groups_that_a_hyperplane_parts_are_separable_where_discriminants_err():
     points[labels == 2, 0] += np.linspace(0, 60, 15)  # a long tail on the right side of the plane
     group = labels // 2
     lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(points, group)
-    assert lda.score(points, group) < 1 and projections.separability(points, labels, CLASSES, deals=4).fitted.value == 1
+    assert (
+        lda.score(points, group) < 1
+        and separability.separability(points, labels, CLASSES, permutations=4).fitted.value == 1
+    )
 
 
 def test_fewer_than_three_groups_are_not_tested():
     points, labels = blobs(np.eye(4) * 4)
-    assert projections.separability(points, labels, CLASSES[:4]) is None
-    assert projections.separability(points, labels, ["cat", "dog", "cow", "pig"]) is None
+    assert separability.separability(points, labels, CLASSES[:4]) is None
+    assert separability.separability(points, labels, ["cat", "dog", "cow", "pig"]) is None
 
 
 def test_one_lot_for_all_images_is_not_tested():
     points, labels = blobs(np.eye(6) * 4)
-    assert projections.separability(points, labels, CLASSES, lots=["1963.350"] * len(points)) is None
+    assert separability.separability(points, labels, CLASSES, lots=["1963.350"] * len(points)) is None
 
 
 def test_the_big_lot_is_the_commonest_known_one():
     lots = ["a", "a", "", "", "", "b"]
-    assert projections.big_lot(lots, np.array([1, 1, 1, 1, 0, 1], bool)) == ("a", 0.4)
-    assert projections.big_lot(["", ""], np.ones(2, bool)) == ("", 0.0)
+    assert big_lot(lots, np.array([1, 1, 1, 1, 0, 1], bool)) == ("a", 0.4)
+    assert big_lot(["", ""], np.ones(2, bool)) == ("", 0.0)
 
 
 NAMES = ["Woven fabric", "Bronze", "Engraving"]
@@ -175,7 +177,7 @@ NAMES = ["Woven fabric", "Bronze", "Engraving"]
 def test_a_class_of_two_parts_is_divided_and_more_than_others():
     points, labels = blobs(np.array([[0.0, 0], [30, 0], [0.5, 0], [30.5, 0]]), each=8, spread=0.2)
     labels = np.array([0, 0, 1, 2])[labels]
-    found = projections.divided(projections.cohesion(points, labels, 12), 0, NAMES)
+    found = cohesion.divided(cohesion.cohesion(points, labels, 12), 0, NAMES)
     assert found.share.value == pytest.approx(0.5)
     assert (found.first.successes, found.second.successes, found.first.n) == (8, 8, 16)
     assert found.rank == 1
@@ -183,20 +185,20 @@ def test_a_class_of_two_parts_is_divided_and_more_than_others():
 
 def test_a_class_halfway_between_two_groups_is_not_divided():
     points, labels = blobs(np.array([[0.0, 0], [-1, 0], [1, 0]]), each=20, spread=0.05)
-    found = projections.divided(projections.cohesion(points, labels, 59), 0, NAMES)
+    found = cohesion.divided(cohesion.cohesion(points, labels, 59), 0, NAMES)
     assert found.share.value == pytest.approx(0.5) and found.first.successes == found.second.successes == 0
 
 
 def test_a_leaning_class_has_one_side_and_without_groups_there_is_no_division():
     leaning, labels = blobs(np.array([[-1.0, 0], [-1, 0.5], [30, 0]]), each=20, spread=0.5)
-    found = projections.divided(projections.cohesion(leaning, labels), 0, NAMES)
+    found = cohesion.divided(cohesion.cohesion(leaning, labels), 0, NAMES)
     assert found.share.value == 1 and found.first.value == 1 and found.second.successes == 0
-    assert projections.divided(projections.cohesion(leaning, labels), 0, ["x", "y", "z"]) is None
+    assert cohesion.divided(cohesion.cohesion(leaning, labels), 0, ["x", "y", "z"]) is None
 
 
 def test_the_interval_of_purity_draws_whole_lots():
     points, labels = blobs(np.array([[0.0, 0], [1, 0]]), each=20, spread=1)
-    found = projections.cohesion(points, labels)
+    found = cohesion.cohesion(points, labels)
     lots = np.array(["a"] * 20 + [""] * 20)
     one, many = found.of(0, lots=lots), found.of(0)
     assert one.low == one.high == one.value and many.low < many.high  # a single lot says nothing of its spread
@@ -206,7 +208,7 @@ def test_the_interval_of_purity_draws_whole_lots():
 def test_halves_find_two_clumps_and_their_neighbours():
     points, labels = blobs(np.array([[0.0, 0], [10, 0], [0, 1.0], [10, 1.0]]), each=8)
     labels = np.array([0, 0, 1, 2])[labels]
-    side = projections.halves(points, np.flatnonzero(labels == 0))
+    side = cohesion.halves(points, np.flatnonzero(labels == 0))
     assert len(set(side[:8])) == len(set(side[8:])) == 1 and side[0] != side[-1]
-    found = projections.cohesion(points, labels, 12)
-    assert projections.nearest_classes(found, np.arange(8), ["w", "first", "second"], 1) == ["first"]
+    found = cohesion.cohesion(points, labels, 12)
+    assert cohesion.nearest_classes(found, np.arange(8), ["w", "first", "second"], 1) == ["first"]

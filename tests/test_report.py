@@ -17,7 +17,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from lab_utils.core import links, profiles, records
-from lab_utils.display import figures
+from lab_utils.display import bundles, figures
 from lab_utils.report import build, to_html, to_pdf
 from lab_utils.report import front as report_front
 from lab_utils.report import parts as report_parts
@@ -44,12 +44,12 @@ def said(text, kind="sentence"):
 def figure(caption, alt, label="", fold=False, interactive=False):
     drawn = figures.curves({"accuracy": {"val": [0.1, 0.4, 0.5]}})
     script = '<div id="plot"></div><script>Plotly.newPlot("plot", [{y: [1, 2, 3]}])</script>'
-    bundle = figures.bundle(figures.Interactive(script, drawn) if interactive else drawn)
+    bundle = bundles.bundle(bundles.Interactive(script, drawn) if interactive else drawn)
     return shown(bundle, kind="figure", caption=caption, alt=alt, label=label, fold=fold)
 
 
 def table(frame, caption, label=""):
-    return shown(figures.table_bundle(frame), kind="table", caption=caption, label=label)
+    return shown(bundles.table_bundle(frame), kind="table", caption=caption, label=label)
 
 
 WIDE = pd.DataFrame({f"column_{number}_of_many": [np.pi, 1 / 3] for number in range(13)})
@@ -400,10 +400,10 @@ def test_long_names_may_break_in_tables_but_short_ones_do_not():
 @pytest.mark.parametrize("text", ['"quotes" \\ # $x$ [a] *b* _c_ <d> @e `f`', "#panic()", "$"])
 def test_signs_that_mean_something_to_typst_are_text(text):
     parts = [
-        Part("table", data=figures.table_bundle(pd.DataFrame({text: [text]})), caption=text),
+        Part("table", data=bundles.table_bundle(pd.DataFrame({text: [text]})), caption=text),
         Part("text", text),
         Part("code", text, cell=1),
-        Part("figure", data=figures.bundle(figures.curves({"a": {"b": [1, 2]}})), caption=text, alt=text),
+        Part("figure", data=bundles.bundle(figures.curves({"a": {"b": [1, 2]}})), caption=text, alt=text),
     ]
     made = to_pdf.render(text, text, [], [report_parts.Chapter("00_dataset", text, "ok", parts=parts)])
     assert made.startswith(b"%PDF")

@@ -1,7 +1,6 @@
 """Transferability measures against brute force, other libraries, and cases worked by hand."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
@@ -9,7 +8,7 @@ from sklearn.datasets import make_blobs
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
-from lab_utils.analysis import transferability as s
+from lab_utils.analysis import transferability
 from lab_utils.core.errors import LabError
 from lab_utils.stats.intervals import Accuracy, Estimate
 from lab_utils.stats.metrics import softmax
@@ -35,21 +34,23 @@ def test_leep_is_the_papers_formula_written_as_loops():
             joint = sum(source[j, z] for j in range(n) if labels[j] == labels[i]) / n
             inner += joint / (source[:, z].sum() / n) * source[i, z]
         total += np.log(inner)
-    assert s.leep(source, labels) == pytest.approx(total / n, abs=1e-12)
+    assert transferability.leep(source, labels) == pytest.approx(total / n, abs=1e-12)
 
 
 def test_leep_by_hand_a_source_that_is_the_label_scores_zero_and_one_that_knows_nothing_minus_the_entropy():
     labels = np.array([0, 0, 1, 1, 1, 1])
-    assert s.leep(np.eye(2)[labels], labels) == pytest.approx(0)
+    assert transferability.leep(np.eye(2)[labels], labels) == pytest.approx(0)
     flat = np.full((6, 4), 0.25)
-    assert s.leep(flat, labels) == pytest.approx((2 * np.log(1 / 3) + 4 * np.log(2 / 3)) / 6)
+    assert transferability.leep(flat, labels) == pytest.approx((2 * np.log(1 / 3) + 4 * np.log(2 / 3)) / 6)
 
 
 def test_leep_with_weights_is_leep_of_the_repeated_images():
     source, labels = random_source(30), np.random.default_rng(1).integers(0, 3, 30)
     counts = np.random.default_rng(2).integers(0, 4, 30)
     rows = np.repeat(np.arange(30), counts)
-    assert s.leep(source, labels, counts.astype(float)) == pytest.approx(s.leep(source[rows], labels[rows]))
+    assert transferability.leep(source, labels, counts.astype(float)) == pytest.approx(
+        transferability.leep(source[rows], labels[rows])
+    )
 
 
 # ---- LogME ----------------------------------------------------------------------------------------------------------
@@ -67,7 +68,7 @@ def test_logme_is_the_best_evidence_found_by_brute_force(shape):
 
         found = minimize(negative, [0.0, 1.0], method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-8})
         best.append(-found.fun / len(X))
-    assert s.logme(X, y) == pytest.approx(np.mean(best), abs=2e-4)
+    assert transferability.logme(X, y) == pytest.approx(np.mean(best), abs=2e-4)
 
 
 def published_logme(f, y):
@@ -98,13 +99,13 @@ def published_logme(f, y):
 
 def test_logme_agrees_with_the_published_algorithm():
     X, y = blobs(90, 4, 12)
-    assert s.logme(X, y) == pytest.approx(published_logme(X.astype(float), y), abs=1e-3)
+    assert transferability.logme(X, y) == pytest.approx(published_logme(X.astype(float), y), abs=1e-3)
 
 
 def test_logme_prefers_features_that_carry_the_label():
     X, y = blobs()
     noise = np.random.default_rng(0).normal(size=X.shape)
-    assert s.logme(X, y) > s.logme(noise, y) + 0.1
+    assert transferability.logme(X, y) > transferability.logme(noise, y) + 0.1
 
 
 # ---- neighbours -----------------------------------------------------------------------------------------------------
@@ -113,33 +114,33 @@ def test_neighbours_are_scikit_learns_leave_one_out(k):
     X, y = blobs(80, spread=6.0)
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     theirs = cross_val_predict(KNeighborsClassifier(k), unit, y, cv=LeaveOneOut())
-    assert (s.nearest_neighbours(X, y, k) == theirs).all()
+    assert (transferability.nearest_neighbours(X, y, k) == theirs).all()
 
 
 def test_more_neighbours_than_images_means_all_others():
     X, y = blobs(6, classes=2)
     y = np.array([0, 0, 0, 1, 1, 0])
-    assert s.nearest_neighbours(X, y, k=50).tolist() == [0] * 6
+    assert transferability.nearest_neighbours(X, y, k=50).tolist() == [0] * 6
 
 
 def test_neighbours_of_a_single_image_are_refused():
     with pytest.raises(LabError, match="at least two images"):
-        s.nearest_neighbours(np.ones((1, 3)), np.zeros(1))
+        transferability.nearest_neighbours(np.ones((1, 3)), np.zeros(1))
 
 
 # ---- probe ----------------------------------------------------------------------------------------------------------
 def test_the_probe_reads_the_label_and_nothing_from_shuffled_labels():
     X, y = blobs(400, spread=2.0)
     train, held = np.arange(200), np.arange(200, 400)
-    real = s.probe(X, y, train, held, "class")
-    mixed = s.probe(X, s.shuffled(y, train), train, held)
+    real = transferability.probe(X, y, train, held, "class")
+    mixed = transferability.probe(X, transferability.shuffled(y, train), train, held)
     assert real.accuracy.value > 0.95 and mixed.accuracy.interval[0] < 0.3
     assert real.minus(mixed).low > 0.4 and real.floor.value < 0.35
 
 
 def test_shuffling_changes_only_the_given_rows_and_keeps_their_counts():
     y = np.arange(20)
-    mixed = s.shuffled(y, np.arange(10))
+    mixed = transferability.shuffled(y, np.arange(10))
     assert sorted(mixed[:10]) == list(range(10)) and mixed[10:].tolist() == list(range(10, 20)) and (mixed != y).any()
 
 
@@ -147,31 +148,33 @@ def test_unknown_museums_are_left_out_and_none_known_is_one_sentence():
     X, y = blobs(40, classes=2, spread=1.0)
     museum = np.where(y == 0, "A", "B").astype(object)
     museum[::5] = ""
-    found = s.probe(X, museum, np.arange(20), np.arange(20, 40), "museum")
+    found = transferability.probe(X, museum, np.arange(20), np.arange(20, 40), "museum")
     assert found.accuracy.n == 16 and found.accuracy.value == 1
     with pytest.raises(LabError, match="museum: no image with a known target to fit on"):
-        s.probe(X, np.full(40, "", object), np.arange(20), np.arange(20, 40), "museum")
+        transferability.probe(X, np.full(40, "", object), np.arange(20), np.arange(20, 40), "museum")
 
 
 def test_one_museum_alone_is_predicted_without_a_fit():
     X, _ = blobs(20)
-    assert s.probe(X, np.full(20, "Met", object), np.arange(10), np.arange(10, 20)).accuracy == Accuracy(10, 10)
+    assert transferability.probe(X, np.full(20, "Met", object), np.arange(10), np.arange(10, 20)).accuracy == Accuracy(
+        10, 10
+    )
 
 
 def test_features_with_nan_are_refused_by_every_measure():
     X, y = blobs(20)
     X[3, 2] = np.nan
-    for call in (s.logme, s.nearest_neighbours):
+    for call in (transferability.logme, transferability.nearest_neighbours):
         with pytest.raises(LabError, match="not finite in 1 of 20"):
             call(X, y)
     with pytest.raises(LabError, match="first: row 3"):
-        s.probe(X, y, np.arange(10), np.arange(10, 20))
+        transferability.probe(X, y, np.arange(10), np.arange(10, 20))
 
 
 def test_features_that_vary_by_rounding_only_are_one_sentence():
     X, y = 1e-3 * (1 + 1e-11 * blobs(20)[0].astype(float)), blobs(20)[1]
     with pytest.raises(LabError, match="outputs: no feature varies over the train images"):
-        s.probe(X, y, np.arange(10), np.arange(10, 20), "outputs")
+        transferability.probe(X, y, np.arange(10), np.arange(10, 20), "outputs")
 
 
 def test_an_untrained_network_sees_something_and_its_outputs_are_spread_like_the_others():
@@ -184,45 +187,29 @@ def test_an_untrained_network_sees_something_and_its_outputs_are_spread_like_the
     model = backbones.build("lite0", weights="random", size=32)
     logits = np.asarray(model(backbones.preprocess("lite0", images)))
     assert logits.std() < 1e-6, "or it needs no bringing up"
-    outputs = s.outputs(logits, "random", spread=2.0)
-    np.testing.assert_array_equal(s.outputs(logits * 1e9), softmax(logits * 1e9))
+    outputs = transferability.outputs(logits, "random", spread=2.0)
+    np.testing.assert_array_equal(transferability.outputs(logits * 1e9), softmax(logits * 1e9))
     np.testing.assert_allclose(outputs.sum(1), 1)
     log = np.log(outputs)
     assert (log - log.mean(1, keepdims=True)).std() == pytest.approx(2, rel=0.05)
     assert (outputs.argmax(1) == logits.argmax(1)).all()
-    found = s.probe(outputs, labels, np.arange(15), np.arange(15, 30))
+    found = transferability.probe(outputs, labels, np.arange(15), np.arange(15, 30))
     assert len(set(found.predicted)) == 3 and found.accuracy.value > 0.9
 
 
 def test_shuffled_labels_fall_to_chance_over_several_permutations():
     X, y = blobs(400, spread=1.0)
-    found = s.shuffled_probes(X, y, np.arange(200), np.arange(200, 400), range(8))
+    found = transferability.shuffled_probes(X, y, np.arange(200), np.arange(200, 400), range(8))
     assert found.n == 8 and found.low <= found.value <= found.high and found.value == pytest.approx(0.25, abs=0.06)
-    assert s.probe(X, y, np.arange(200), np.arange(200, 400)).accuracy.value > 0.9
-
-
-@pytest.mark.parametrize("least, words", [(0.2, "reads nothing"), (0.6, "besides the labels")])
-def test_the_sentence_on_shuffled_labels_follows_the_numbers(least, words):
-    text = s.shuffled_words(Estimate(least + 0.1, least, least + 0.2, 8), Accuracy(25, 100))
-    assert words in text and "8 permutations" in text
-
-
-@pytest.mark.parametrize(
-    "right, words", [((20, 50, 80), "as expected"), ((20, 80, 50), "is wrong"), ((20, 80, 80), "is not shown")]
-)
-def test_the_expected_order_of_the_layers_is_computed(right, words):
-    truth = np.full(100, "a")
-    made = [s.Probe("", np.where(np.arange(100) < n, "a", "b"), truth, truth) for n in right]
-    text = s.order_words({"n": dict(zip(s.LAYERS, made, strict=True))}, {"n": "Net"})
-    assert words in text and "Net: logits better by" in text
+    assert transferability.probe(X, y, np.arange(200), np.arange(200, 400)).accuracy.value > 0.9
 
 
 def test_recovered_share_by_hand():
     truth = np.array(["a"] * 5 + ["b"] * 5)
     guess = np.full(10, "a")
-    perfect = s.Probe("", truth.copy(), truth, guess)
-    half = s.Probe("", np.array(["a"] * 5 + ["b"] * 2 + ["a"] * 3), truth, guess)
-    found = s.recovered(half, perfect)
+    perfect = transferability.Probe("", truth.copy(), truth, guess)
+    half = transferability.Probe("", np.array(["a"] * 5 + ["b"] * 2 + ["a"] * 3), truth, guess)
+    found = transferability.recovered(half, perfect)
     assert found.value == pytest.approx((0.7 - 0.5) / (1 - 0.5)) and found.low <= found.value <= found.high
 
 
@@ -232,7 +219,11 @@ def test_bootstrap_intervals_hold_the_value_and_shrink_with_images():
     for n in (60, 960):
         X, y = blobs(n, spread=6.0)
         source = softmax(X)
-        found = (s.leep_estimate(source, y), s.logme_estimate(X, y), s.neighbour_estimate(X, y))
+        found = (
+            transferability.leep_estimate(source, y),
+            transferability.logme_estimate(X, y),
+            transferability.neighbour_estimate(X, y),
+        )
         assert all(one.low < one.value < one.high and one.n == n for one in found)
         widths.append([one.high - one.low for one in found])
     assert (np.array(widths[1]) < 0.6 * np.array(widths[0])).all()
@@ -241,7 +232,9 @@ def test_bootstrap_intervals_hold_the_value_and_shrink_with_images():
 def test_rank_agreement_only_with_five_networks_or_more():
     def case(n, turned=False):
         value = {str(i): Estimate(float(i), i - 0.01, i + 0.01, 100) for i in range(n)}
-        return s.rank_agreement(value, {str(i): Accuracy(1000 * (n - i if turned else i), 10_000) for i in range(n)})
+        return transferability.rank_agreement(
+            value, {str(i): Accuracy(1000 * (n - i if turned else i), 10_000) for i in range(n)}
+        )
 
     assert case(5).value == pytest.approx(1) and case(6, turned=True).value == pytest.approx(-1)
     assert case(4) == "With 4 networks a rank agreement would be chance (at least 5 are needed), so none is given."
@@ -252,7 +245,7 @@ def test_stand_ins_find_the_source_class_of_each_medium():
     labels = np.array([0] * 10 + [2] * 10)
     source = np.full((20, 4), 0.05)
     source[:10, 3], source[10:, 1] = 0.85, 0.85
-    table = s.stand_ins(source, labels, ["Clay", "Gold", "Steel"], ["cat", "sword", "mug", "pot"])
+    table = transferability.stand_ins(source, labels, ["Clay", "Gold", "Steel"], ["cat", "sword", "mug", "pot"])
     assert table["medium"].tolist() == ["Clay", "Steel"]
     assert table["ImageNet class"].tolist() == ["pot", "sword"]
     assert table["P(medium | class)"][0].value == pytest.approx(8.5 / 9) and table["share of the medium"][0] == 0.85
@@ -261,44 +254,7 @@ def test_stand_ins_find_the_source_class_of_each_medium():
 
 def test_columns_of_the_conditional_table_sum_to_one_hundred_heaviest_first():
     source, labels = random_source(60), np.random.default_rng(1).integers(0, 3, 60)
-    table = s.conditional_table(source, labels, list("abc"), [f"z{i}" for i in range(7)], columns=4)
+    table = transferability.conditional_table(source, labels, list("abc"), [f"z{i}" for i in range(7)], columns=4)
     np.testing.assert_allclose(table.sum(), 100)
     order = source.sum(0)
     assert list(table) == [f"z{i}" for i in np.argsort(-order)[:4]]
-
-
-# ---- what a network sees --------------------------------------------------------------------------------------------
-def test_the_first_image_of_each_class_in_table_order():
-    assert s.first_of_each(np.array([9, 1, 0, 1, 0, 2]), np.array([1, 2, 3, 4])).tolist() == [2, 1]
-
-
-def test_a_gallery_has_the_image_and_every_network_for_each_row_and_the_table_the_printed_labels():
-    looks = {
-        name: s.Look(["cat", "mail_bag"], np.array([0.5, 0.25]), np.zeros((2, 4, 4), np.float32)) for name in ("A", "B")
-    }
-    sheet = s.gallery(np.zeros((2, 4, 4, 3), np.uint8), ["Clay", "Gold"], looks)
-    assert sheet["titles"] == [
-        "Clay",
-        "A: cat (0.50)",
-        "B: cat (0.50)",
-        "Gold",
-        "A: mail_bag (0.25)",
-        "B: mail_bag (0.25)",
-    ]
-    assert [one is None for one in sheet["maps"]] == [True, False, False] * 2 and len(sheet["images"]) == 6
-    reported = pd.DataFrame({"network": ["VGG16"], "medium": ["Clay"], "label": ["a_pot"], "probability": [0.4]})
-    table = s.answers_table(["Clay", "Gold"], looks, reported)
-    assert table["VGG16 (reported)"].tolist() == ["a pot (0.40)", ""] and table["A"][0] == "cat (0.50)"
-
-
-def test_a_look_answers_with_the_likeliest_class_and_a_map_of_the_images_size():
-    import keras
-
-    layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
-    model = keras.Sequential([*layers, keras.layers.Dense(3)])
-    images = np.random.default_rng(0).random((2, 8, 8, 3)).astype(np.float32)
-    found = s.look(model, images, ["a", "b_c", "d"])
-    logits = np.asarray(model(images))
-    assert found.labels == [["a", "b c", "d"][one] for one in logits.argmax(1)]
-    np.testing.assert_allclose(found.probabilities, softmax(logits).max(1), atol=1e-6)
-    assert found.maps.shape == (2, 8, 8)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from lab_utils.analysis import trivial_baselines
+from lab_utils.chapters import metadata
 from lab_utils.data import mame
 
 real = pytest.mark.skipif("MAME_ROOT" not in os.environ, reason="MAME_ROOT is not set")
@@ -69,9 +70,7 @@ def test_floors_that_the_data_do_not_allow_are_left_out(rows):
 def test_sentence_follows_the_numbers():
     truth = np.arange(400) % 4
     nothing, good = np.zeros(400, int), truth.copy()
-    text = trivial_baselines.verdict(
-        truth, {trivial_baselines.ONE_CLASS: nothing, trivial_baselines.FOREST: nothing}, 4
-    )
+    text = metadata.baselines_words(truth, {trivial_baselines.ONE_CLASS: nothing, trivial_baselines.FOREST: nothing}, 4)
     assert "Chance is 25.00 %" in text and "carry no signal that shows" in text and "lot" not in text
     everything = {
         trivial_baselines.ONE_CLASS: nothing,
@@ -79,10 +78,10 @@ def test_sentence_follows_the_numbers():
         trivial_baselines.FOREST: good,
     }
     everything |= {trivial_baselines.FOREST_MUSEUM: good, trivial_baselines.LOT: good}
-    text = trivial_baselines.verdict(truth, everything, 4)
+    text = metadata.baselines_words(truth, everything, 4)
     assert "carry signal" in text and "4.0 times chance" in text and "a tie" in text
     assert "better by 75.0 points" in text and "lot seen" in text
-    assert "lot seen" not in trivial_baselines.verdict(truth, everything | {trivial_baselines.LOT: nothing}, 4)
+    assert "lot seen" not in metadata.baselines_words(truth, everything | {trivial_baselines.LOT: nothing}, 4)
 
 
 @real

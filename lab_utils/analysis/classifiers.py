@@ -89,8 +89,8 @@ class LinearSVM(ClassifierMixin, BaseEstimator):
             return loss, gradient.astype(float).ravel()
 
         options = {"maxiter": self.iterations, "ftol": self.tolerance, "gtol": 1e-4, "maxcor": 8}
-        found = minimize(objective, np.zeros(np.prod(shape)), jac=True, method="L-BFGS-B", options=options)
-        self.weights_, self.converged_ = found.x.reshape(shape).astype(np.float32), bool(found.success)
+        minimum = minimize(objective, np.zeros(np.prod(shape)), jac=True, method="L-BFGS-B", options=options)
+        self.weights_, self.converged_ = minimum.x.reshape(shape).astype(np.float32), bool(minimum.success)
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:
@@ -154,7 +154,7 @@ def _pieces(X: np.ndarray, size: int = 2048) -> Iterator[np.ndarray]:
 
 
 @dataclass(frozen=True)
-class Classifier:
+class EstimatorOnView:
     """An estimator and the view of the data that it reads.
 
     Attributes:
@@ -183,21 +183,21 @@ def boosting(rounds: int = 100, seed: int = 0) -> tuple[str, Any]:
     return "XGBoost", XGBClassifier(n_estimators=rounds, random_state=seed)
 
 
-def original_classifiers(rounds: int = 100, trees: int = 100, seed: int = 0) -> dict[str, Classifier]:
+def original_classifiers(rounds: int = 100, trees: int = 100, seed: int = 0) -> dict[str, EstimatorOnView]:
     """The original's four voters, default settings (`rounds` and `trees` of 100 are the libraries' defaults)."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.svm import SVC, LinearSVC
 
     name, boosted = boosting(rounds, seed)
     return {
-        name: Classifier(boosted),
-        "Linear SVM": Classifier(LinearSVC(random_state=seed)),
-        "Random forest": Classifier(RandomForestClassifier(trees, random_state=seed, n_jobs=-1)),
-        "RBF SVM": Classifier(SVC()),
+        name: EstimatorOnView(boosted),
+        "Linear SVM": EstimatorOnView(LinearSVC(random_state=seed)),
+        "Random forest": EstimatorOnView(RandomForestClassifier(trees, random_state=seed, n_jobs=-1)),
+        "RBF SVM": EstimatorOnView(SVC()),
     }
 
 
-def full_classifiers(width: int, rounds: int = 100, trees: int = 100, seed: int = 0) -> dict[str, Classifier]:
+def full_classifiers(width: int, rounds: int = 100, trees: int = 100, seed: int = 0) -> dict[str, EstimatorOnView]:
     """The same voters for full features, made for speed, and the linear probe (which does not vote).
 
     Traded against the plain four: the linear SVM is solved by L-BFGS (same objective); RBF SVM and forest read the
@@ -209,11 +209,11 @@ def full_classifiers(width: int, rounds: int = 100, trees: int = 100, seed: int 
     from sklearn.ensemble import RandomForestClassifier
 
     return {
-        name: Classifier(boosted, "few"),
-        "Linear SVM": Classifier(LinearSVM()),
-        "Random forest": Classifier(RandomForestClassifier(trees, random_state=seed, n_jobs=-1), "pca"),
-        "RBF SVM": Classifier(RBFSVM(gamma=1 / width), "pca"),
-        "Ridge": Classifier(Ridge(), votes=False),
+        name: EstimatorOnView(boosted, "few"),
+        "Linear SVM": EstimatorOnView(LinearSVM()),
+        "Random forest": EstimatorOnView(RandomForestClassifier(trees, random_state=seed, n_jobs=-1), "pca"),
+        "RBF SVM": EstimatorOnView(RBFSVM(gamma=1 / width), "pca"),
+        "Ridge": EstimatorOnView(Ridge(), votes=False),
     }
 
 
@@ -221,8 +221,8 @@ def vote(predictions: Sequence[np.ndarray]) -> np.ndarray:
     """Hard vote of integer labels, each of shape (n,): the commonest, the smallest in a tie (as scikit-learn's)."""
     stacked = np.stack(predictions)
     counts = np.zeros((stacked.shape[1], stacked.max(initial=0) + 1), int)
-    for one in stacked:
-        counts[np.arange(len(one)), one] += 1
+    for labels in stacked:
+        counts[np.arange(len(labels)), labels] += 1
     return counts.argmax(1)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from lab_utils.analysis.classification import Folds, grouped_folds
-from lab_utils.analysis.projections import alone
+from lab_utils.analysis.folds import Folds, grouped_folds
+from lab_utils.analysis.lots import big_lot, singleton_groups
 from lab_utils.core.errors import LabError
 from lab_utils.core.quiet import stderr_hidden
 from lab_utils.stats.intervals import Accuracy, Difference
@@ -79,13 +79,13 @@ def far_clusters(
 
     if len(points) < 2 * smallest:
         return []
-    found = HDBSCAN(min_cluster_size=smallest, min_samples=3, cluster_selection_method="leaf", copy=True).fit_predict(
-        layout
-    )
+    finder = HDBSCAN(min_cluster_size=smallest, min_samples=3, cluster_selection_method="leaf", copy=True)
+    numbers = finder.fit_predict(layout)
     most = max(smallest, largest * len(points) / len(np.unique(labels)))
-    groups = [np.flatnonzero(found == one) for one in range(found.max() + 1)]
+    groups = [np.flatnonzero(numbers == number) for number in range(numbers.max() + 1)]
     clusters = [_describe(points, group, labels, np.asarray(lots, dtype=str)) for group in groups if len(group) <= most]
-    return sorted((one for one in clusters if one.isolation > FAR), key=lambda one: -one.isolation)
+    far = [cluster for cluster in clusters if cluster.isolation > FAR]
+    return sorted(far, key=lambda cluster: -cluster.isolation)
 
 
 def _describe(points: np.ndarray, members: np.ndarray, labels: np.ndarray, lots: np.ndarray) -> Cluster:
@@ -97,11 +97,10 @@ def _describe(points: np.ndarray, members: np.ndarray, labels: np.ndarray, lots:
     outside = pairwise_distances(points[members], points[~inside]).min(1)
     isolation = float(np.median(outside) / max(np.median(own.min(1)), 1e-12))
     counts = np.bincount(labels[members])
-    known = pd.Series(lots[members])
-    common = known[known != ""].value_counts()
-    lot, lot_share = ("", 0.0) if common.empty else (str(common.index[0]), float(common.iloc[0] / len(members)))
-    kinds = len(common) + int((known == "").sum())
-    return Cluster(members, isolation, float(counts.max() / len(members)), int(counts.argmax()), lot, lot_share, kinds)
+    share, label = float(counts.max() / len(members)), int(counts.argmax())
+    return Cluster(
+        members, isolation, share, label, *big_lot(lots, inside), len(np.unique(singleton_groups(lots[members])))
+    )
 
 
 def suspected_labels(
@@ -131,14 +130,14 @@ def suspected_labels(
     if len(kept) < 2:
         raise LabError("Labels can't be checked: at least two classes with two images each are needed.")
     groups = np.full(len(rows), "") if lots is None else np.asarray(lots, dtype=str)[rows]
-    if len(np.unique(alone(groups))) < folds:  # one lot for everything: there is nothing to keep apart
+    if len(np.unique(singleton_groups(groups))) < folds:  # one lot for everything: there is nothing to keep apart
         groups = np.full(len(rows), "")
     chances = _out_of_fold(points[rows], codes, grouped_folds(codes, groups, np.arange(len(rows)), folds, seed))
     judged = np.flatnonzero(chances.sum(1) > 0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="May not flag all label issues")  # in classes of few images
-        found = find_label_issues(codes[judged], chances[judged], return_indices_ranked_by="self_confidence", n_jobs=1)
-    doubted = judged[found]
+        issues = find_label_issues(codes[judged], chances[judged], return_indices_ranked_by="self_confidence", n_jobs=1)
+    doubted = judged[issues]
     best = chances[doubted].argmax(1)
     return pd.DataFrame(
         {

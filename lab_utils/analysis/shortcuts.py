@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lab_utils.stats.intervals import Accuracy, Estimate, bootstrap_estimate, paired_difference
+from lab_utils.stats.intervals import Estimate, bootstrap_estimate
 
 MEAN = "mean of the classifiers"
 AREA, GREY = 0.5, 128  # of half images: share of the area in the middle, and what stands for the other part
@@ -67,11 +67,11 @@ def permutation_importance(
         name: {part: permutation_losses(predict, table, truth, columns, **options) for part, columns in parts.items()}
         for name, predict in predictors.items()
     }
-    losses[MEAN] = {part: np.mean([one[part] for one in losses.values()], axis=0) for part in parts}
+    losses[MEAN] = {part: np.mean([by_part[part] for by_part in losses.values()], axis=0) for part in parts}
     style = {"scale": 100, "unit": " points", "digits": 1}
     return {
-        name: {part: bootstrap_estimate(loss, f"loss without {part}", lots, **style) for part, loss in one.items()}
-        for name, one in losses.items()
+        name: {part: bootstrap_estimate(loss, f"loss without {part}", lots, **style) for part, loss in by_part.items()}
+        for name, by_part in losses.items()
     }
 
 
@@ -91,17 +91,6 @@ def told_by_medium(labels: np.ndarray, targets: np.ndarray, train: np.ndarray, h
     seen = pd.Series(np.asarray(targets)[known])
     by_medium = seen.groupby(labels[known]).agg(lambda part: part.mode()[0])
     return pd.Series(labels[held]).map(by_medium).fillna(seen.mode()[0]).to_numpy(str)
-
-
-def museum_words(
-    truth: np.ndarray, by_features: np.ndarray, by_medium: np.ndarray, lots: np.ndarray | None = None
-) -> str:
-    """How well the museum of each image is read from features, beside what its true medium tells; shapes (n,)."""
-    more = paired_difference(truth, by_features, by_medium, groups=lots)
-    return (
-        f"The museum, read from the features on val: {Accuracy.from_labels(truth, by_features)}; told by the true "
-        f"medium alone: {Accuracy.from_labels(truth, by_medium)}. The features against that: {more}."
-    )
 
 
 def half_images(images: np.ndarray) -> dict[str, np.ndarray]:

@@ -5,101 +5,18 @@ Arrays in, plain results out; every number carries a bootstrap interval.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lab_utils.analysis.classification import check_features, standardise
 from lab_utils.analysis.classifiers import Ridge, few_threads, fit_predict, squared_distances
+from lab_utils.analysis.feature_tables import check_features, standardise
 from lab_utils.core.errors import LabError
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 from lab_utils.stats.metrics import softmax
 
 ENOUGH_NETWORKS = 5
 LAYERS = ("ImageNet outputs", "logits", "penultimate features")  # as the probes name them, from the top down
-
-
-# ---- what a network sees ---------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Look:
-    """What a network makes of images.
-
-    Attributes:
-        labels: its first answer for each image, n words.
-        probabilities: of that answer, shape (n,).
-        maps: class activation of that answer, float32 (n, H, W) in [0, 1].
-    """
-
-    labels: list[str]
-    probabilities: np.ndarray
-    maps: np.ndarray
-
-    def titles(self, name: str) -> list[str]:
-        """A title for each image: the network's name, its answer and the probability."""
-        return [f"{name}: {word}" for word in self.answers()]
-
-    def answers(self) -> list[str]:
-        """The answer with its probability, as the original prints it."""
-        return [f"{word} ({chance:.2f})" for word, chance in zip(self.labels, self.probabilities, strict=True)]
-
-
-def look(model: Any, images: np.ndarray, names: Sequence[str]) -> Look:
-    """First answer, its probability and its class-activation map (Grad-CAM) for each image.
-
-    Args:
-        model: keras model that ends in logits.
-        images: as the model takes them, shape (n, H, W, 3).
-        names: of its classes.
-    """
-    from lab_utils.analysis import class_activation
-
-    chances = softmax(model.predict(images, verbose=0))
-    first = chances.argmax(1)
-    maps = class_activation.grad_cam(model, images, first)
-    return Look([str(names[one]).replace("_", " ") for one in first], chances.max(1), maps)
-
-
-def first_of_each(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Position of the first of `rows` of each class that occurs, in label order; labels has shape (N,)."""
-    _, first = np.unique(labels[rows], return_index=True)
-    return rows[first]
-
-
-def gallery(pixels: np.ndarray, mediums: Sequence[str], looks: Mapping[str, Look]) -> dict[str, list]:
-    """Pictures, maps and titles of a sheet with a row for each image: the image, then what each network sees in it.
-
-    Args:
-        pixels: uint8 (n, H, W, 3).
-        mediums: true class of each image.
-        looks: network -> look at the same images.
-
-    Returns:
-        Arguments of `figures.overlays`.
-    """
-    sheet: dict[str, list] = {"images": [], "maps": [], "titles": []}
-    titles = {name: one.titles(name) for name, one in looks.items()}
-    for place, medium in enumerate(mediums):
-        sheet["images"] += [pixels[place]] * (1 + len(looks))
-        sheet["maps"] += [None, *(one.maps[place] for one in looks.values())]
-        sheet["titles"] += [medium, *(titles[name][place] for name in looks)]
-    return sheet
-
-
-def answers_table(mediums: Sequence[str], looks: Mapping[str, Look], reported: pd.DataFrame) -> pd.DataFrame:
-    """First answers of our networks beside the labels printed in the original, one row a medium.
-
-    Args:
-        mediums: true class of each image.
-        looks: network -> look.
-        reported: `data/reported/task_similarity.csv`.
-    """
-    table = pd.DataFrame({"medium": list(mediums), **{name: one.answers() for name, one in looks.items()}})
-    for network, rows in reported.groupby("network", sort=False):
-        printed = {row.medium: f"{row.label.replace('_', ' ')} ({row.probability:.2f})" for row in rows.itertuples()}
-        table[f"{network} (reported)"] = table["medium"].map(printed).fillna("")
-    return table
 
 
 # ---- the probe and its controls --------------------------------------------------------------------------------------
@@ -185,32 +102,6 @@ def shuffled_probes(
     return Estimate(float(np.mean(values)), min(values), max(values), len(values), of, scale=100, unit=" %", digits=1)
 
 
-def shuffled_words(found: Estimate, floor: Accuracy) -> str:
-    """Whether shuffled labels leave the probe nothing to read, in a sentence; `floor` is the commonest answer's."""
-    mean, low, high = (f"{100 * value:.1f}" for value in (found.value, found.low, found.high))
-    words = f"With the train labels shuffled the probe reaches {mean} % on average over {found.n} permutations "
-    words += f"({low} to {high}); the commonest answer reaches {floor}"
-    if found.low > floor.interval[1]:
-        return f"{words}. It stays above that every time, so these probes measure something besides the labels."
-    return f"{words}. So it reads nothing where there is nothing to read."
-
-
-def order_words(
-    probes: Mapping[str, Mapping[str, Probe]], titles: Mapping[str, str], groups: np.ndarray | None = None
-) -> str:
-    """Whether outputs < logits < features holds on the probes, network by network, in a sentence."""
-    steps = {network: [row[b].minus(row[a], groups) for a, b in pairwise(LAYERS)] for network, row in probes.items()}
-    told = "; ".join(f"{titles[n]}: logits {one}, features {other}" for n, (one, other) in steps.items())
-    all_steps = [step for pair in steps.values() for step in pair]
-    if all(step.low > 0 for step in all_steps):
-        end = "Every step down adds to what the probe reads, as expected."
-    elif any(step.high < 0 for step in all_steps):
-        end = "The expected order is wrong in at least one step."
-    else:
-        end = "The expected order is not shown in every step."
-    return f"Logits against outputs, then features against logits: {told}. {end}"
-
-
 def outputs(logits: np.ndarray, weights: str = "imagenet", spread: float = 1.0) -> np.ndarray:
     """A network's outputs, shape (n, Z), from its logits, shape (n, Z).
 
@@ -238,7 +129,7 @@ def recovered(output: Probe, ceiling: Probe, groups: np.ndarray | None = None, s
         seed: of the bootstrap.
     """
     floor = (output.guess == output.truth).astype(float)
-    above = [(one.predicted == output.truth) - floor for one in (output, ceiling)]
+    above = [(probed.predicted == output.truth) - floor for probed in (output, ceiling)]
     weights = _weights(len(floor), groups, seed, 1000)
     part, whole = weights @ above[0], weights @ above[1]
     shares = part / np.where(np.abs(whole) > 1e-9, whole, np.nan)
@@ -472,7 +363,7 @@ def conditional_table(
     present, codes = np.unique(labels, return_inverse=True)
     chosen = np.argsort(-source.sum(0), kind="stable")[:columns]
     values = 100 * _conditional(source, codes, np.ones(len(codes)))[:, chosen]
-    return pd.DataFrame(values, [classes[one] for one in present], [source_names[z] for z in chosen])
+    return pd.DataFrame(values, [classes[code] for code in present], [source_names[z] for z in chosen])
 
 
 def _ratio_estimate(mass: np.ndarray, member: np.ndarray, weights: np.ndarray) -> Estimate:
@@ -493,46 +384,3 @@ def _weights(n: int, groups: np.ndarray | None, seed: int, resamples: int) -> np
 def _normal(value: float, drawn: Sequence[float], n: int, of: str) -> Estimate:
     half = 1.96 * float(np.std(drawn, ddof=1)) if len(drawn) > 1 else np.nan
     return Estimate(value, value - half, value + half, n, of, digits=2)
-
-
-# ---- tables and words -----------------------------------------------------------------------------------------------
-def in_words(bars: Mapping[str, Any]) -> str:
-    """Quantities by row, or by row and series, in words: the text beside a bar chart."""
-    rows = {name: row if isinstance(row, Mapping) else {"": row} for name, row in bars.items()}
-    return "; ".join(f"{name}: {', '.join(f'{k} {v}'.strip() for k, v in row.items())}" for name, row in rows.items())
-
-
-def measures_table(
-    measures: Mapping[str, Mapping[str, Estimate]], probes: Mapping[str, Mapping[str, Probe]], titles: Mapping[str, str]
-) -> pd.DataFrame:
-    """One row a network: its measures on train and its two probes on val."""
-    shown = (LAYERS[0], LAYERS[-1])
-    return pd.DataFrame(
-        {"network": titles[network], **row, **{f"probe, {name}": probes[network][name].accuracy for name in shown}}
-        for network, row in measures.items()
-    )
-
-
-def agreement_words(measures: Mapping[str, Mapping[str, Estimate]], probed: Mapping[str, Accuracy]) -> str:
-    """Rank agreement of every measure with the probe, in a sentence; for five networks or more."""
-    names = list(next(iter(measures.values())))
-    found = {name: rank_agreement({n: row[name] for n, row in measures.items()}, probed) for name in names}
-    return (
-        "Kendall's rank agreement with the ImageNet-output probe: "
-        + "; ".join(f"{k} {v}" for k, v in found.items())
-        + "."
-    )
-
-
-def decision(probes: Mapping[str, Probe], title: str) -> tuple[str, str, str]:
-    """Which layer the next chapters use, the reason, and what else was considered (for `lab.decide`)."""
-    ceiling, output = probes["penultimate features"], probes["ImageNet outputs"]
-    gap = ceiling.minus(output)
-    names = ["penultimate features", "1,000 ImageNet outputs"]
-    layer, other = names if gap.tie or gap.value > 0 else names[::-1]
-    return (
-        f"Chapters 04 and 05 work on the {layer} first.",
-        f"on {title} the probe reads {ceiling.accuracy} from the penultimate features and {output.accuracy} from the "
-        f"outputs (features against outputs: {gap}).",
-        f"the {other}; chapter 05 keeps both side by side, as the original did.",
-    )

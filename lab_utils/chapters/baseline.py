@@ -23,11 +23,12 @@ STEPS = (
     *(("1", "2"), ("2", "3"), ("3", "4"), ("4", "5"), ("5", "6"), ("6", "7"), ("7", "8")),
     *(("8", "9"), ("9", "10"), ("10", "11"), ("7", "12"), ("10", "13")),
 )
+RESAMPLES = 500  # of the bootstrap of a pair's rank
 NINE = ("8", "9, dropout only", "9, dropout after BatchNorm", "9, penalties only", "9")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ScratchResult:
     """What a trained network answers on train (clean: no dropout, no augmentation) and val.
 
     Attributes:
@@ -58,60 +59,60 @@ class Outcome:
         """Clean train minus val accuracy."""
         return self._gap(self.train, self.val, f"gap of #{self.number}")
 
-    def _gap(self, train: np.ndarray, val: np.ndarray, of: str, seed: int = 0) -> Difference:
+    def _gap(self, train: np.ndarray, val: np.ndarray, of: str) -> Difference:
         """Mean of `train` minus mean of `val`, by bootstrap over the images (or lots) of each split."""
         train, val = train.astype(float), val.astype(float)
-        draws = bootstrap_means(train, self.groups["train"], seed) - bootstrap_means(val, self.groups["val"], seed + 1)
+        draws = bootstrap_means(train, self.groups["train"], 0) - bootstrap_means(val, self.groups["val"], 1)
         low, high = np.quantile(draws, [0.025, 0.975])
         return Difference(float(train.mean() - val.mean()), float(low), float(high), len(val), of)
 
 
-def outcome(lab: "Lab", trained: "ScratchNetwork") -> Outcome:
+def result(lab: "Lab", trained: "ScratchNetwork") -> ScratchResult:
     """Let a trained network answer on train and val."""
     labels, lots = lab.images["label"].to_numpy(), fold_groups(lab.images)
     rows = {split: trained.rows(split) for split in ("train", "val")}
     predicted = {split: trained.probabilities(split).argmax(1) for split in rows}
     right = {split: predicted[split] == labels[rows[split]] for split in rows}
     groups = {split: lots[rows[split]] for split in rows}
-    return Outcome(trained.spec.number, right["train"], right["val"], predicted["val"], groups)
+    return ScratchResult(trained.network.number, right["train"], right["val"], predicted["val"], groups)
 
 
-def gap_change(first: Outcome, second: Outcome, seed: int = 0) -> Difference:
+def gap_change(first: ScratchResult, second: ScratchResult) -> Difference:
     """Gap of the second network minus that of the first, on the same images, by bootstrap over train and val images."""
     train, val = (
         getattr(second, split).astype(float) - getattr(first, split).astype(float) for split in ("train", "val")
     )
-    return second._gap(train, val, f"gap of #{second.number} minus #{first.number}", seed)
+    return second._gap(train, val, f"gap of #{second.number} minus #{first.number}")
 
 
-def mean_outcome(outcomes: Sequence[Outcome]) -> Outcome:
+def mean_result(results: Sequence[ScratchResult]) -> ScratchResult:
     """The mean over networks of whether each image is right, in [0, 1], so that its gap is their mean gap."""
-    train, val = (np.mean([getattr(one, split) for one in outcomes], axis=0) for split in ("train", "val"))
-    return Outcome("mean", train, val, np.full(len(val), -1), outcomes[0].groups)
+    train, val = (np.mean([getattr(result, split) for result in results], axis=0) for split in ("train", "val"))
+    return ScratchResult("mean", train, val, np.full(len(val), -1), results[0].groups)
 
 
-def val_change(truth: np.ndarray, first: Outcome, second: Outcome) -> Difference:
+def val_change(truth: np.ndarray, first: ScratchResult, second: ScratchResult) -> Difference:
     """Val accuracy of the second network minus that of the first, on the same images."""
     of = f"#{second.number} minus #{first.number}"
     return paired_difference(truth, second.predicted, first.predicted, of, second.groups["val"])
 
 
-def table(outcomes: Mapping[str, Outcome], test: Mapping[str, Accuracy], reported: pd.DataFrame) -> pd.DataFrame:
+def table(results: Mapping[str, ScratchResult], test: Mapping[str, Accuracy], reported: pd.DataFrame) -> pd.DataFrame:
     """The original's nine rows, two of them as the two networks that they mix, beside what is printed there.
 
     Args:
-        outcomes: by network number.
+        results: by network number.
         test: test accuracies by network number.
         reported: `data/reported/scratch.csv`.
     """
     printed = reported[reported["kind"] == "printed"].set_index("network")
     rows = []
     for number, row in ROWS.items():
-        one, there = outcomes[number], printed.loc[row]
+        result, there = results[number], printed.loc[row]
         levels = {f"{split} (reported)": f"{100 * there[split]:.1f}" for split in ("train", "val", "test")}
-        words = {"row": row, "network": f"#{number}", "train, clean": one.accuracy("train")}
-        words |= {"val": one.accuracy("val"), "test": test[number], "gap in points": points(one.gap)}
-        words |= {"overfitting": overfitting(one.gap)} | levels | {"overfitting (reported)": there["overfitting"]}
+        words = {"row": row, "network": f"#{number}", "train, clean": result.accuracy("train")}
+        words |= {"val": result.accuracy("val"), "test": test[number], "gap in points": points(result.gap)}
+        words |= {"overfitting": overfitting(result.gap)} | levels | {"overfitting (reported)": there["overfitting"]}
         rows.append({key: str(value) for key, value in words.items()})
     return pd.DataFrame(rows)
 
@@ -121,33 +122,33 @@ def points(change: Difference) -> str:
     return f"{100 * change.value:+.1f} ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
 
 
-def steps(truth: np.ndarray, outcomes: Mapping[str, Outcome], ideas: Mapping[str, str]) -> pd.DataFrame:
+def steps(truth: np.ndarray, results: Mapping[str, ScratchResult], ideas: Mapping[str, str]) -> pd.DataFrame:
     """What each step changed: val accuracy (paired, with McNemar's test) and the gap."""
     rows = []
     for first, second in STEPS:
-        one, other = outcomes[first], outcomes[second]
-        test = metrics.mcnemar(truth, other.predicted, one.predicted)
-        row = {"step": f"#{first} → #{second}", "idea": ideas[second], "val, points": val_change(truth, one, other)}
-        row |= {"gap, points": gap_change(one, other), "p": f"{test.p:.2g}"}
+        before, after = results[first], results[second]
+        test = metrics.mcnemar(truth, after.predicted, before.predicted)
+        row = {"step": f"#{first} → #{second}", "idea": ideas[second], "val, points": val_change(truth, before, after)}
+        row |= {"gap, points": gap_change(before, after), "p": f"{test.p:.2g}"}
         rows.append({key: points(item) if isinstance(item, Difference) else item for key, item in row.items()})
     return pd.DataFrame(rows).rename(columns={"p": "p (McNemar, val)"})
 
 
-def step_words(truth: np.ndarray, outcomes: Mapping[str, Outcome]) -> str:
+def step_words(truth: np.ndarray, results: Mapping[str, ScratchResult]) -> str:
     """Which steps helped, which hurt, which are ties, on val."""
     kinds: dict[str, list[str]] = {"helped": [], "hurt": [], "are ties": []}
     for first, second in STEPS:
-        change = val_change(truth, outcomes[first], outcomes[second])
+        change = val_change(truth, results[first], results[second])
         kind = "are ties" if change.tie else "helped" if change.value > 0 else "hurt"
         kinds[kind].append(f"#{first} → #{second}")
     told = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
     return f"Of the {len(STEPS)} steps, judged by val accuracy on the same {len(truth)} images, these {told}."
 
 
-def judged_words(outcomes: Mapping[str, Outcome], reported: pd.DataFrame) -> str:
+def judged_words(results: Mapping[str, ScratchResult], reported: pd.DataFrame) -> str:
     """How often the rule and the original's word agree."""
     printed = reported[reported["kind"] == "printed"].set_index("network")["overfitting"]
-    words = {number: overfitting(outcomes[number].gap) for number in ROWS}
+    words = {number: overfitting(results[number].gap) for number in ROWS}
     same = [number for number, row in ROWS.items() if words[number] == printed[row]]
     kinds = {"it is open for": [f"#{n}" for n in ROWS if n not in same and words[n].startswith("open")]}
     kinds["it differs for"] = [f"#{n}" for n in ROWS if n not in same and not words[n].startswith("open")]
@@ -159,30 +160,30 @@ def judged_words(outcomes: Mapping[str, Outcome], reported: pd.DataFrame) -> str
     return f"By this rule ({rule}) {len(same)} of {len(ROWS)} networks get the word printed for them{tail}."
 
 
-def augmentation_changes(outcomes: Mapping[str, Outcome], classes: int) -> dict[str, Any]:
+def augmentation_changes(results: Mapping[str, ScratchResult], classes: int) -> dict[str, Any]:
     """Evidence for "the augmented networks overfit least": their gaps against the mean gap of the plain networks.
 
     The mean, since the smallest of many gaps is small by luck; networks that have learnt nothing have no gap.
     """
-    able = [number for number in ROWS if number != "13" and outcomes[number].learnt(classes)]
+    able = [number for number in ROWS if number != "13" and results[number].learnt(classes)]
     plain = [number for number in able if number not in ("11", "12")]
-    mean = mean_outcome([outcomes[number] for number in plain]) if plain else None
+    mean = mean_result([results[number] for number in plain]) if plain else None
     augmented = [number for number in able if number in ("11", "12") and mean]
-    return {"changes": {number: gap_change(mean, outcomes[number]) for number in augmented}, "plain": plain}
+    return {"changes": {number: gap_change(mean, results[number]) for number in augmented}, "plain": plain}
 
 
-def arms_table(trained: "Mapping[str, ScratchNetwork]", outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+def arms_table(trained: "Mapping[str, ScratchNetwork]", results: Mapping[str, ScratchResult]) -> pd.DataFrame:
     """The arms of the ablation: train accuracy while training (of the best epoch) beside the clean one, and val."""
     rows = []
     for number in NINE:
-        best_epoch, one = trained[number].trained.best_epoch, outcomes[number]
+        best_epoch, result = trained[number].trained.best_epoch, results[number]
         during = trained[number].history["accuracy"].iloc[best_epoch - 1]
         row = {
             "network": f"#{number}",
             "layers": trained[number].spec.idea,
             "train, while training": f"{100 * during:.1f} %",
         }
-        rows.append(row | {"train, clean": str(one.accuracy("train")), "val": str(one.accuracy("val"))})
+        rows.append(row | {"train, clean": str(result.accuracy("train")), "val": str(result.accuracy("val"))})
     return pd.DataFrame(rows)
 
 
@@ -209,9 +210,9 @@ def related_words(all_images: Accuracy, alone: Accuracy | None) -> str:
     )
 
 
-def best_on_val(outcomes: Mapping[str, Outcome]) -> Outcome:
+def best_on_val(results: Mapping[str, ScratchResult]) -> ScratchResult:
     """The network with the highest val accuracy; of equals, the first in the table."""
-    return max(outcomes.values(), key=lambda one: one.val.mean())
+    return max(results.values(), key=lambda result: result.val.mean())
 
 
 def layer_maps(
@@ -234,16 +235,15 @@ def layer_maps(
     outputs = keras.Model(model.input, [model.get_layer(name).output for name in layers])(image[None].astype("float32"))
     maps = {}
     for name, output in zip(layers, outputs, strict=True):
-        found = np.moveaxis(np.asarray(output)[0], -1, 0)[:channels]
-        spread = np.maximum(found.max((1, 2), keepdims=True), 1e-9)
-        maps[name] = found / spread
+        activations = np.moveaxis(np.asarray(output)[0], -1, 0)[:channels]
+        maps[name] = activations / np.maximum(activations.max((1, 2), keepdims=True), 1e-9)
     return maps
 
 
-def confusion_table(counts: np.ndarray, classes: Sequence[str], n: int = 8) -> pd.DataFrame:
-    """The pairs of classes confused most, both directions."""
+def confusion_table(counts: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+    """The eight pairs of classes confused most, both directions."""
     rows = []
-    for first, second in metrics.confused_pairs(counts, n):
+    for first, second in metrics.confused_pairs(counts, 8):
         there, back = (f"{counts[a, b]} of {counts[a].sum()}" for a, b in ((first, second), (second, first)))
         rows.append(
             {"pair": f"{classes[first]} / {classes[second]}", "first as second": there, "second as first": back}
@@ -251,9 +251,7 @@ def confusion_table(counts: np.ndarray, classes: Sequence[str], n: int = 8) -> p
     return pd.DataFrame(rows)
 
 
-def pair_rank(
-    counts: np.ndarray, classes: Sequence[str], first: str, second: str, seed: int = 0, resamples: int = 500
-) -> Estimate | int | None:
+def pair_rank(counts: np.ndarray, classes: Sequence[str], first: str, second: str) -> Estimate | int | None:
     """Rank (from 1) of a pair of classes among the confused ones, with a bootstrap over the images of every class.
 
     Args:
@@ -261,24 +259,22 @@ def pair_rank(
         classes: C names.
         first: of the pair.
         second: of the pair.
-        seed: of the bootstrap.
-        resamples: number of bootstrap samples.
 
     Returns:
         Equals share their mean rank. 0: never confused; None: a class is not here.
     """
     if first not in classes or second not in classes:
         return None
-    one, other = list(classes).index(first), list(classes).index(second)
-    if not counts[one, other] + counts[other, one]:
+    pair = [list(classes).index(name) for name in (first, second)]
+    if not counts[tuple(pair)] + counts[tuple(pair[::-1])]:
         return 0
-    rng, support = np.random.default_rng(seed), counts.sum(1)
+    rng, support = np.random.default_rng(0), counts.sum(1)
     shares = counts / np.maximum(support, 1)[:, None]
     shares[support == 0, 0] = 1  # any distribution: nothing is drawn from it
-    drawn = np.stack([rng.multinomial(n, row, resamples) for n, row in zip(support, shares, strict=True)], axis=1)
-    value, *ranks = (_pair_rank(table, one, other) for table in (counts, *drawn))
+    drawn = np.stack([rng.multinomial(n, row, RESAMPLES) for n, row in zip(support, shares, strict=True)], axis=1)
+    value, *ranks = (_pair_rank(table, *pair) for table in (counts, *drawn))
     low, high = np.quantile(ranks, [0.025, 0.975])
-    n = int(support[[one, other]].sum())
+    n = int(support[pair].sum())
     of = f"rank of {first} / {second} among confused pairs"
     return Estimate(value, min(value, float(low)), max(value, float(high)), n, of, digits=0)
 

@@ -1,4 +1,4 @@
-"""Tables and sentences of chapters 05 and 12 out of the outcomes of `classification`; nothing is fitted here."""
+"""Tables and sentences of chapters 05 and 12 out of results of `classification`; nothing is fitted here."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.analysis import trivial_baselines
-from lab_utils.analysis.classification import Decomposition, Outcome, Reduction, SeedSpread, best, mean_difference
+from lab_utils.analysis.classification import CVResult, best, mean_difference
+from lab_utils.analysis.reductions import Reduction
+from lab_utils.analysis.seed_spread import SeedSpread
+from lab_utils.analysis.variance import Decomposition
 from lab_utils.core.profiles import Classification
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, paired_difference
 from lab_utils.stats.metrics import averages, independent_difference, mcnemar
@@ -18,8 +21,8 @@ LAYERS = {"CNN features": "penultimate", "dense classifier": "logits"}  # the or
 ALL, EMBEDDED, EIGHT = "all columns", "full-network embedding", "supervised UMAP-8 and external columns"
 
 
-class Way(NamedTuple):
-    """A way to classify: what the classifier reads, of which network and layer, and the classifier."""
+class ClassifierSpec(NamedTuple):
+    """What a classifier reads, of which network and layer, and the classifier."""
 
     columns: str
     layer: str
@@ -42,14 +45,14 @@ def departures(options: Classification) -> str:
         "umap_epochs": "{} epochs of UMAP's layout (default by size)",
         "umap_first": "UMAP after {} principal components (there on all columns)",
     }
-    found = [
+    changed = [
         text.format(getattr(options, name), getattr(asked, name))
         for name, text in words.items()
         if getattr(options, name) != getattr(asked, name)
     ]
-    if not found:
+    if not changed:
         return "All settings are the original's or the libraries' defaults."
-    return f"To fit this run's budget: {'; '.join(found)}. All else is the original's or the libraries' default."
+    return f"To fit this run's budget: {'; '.join(changed)}. All else is the original's or the libraries' default."
 
 
 def reported_scores(table: pd.DataFrame, seen: str) -> pd.DataFrame:
@@ -79,7 +82,7 @@ def confusion_accuracy(counts: np.ndarray, of: str = "") -> Accuracy:
 
 
 def scores_table(
-    outcomes: Mapping[Key, Outcome],
+    results: Mapping[Key, CVResult],
     truth: np.ndarray,
     val: np.ndarray,
     confusions: Mapping[tuple[str, str, str], np.ndarray],
@@ -89,7 +92,7 @@ def scores_table(
     """The original's table (model, best classifier, test score), chosen on val, with the original's rows under it.
 
     Args:
-        outcomes: (what they saw, network) -> outcome.
+        results: (what they saw, network) -> result.
         truth: labels of val.
         val: positions of val.
         confusions: (what they saw, network, classifier) -> confusion matrix on test.
@@ -100,13 +103,13 @@ def scores_table(
         Columns features, model, best on val, CV, val, test, balanced test; reported rows carry the printed number.
     """
     rows = []
-    for (seen, network), outcome in outcomes.items():
-        name = best(outcome, truth, val)
+    for (seen, network), result in results.items():
+        name = best(result, truth, val)
         counts = confusions[seen, network, name]
         balanced = averages(counts)["balanced accuracy"]
-        held = outcome.accuracy(name, truth, val)
-        rows.append((seen, titles[network], name, outcome.cv(name), held, confusion_accuracy(counts), balanced))
-    for seen in dict.fromkeys(key[0] for key in outcomes):
+        held = result.accuracy(name, truth, val)
+        rows.append((seen, titles[network], name, result.cv(name), held, confusion_accuracy(counts), balanced))
+    for seen in dict.fromkeys(key[0] for key in results):
         for row in reported_scores(reported, seen).itertuples():
             model = f"{row.network} (reported, chosen on test)"
             rows.append((seen, model, row.best_model, "", "", f"{100 * row.test:.1f} %", ""))
@@ -124,11 +127,11 @@ def boxes(
         place: of the part in the key.
         titles: what a part is called; default its own name.
     """
-    found: dict[str, list[float]] = {}
+    percents: dict[str, list[float]] = {}
     for key, accuracy in accuracies.items():
         name = key[place]
-        found.setdefault(titles[name] if titles else name, []).append(100 * accuracy.value)
-    return found
+        percents.setdefault(titles[name] if titles else name, []).append(100 * accuracy.value)
+    return percents
 
 
 def seed_boxes(table: pd.DataFrame) -> dict[str, list[float]]:
@@ -137,51 +140,51 @@ def seed_boxes(table: pd.DataFrame) -> dict[str, list[float]]:
     return {f"{name}, {source.split()[0]}": list(100 * values) for (name, source), values in groups}
 
 
-def correctness(outcomes: Sequence[Outcome], names: Sequence[str], truth: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Whether each outcome's classifiers were right on `rows`: bool (outcomes, names, rows), for `decompose`."""
-    return np.array([[one.predictions[name][rows] == truth for name in names] for one in outcomes])
+def correctness(results: Sequence[CVResult], names: Sequence[str], truth: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Whether each result's classifiers were right on `rows`: bool (results, names, rows), for `decompose`."""
+    return np.array([[result.predictions[name][rows] == truth for name in names] for result in results])
 
 
-def voters(outcome: Outcome) -> list[str]:
-    """The original's classifiers, voting included, in an outcome."""
-    return [name for name in outcome.predictions if name != "Ridge"]
+def voters(result: CVResult) -> list[str]:
+    """The original's classifiers, voting included, in a result."""
+    return [name for name in result.predictions if name != "Ridge"]
 
 
-def spread_of_networks(outcomes: Mapping[str, Outcome], truth: np.ndarray, rows: np.ndarray) -> float:
+def spread_of_networks(results: Mapping[str, CVResult], truth: np.ndarray, rows: np.ndarray) -> float:
     """Standard deviation of accuracy over networks, root mean square over classifiers, in [0, 1]; 0 for one network."""
-    if len(outcomes) < 2:
+    if len(results) < 2:
         return 0.0
-    names = voters(next(iter(outcomes.values())))
-    values = correctness(list(outcomes.values()), names, truth, rows).mean(2)
+    names = voters(next(iter(results.values())))
+    values = correctness(list(results.values()), names, truth, rows).mean(2)
     return float(values.var(axis=0, ddof=1).mean() ** 0.5)
 
 
-def ways(
-    right: Mapping[str, Outcome], embedded: Mapping[str, Outcome], original: Mapping[Key, Outcome]
-) -> dict[Way, Outcome]:
-    """All that was tried in the chapter as one set of candidates, each with the outcome it stands in.
+def candidates(
+    right: Mapping[str, CVResult], embedded: Mapping[str, CVResult], original: Mapping[Key, CVResult]
+) -> dict[ClassifierSpec, CVResult]:
+    """All that was tried in the chapter as one set of candidates, each with the result it stands in.
 
     Args:
-        right: network -> outcome on all columns.
-        embedded: network -> outcome on the full-network embedding.
-        original: (what the classifiers saw, network) -> outcome of the original's protocol.
+        right: network -> result on all columns.
+        embedded: network -> result on the full-network embedding.
+        original: (what the classifiers saw, network) -> result of the original's protocol.
     """
     sets = [
-        *((ALL, "penultimate", network, one) for network, one in right.items()),
-        *((EMBEDDED, "full_network", network, one) for network, one in embedded.items()),
-        *((EIGHT, LAYERS[seen], network, one) for (seen, network), one in original.items()),
+        *((ALL, "penultimate", network, result) for network, result in right.items()),
+        *((EMBEDDED, "full_network", network, result) for network, result in embedded.items()),
+        *((EIGHT, LAYERS[seen], network, result) for (seen, network), result in original.items()),
     ]
-    return {Way(*place, name): one for *place, one in sets for name in one.predictions}
+    return {ClassifierSpec(*place, name): result for *place, result in sets for name in result.predictions}
 
 
-def ranked(candidates: Mapping[Way, Outcome], truth: np.ndarray, val: np.ndarray) -> list[Way]:
-    """Ways by val accuracy, the best first; the first named in a tie."""
-    return sorted(candidates, key=lambda way: -candidates[way].accuracy(way.classifier, truth, val).value)
+def ranked(candidates: Mapping[ClassifierSpec, CVResult], truth: np.ndarray, val: np.ndarray) -> list[ClassifierSpec]:
+    """Candidates by val accuracy, the best first; the first named in a tie."""
+    return sorted(candidates, key=lambda spec: -candidates[spec].accuracy(spec.classifier, truth, val).value)
 
 
-def rival_of(order: Sequence[Way]) -> Way:
-    """The best way of the other protocol than the first one's: the original's, or done right; `order` as `ranked`."""
-    return next(way for way in order if (way.columns == EIGHT) != (order[0].columns == EIGHT))
+def rival_of(order: Sequence[ClassifierSpec]) -> ClassifierSpec:
+    """The best candidate of the other protocol (the original's or done right) than the first's; `order` as `ranked`."""
+    return next(spec for spec in order if (spec.columns == EIGHT) != (order[0].columns == EIGHT))
 
 
 def against_rest(
@@ -204,20 +207,26 @@ def named(rows: Sequence[tuple], *columns: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns))
 
 
-def dimension_lines(found: Mapping[Reduction, Accuracy]) -> dict[str, tuple[np.ndarray, ...]]:
+def dimension_lines(by_reduction: Mapping[Reduction, Accuracy]) -> dict[str, tuple[np.ndarray, ...]]:
     """Curves of accuracy in percent over dimensions, one a method: (dimensions, value, low, high)."""
     lines: dict[str, list] = {}
-    for one, accuracy in found.items():
-        if one.method != "none":
+    for reduction, accuracy in by_reduction.items():
+        if reduction.method != "none":
             low, high = accuracy.interval
-            lines.setdefault(one.words, []).append((one.dimensions, 100 * accuracy.value, 100 * low, 100 * high))
+            lines.setdefault(reduction.words, []).append(
+                (reduction.dimensions, 100 * accuracy.value, 100 * low, 100 * high)
+            )
     return {name: tuple(np.array(points).T) for name, points in lines.items()}
 
 
-def fewest(found: Mapping[Reduction, Accuracy], share: float = 0.9) -> int:
+def fewest(by_reduction: Mapping[Reduction, Accuracy], share: float = 0.9) -> int:
     """Fewest principal components that reach `share` of the accuracy on all columns."""
-    whole = next(accuracy.value for one, accuracy in found.items() if one.method == "none")
-    pca = {one.dimensions: accuracy.value for one, accuracy in found.items() if one.method == "pca"}
+    whole = next(accuracy.value for reduction, accuracy in by_reduction.items() if reduction.method == "none")
+    pca = {
+        reduction.dimensions: accuracy.value
+        for reduction, accuracy in by_reduction.items()
+        if reduction.method == "pca"
+    }
     return min([components for components, value in pca.items() if value >= share * whole], default=max(pca))
 
 
@@ -242,8 +251,10 @@ def neighbours_words(
     gaps = [paired_difference(truth, guesses[names[0]], guesses[name], groups=groups, resamples=500) for name in names]
     ties = sum(gap.tie for gap in gaps[1:])
     pairs = list(pairwise(names))
-    chances = holm([mcnemar(truth, guesses[one], guesses[other]).p for one, other in pairs])
-    apart = [f"{one} above {other} (p = {p:.2g})" for (one, other), p in zip(pairs, chances, strict=True) if p < 0.05]
+    chances = holm([mcnemar(truth, guesses[first], guesses[second]).p for first, second in pairs])
+    apart = [
+        f"{first} above {second} (p = {p:.2g})" for (first, second), p in zip(pairs, chances, strict=True) if p < 0.05
+    ]
     return (
         f"Best on val: {names[0]} ({Accuracy.from_labels(truth, guesses[names[0]])}); {ties} of the {len(names) - 1} "
         f"others tie with it (paired bootstrap). Of {len(pairs)} neighbours in the ranking {len(apart) or 'none'} "
@@ -261,31 +272,33 @@ def holm(chances: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def guesses_of(candidates: Mapping[Way, Outcome], rows: np.ndarray, titles: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Predictions of all ways on `rows` by their titles, for `neighbours_words`."""
-    return {way.title(titles): one.predictions[way.classifier][rows] for way, one in candidates.items()}
+def guesses_of(
+    candidates: Mapping[ClassifierSpec, CVResult], rows: np.ndarray, titles: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Predictions of all candidates on `rows` by their titles, for `neighbours_words`."""
+    return {spec.title(titles): result.predictions[spec.classifier][rows] for spec, result in candidates.items()}
 
 
 def folds_table(
-    sets: Mapping[str, Mapping[str, Outcome]], truth: np.ndarray, val: np.ndarray, titles: Mapping[str, str]
+    sets: Mapping[str, Mapping[str, CVResult]], truth: np.ndarray, val: np.ndarray, titles: Mapping[str, str]
 ) -> pd.DataFrame:
     """Cross-validated and val accuracy of every network and classifier; a set's name is added to its classifiers'."""
     rows = [
-        (titles[network], name + more, one.cv(name), one.accuracy(name, truth, val))
-        for more, outcomes in sets.items()
-        for network, one in outcomes.items()
-        for name in one.folds
+        (titles[network], name + more, result.cv(name), result.accuracy(name, truth, val))
+        for more, results in sets.items()
+        for network, result in results.items()
+        for name in result.folds
     ]
     return named(rows, "network", "classifier", "CV, grouped folds", "val")
 
 
 def variance_tables(
-    outcomes: Mapping[str, Mapping[str, Outcome]], names: Sequence[str], truth: np.ndarray, rows: np.ndarray
+    results: Mapping[str, Mapping[str, CVResult]], names: Sequence[str], truth: np.ndarray, rows: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Tables for `decompose`: one a reduction, and "both", where the reduction is a factor of its own.
 
     Args:
-        outcomes: reduction -> network -> outcome.
+        results: reduction -> network -> result.
         names: classifiers.
         truth: labels of `rows`.
         rows: positions.
@@ -294,17 +307,25 @@ def variance_tables(
         Whether right, bool (networks, classifiers, rows), for "both" (networks, reductions, classifiers, rows); empty
         where there is one network only.
     """
-    if min(map(len, outcomes.values())) < 2:
+    if min(map(len, results.values())) < 2:
         return {}
-    single = {name: correctness(list(one.values()), names, truth, rows) for name, one in outcomes.items()}
+    single = {name: correctness(list(by_network.values()), names, truth, rows) for name, by_network in results.items()}
     return single | {"both": np.stack(list(single.values()), axis=1)}
 
 
 def shares_table(shares: Mapping[str, Decomposition]) -> pd.DataFrame:
     """Shares of variance as a table, one row a set of features."""
     rows = [
-        (name, one.features, one.reduction or "", one.classifier, one.interaction, one.lead, one.spread)
-        for name, one in shares.items()
+        (
+            name,
+            decomposition.features,
+            decomposition.reduction or "",
+            decomposition.classifier,
+            decomposition.interaction,
+            decomposition.lead,
+            decomposition.spread,
+        )
+        for name, decomposition in shares.items()
     ]
     columns = ("set", "networks", "reduction", "classifier", "rest", "networks minus classifier")
     return named(rows, *columns, "standard deviation of the cells")
@@ -315,9 +336,11 @@ def column_groups(columns: Sequence[str]) -> dict[str, list[int]]:
     kinds = [
         "UMAP" if name.startswith("umap_") else "museum" if name.startswith("Museum") else "sizes" for name in columns
     ]
-    found = {kind: [place for place, one in enumerate(kinds) if one == kind] for kind in ("sizes", "museum", "UMAP")}
-    return {kind: places for kind, places in found.items() if places} | {
-        "external columns": found["sizes"] + found["museum"]
+    places_of = {
+        kind: [place for place, other in enumerate(kinds) if other == kind] for kind in ("sizes", "museum", "UMAP")
+    }
+    return {kind: places for kind, places in places_of.items() if places} | {
+        "external columns": places_of["sizes"] + places_of["museum"]
     }
 
 
@@ -347,9 +370,9 @@ def decision_words(
     """What later chapters use, the reason, and what else was considered (for `lab.decide`).
 
     Args:
-        chosen: the best way on val, in words.
+        chosen: the best candidate on val, in words.
         held: its accuracy there.
-        rival: the best way of the other protocol (the original's, or done right where the original's was chosen).
+        rival: the best candidate of the other protocol (the original's, or done right where the original's was chosen).
         against: the chosen against the rival, paired.
         floor: what seeds alone move.
         leak: what cross-validation gains from a reduction fitted before the folds.
@@ -364,4 +387,15 @@ def decision_words(
         f"it is the best on val ({held}); {rival} is the best of the other protocol, against which it is {against}, "
         f"{seeds} than two seeds of one network differ by ({100 * floor.between():.1f} points).",
         f"{rival}; the supervised UMAP to eight dimensions, whose cross-validated accuracy {trust}.",
+    )
+
+
+def museum_words(
+    truth: np.ndarray, by_features: np.ndarray, by_medium: np.ndarray, lots: np.ndarray | None = None
+) -> str:
+    """How well the museum of each image is read from features, beside what its true medium tells; shapes (n,)."""
+    more = paired_difference(truth, by_features, by_medium, groups=lots)
+    return (
+        f"The museum, read from the features on val: {Accuracy.from_labels(truth, by_features)}; told by the true "
+        f"medium alone: {Accuracy.from_labels(truth, by_medium)}. The features against that: {more}."
     )

@@ -1,6 +1,5 @@
 """Chapter 12: the dense layer of a fine-tuned network as features, beside pretrained features of the same images."""
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.analysis import classification, classifiers, transferability
-from lab_utils.chapters import run_study
+from lab_utils.chapters import frozen_probe
+from lab_utils.chapters.fine_tuning_results import NEVER_VARIED
 from lab_utils.claims import engine as claims
 from lab_utils.data.splits import fold_groups, subsample
 from lab_utils.networks import backbones
@@ -29,7 +29,7 @@ FEWEST = 20  # test images of a class below which its recall carries no verdict
 
 
 @dataclass
-class Space:
+class FeatureSpace:
     """Features of the run's images, the same rows for every space.
 
     Attributes:
@@ -41,7 +41,7 @@ class Space:
         size: side of the network's input in pixels.
         groups: what intervals draw as a whole (lot, or object), shape (N,).
         run: the fine-tuned network behind them, if any.
-        outcome: what the lab's classifiers answer on them, once fitted.
+        result: what the lab's classifiers answer on them, once fitted.
     """
 
     network: str
@@ -52,12 +52,12 @@ class Space:
     size: int
     groups: np.ndarray
     run: "FineTunedNetwork | None" = field(default=None, repr=False)
-    outcome: classification.Outcome | None = field(default=None, repr=False)
+    result: classification.CVResult | None = field(default=None, repr=False)
 
     @property
     def title(self) -> str:
         """What they are, for tables and figures; input size and number of features are in it."""
-        return f"{self.network}, {self.kind}, {self.size} px ({self.features.shape[1]})"
+        return frozen_probe.features_title(self.network, self.kind, self.size, self.features.shape[1])
 
     @property
     def head(self) -> str:
@@ -78,28 +78,19 @@ class Space:
 
 
 # ---- spaces ----------------------------------------------------------------------------------------------------------
-def tuned_space(lab: "Lab", recipe: str, network: str | None = None) -> Space:
+def tuned_space(lab: "Lab", recipe: str, network: str | None = None) -> FeatureSpace:
     """Features of the first dense layer of a fine-tuned network (trained or loaded), all splits."""
     run = lab.fine_tune(recipe, network=network)
     rows = [run.rows(split) for split in SPLITS]
     features = np.concatenate([run.features(split) for split in SPLITS])
     size, places = run.recipe.size, np.concatenate(rows)
-    split, groups = np.repeat(SPLITS, [len(one) for one in rows]), np.asarray(fold_groups(lab.images.iloc[places]))
-    return Space(lab.title(run.recipe.network), "fine-tuned", features, split, places, size, groups, run)
-
-
-def comparable_size(network: str, size: int) -> int:
-    """The input size at which pretrained features are set beside features of `size` pixels.
-
-    The same; but the native one where the network's dense layers take no other, which the spaces' titles then show.
-    """
-    entry = backbones.backbone(network)
-    return entry.size if entry.fixed_size else size
+    split, groups = np.repeat(SPLITS, [len(part) for part in rows]), np.asarray(fold_groups(lab.images.iloc[places]))
+    return FeatureSpace(lab.title(run.recipe.network), "fine-tuned", features, split, places, size, groups, run)
 
 
 def pretrained_space(
-    lab: "Lab", network: str, like: Space, layer: str = "penultimate", size: int | None = None
-) -> Space:
+    lab: "Lab", network: str, like: FeatureSpace, layer: str = "penultimate", size: int | None = None
+) -> FeatureSpace:
     """Pretrained features of the same rows as another space, by the network's own preprocessing.
 
     Args:
@@ -109,17 +100,17 @@ def pretrained_space(
         layer: as `lab.features` takes it.
         size: of the input in pixels; None: that of the other space (`comparable_size`).
     """
-    size = size or comparable_size(network, like.size)
+    size = size or frozen_probe.comparable_size(network, like.size)
     features = np.asarray(lab.features(network, layer, size=size)[like.rows], np.float32)
     kind = "full-network embedding" if layer == "full_network" else "pretrained"
-    return Space(lab.title(network), kind, features, like.split, like.rows, size, like.groups)
+    return FeatureSpace(lab.title(network), kind, features, like.split, like.rows, size, like.groups)
 
 
-def usual_space(lab: "Lab", network: str, like: Space, layer: str = "penultimate") -> Space | None:
+def usual_space(lab: "Lab", network: str, like: FeatureSpace, layer: str = "penultimate") -> FeatureSpace | None:
     """Pretrained features at the size of chapters 03 to 05 (the profile's, or native); None where it is the same."""
     asked = lab.settings.features.size
     usual = backbones.backbone(network).size if asked == "native" else asked
-    if usual == comparable_size(network, like.size):
+    if usual == frozen_probe.comparable_size(network, like.size):
         return None
     return pretrained_space(lab, network, like, layer, usual)
 
@@ -127,10 +118,10 @@ def usual_space(lab: "Lab", network: str, like: Space, layer: str = "penultimate
 MAKERS = (pretrained_space, usual_space)  # at the comparable size, and at the usual one where that is another
 
 
-def sizes_words(fine: Space, spaces: Sequence[Space]) -> str:
+def sizes_words(fine: FeatureSpace, spaces: Sequence[FeatureSpace]) -> str:
     """Which spaces see images of one size, and which stand beside them at another."""
-    same = [one.title for one in spaces if one.size == fine.size]
-    other = [one.title for one in spaces if one.size != fine.size]
+    same = [space.title for space in spaces if space.size == fine.size]
+    other = [space.title for space in spaces if space.size != fine.size]
     words = f"Compared at one input size, {fine.size} pixels: {'; '.join(same)}."
     return f"{words} Beside them at another size, as rows of their own: {'; '.join(other)}." if other else words
 
@@ -139,7 +130,7 @@ def settings(lab: "Lab") -> pd.DataFrame:
     """Settings of the features run as printed and in this profile."""
     printed = recipes.FEATURES_RUN
     here = replace(recipes.scaled(printed, lab.settings.fine_tuning), name="in this profile")
-    shown = tuple(name for name in recipes.SHOWN if name not in run_study.NEVER_VARIED)
+    shown = tuple(name for name in recipes.SHOWN if name not in NEVER_VARIED)
     return recipes.table(replace(printed, name="as printed"), here, settings=shown)
 
 
@@ -171,7 +162,7 @@ class Votes:
         return paired_difference(self.labels, self.predicted, other.predicted, of, self.groups)
 
 
-def neighbours_right(space: Space, split: str, labels: np.ndarray, places: np.ndarray | None = None) -> Votes:
+def neighbours_right(space: FeatureSpace, split: str, labels: np.ndarray, places: np.ndarray | None = None) -> Votes:
     """Ask images of which class their nearest other images of the same split are.
 
     Args:
@@ -197,7 +188,7 @@ def as_dense(labels: np.ndarray, like: np.ndarray, seed: int = 0) -> np.ndarray:
     return subsample(labels, Counter(like), seed)
 
 
-def by_split(space: Space, labels: Mapping[str, np.ndarray]) -> dict[str, Votes]:
+def by_split(space: FeatureSpace, labels: Mapping[str, np.ndarray]) -> dict[str, Votes]:
     """`neighbours_right` of every split whose labels are given; train is thinned to val's number of images a class."""
     thinned = {"train": as_dense(labels["train"], labels["val"])} if {"train", "val"} <= set(labels) else {}
     return {split: neighbours_right(space, split, known, thinned.get(split)) for split, known in labels.items()}
@@ -205,7 +196,7 @@ def by_split(space: Space, labels: Mapping[str, np.ndarray]) -> dict[str, Votes]
 
 def shares(right: Mapping[str, Mapping[str, Votes]]) -> dict[str, dict[str, Accuracy]]:
     """The accuracies alone, by space and split."""
-    return {title: {split: votes.accuracy for split, votes in one.items()} for title, one in right.items()}
+    return {title: {split: votes.accuracy for split, votes in by_split.items()} for title, by_split in right.items()}
 
 
 def gains(fine: Mapping[str, Votes], plain: Mapping[str, Votes]) -> dict[str, Difference]:
@@ -213,23 +204,23 @@ def gains(fine: Mapping[str, Votes], plain: Mapping[str, Votes]) -> dict[str, Di
     return {split: fine[split].minus(plain[split]) for split in fine}
 
 
-def illusion_words(found: Mapping[str, Difference]) -> str:
+def illusion_words(changes: Mapping[str, Difference]) -> str:
     """How much of the gain on train is left on images that the network never saw, in a sentence.
 
     Args:
-        found: `gains` with at least train and one other split.
+        changes: `gains` with at least train and one other split.
     """
-    unseen = "; on ".join(f"{split}: {one}" for split, one in found.items() if split != "train")
+    unseen = "; on ".join(f"{split}: {change}" for split, change in changes.items() if split != "train")
     return (
         f"Neighbours of the same class, fine-tuned against pretrained features, on the train images that the network "
-        f"was fitted on: {found['train']}; on {unseen}. Only images that it never saw say something about "
+        f"was fitted on: {changes['train']}; on {unseen}. Only images that it never saw say something about "
         "separability; the train images are what the original's map shows."
     )
 
 
 # ---- classifiers and routes ------------------------------------------------------------------------------------------
-def classify(space: Space, labels: np.ndarray, rounds: int, trees: int, components: int) -> classification.Outcome:
-    """Fit the lab's classifiers on train (no cross-validation: the features have seen the train labels).
+def classify(space: FeatureSpace, labels: np.ndarray, rounds: int, trees: int, components: int) -> None:
+    """Fit the lab's classifiers on train, as `space.result` (no cross-validation: the features have seen its labels).
 
     Args:
         space: the features.
@@ -242,40 +233,39 @@ def classify(space: Space, labels: np.ndarray, rounds: int, trees: int, componen
     train = space.of("train")
     keep = min(components, space.features.shape[1], len(train) - 1)
     views = lambda fit: classification.full_views(space.features, fit, keep)  # noqa: E731
-    space.outcome = classification.compare(views, labels, train, chosen)
-    return space.outcome
+    space.result = classification.compare(views, labels, train, chosen)
 
 
-def scores(space: Space, labels: np.ndarray, split: str) -> dict[str, Accuracy]:
+def scores(space: FeatureSpace, labels: np.ndarray, split: str) -> dict[str, Accuracy]:
     """Accuracy of every classifier on a split whose labels are given."""
     place = space.of(split)
     return {
-        name: space.outcome.accuracy(name, labels, place, f"{space.title}, {name}, {split}")
-        for name in space.outcome.predictions
+        name: space.result.accuracy(name, labels, place, f"{space.title}, {name}, {split}")
+        for name in space.result.predictions
     }
 
 
-def svm_against_best(space: Space, labels: np.ndarray) -> Difference:
+def svm_against_best(space: FeatureSpace, labels: np.ndarray) -> Difference:
     """Linear SVM minus the best other single classifier on val, paired, drawn by lot.
 
     The rival is picked on the same images, which favours it; the claim's sentence says so.
     """
     place = space.of("val")
-    others = [name for name in space.outcome.predictions if name not in ("Linear SVM", classification.VOTING)]
-    rival = max(others, key=lambda name: space.outcome.accuracy(name, labels, place).value)
-    first, second = (space.outcome.predictions[name][place] for name in ("Linear SVM", rival))
+    others = [name for name in space.result.predictions if name not in ("Linear SVM", classification.VOTING)]
+    rival = max(others, key=lambda name: space.result.accuracy(name, labels, place).value)
+    first, second = (space.result.predictions[name][place] for name in ("Linear SVM", rival))
     return space.compare("val", labels, first, second, f"Linear SVM minus {rival}, {space.title}")
 
 
-def best_classifier(found: Mapping[str, Accuracy]) -> str:
+def best_classifier(scores: Mapping[str, Accuracy]) -> str:
     """The classifier of the highest accuracy; of equals the first."""
-    return max(found, key=lambda name: found[name].value)
+    return max(scores, key=lambda name: scores[name].value)
 
 
-def routes(spaces: Sequence[Space], classifier: str, split: str) -> dict[str, np.ndarray]:
+def routes(spaces: Sequence[FeatureSpace], classifier: str, split: str) -> dict[str, np.ndarray]:
     """What each route answers on a split: the classifier on every space, and the fine-tuned networks' own heads."""
-    found = {one.route(classifier): one.outcome.predictions[classifier][one.of(split)] for one in spaces}
-    return found | {one.head: one.run.probabilities(split).argmax(1) for one in spaces if one.run}
+    answers = {space.route(classifier): space.result.predictions[classifier][space.of(split)] for space in spaces}
+    return answers | {space.head: space.run.probabilities(split).argmax(1) for space in spaces if space.run}
 
 
 def report_by(val: Difference, test: Difference, classifier: str) -> tuple[str, str, str]:
@@ -300,7 +290,7 @@ def report_by(val: Difference, test: Difference, classifier: str) -> tuple[str, 
 
 # ---- single classes --------------------------------------------------------------------------------------------------
 def recall(labels: np.ndarray, predicted: np.ndarray, member: int, of: str) -> Accuracy | None:
-    """Share of a class's images that are found; None where it has none."""
+    """Share of a class's images that are named so; None where it has none."""
     inside = labels == member
     return Accuracy.from_labels(labels[inside], predicted[inside], of) if inside.any() else None
 
@@ -317,19 +307,19 @@ def followed(
         predicted: space's title -> predictions, shape (n,).
     """
     rows = []
-    for name in (one for one in names if one in classes):
+    for name in (kind for kind in names if kind in classes):
         member = list(classes).index(name)
         for title, guess in predicted.items():
-            found = recall(labels, guess, member, f"{name}, {title}")
+            share = recall(labels, guess, member, f"{name}, {title}")
             wrong = guess[(labels == member) & (guess != member)]
             taken = classes[int(np.bincount(wrong).argmax())] if len(wrong) else "nothing else"
-            rows.append((name, title, found if found is not None else "no images", taken))
+            rows.append((name, title, share if share is not None else "no images", taken))
     return pd.DataFrame(rows, columns=["class", "features", "recall", "else taken for, mostly"])
 
 
 def components_words(parts: Mapping[str, "Components"], reported: pd.DataFrame) -> str:
     """How many components reach nine tenths of the variance in each space, beside the reported number."""
-    ours = "; ".join(f"{title}: {one.reaching(0.9)}" for title, one in parts.items())
+    ours = "; ".join(f"{title}: {part.reaching(0.9)}" for title, part in parts.items())
     row = reported[reported["network"].str.contains("ine-tuned")].iloc[0]
     return (
         f"Principal components that reach nine tenths of the variance of the val images: {ours}. Reported by the "
@@ -343,7 +333,7 @@ def tested(labels: np.ndarray, predicted: np.ndarray, of: str) -> Accuracy:
 
 
 def silk_verdict(
-    space: Space,
+    space: FeatureSpace,
     classes: Sequence[str],
     labels: np.ndarray,
     before: np.ndarray,
@@ -363,7 +353,7 @@ def silk_verdict(
         count = support.get(TEXTILES[0], 0)
         return claims.untestable("silk-not-solved", f"{count} test images of {TEXTILES[0]}; {FEWEST} are asked for.")
     groups, gain, words = space.groups[space.of("test")], {}, {}
-    for name in (one for one, count in support.items() if count >= FEWEST):
+    for name in (kind for kind, count in support.items() if count >= FEWEST):
         member = list(classes).index(name)
         inside = labels == member
         pair = [recall(labels, guess, member, name) for guess in (before, after)]
@@ -373,32 +363,8 @@ def silk_verdict(
 
 
 # ---- frozen or fine-tuned --------------------------------------------------------------------------------------------
-def linear_svm(space: Space, labels: np.ndarray) -> tuple[np.ndarray, float]:
-    """Fit a linear SVM on the train rows and answer val; labels (N,) of train are looked at. Answers and seconds."""
-    began = time.perf_counter()
-    table = classification.standardise(space.features, space.of("train"))
-    with classifiers.few_threads(table.size):
-        model = classifiers.LinearSVM().fit(table[space.of("train")], labels[space.of("train")])
-        predicted = model.predict(table[space.of("val")])
-    return predicted, time.perf_counter() - began
-
-
-def frozen_probe(lab: "Lab", run: "FineTunedNetwork") -> tuple[np.ndarray, str]:
-    """A linear SVM on the frozen features of a fine-tuned run's network, at its size, on its train images.
-
-    Returns:
-        Predictions on val, shape (n,), and what they are of, in words.
-    """
-    rows = [run.rows(split) for split in SPLITS[:2]]
-    places, split = np.concatenate(rows), np.repeat(SPLITS[:2], [len(one) for one in rows])
-    like = Space("", "", np.empty((0, 0)), split, places, run.recipe.size, np.empty(0))
-    frozen = pretrained_space(lab, run.recipe.network, like)
-    labels = lab.images["label"].to_numpy()[places]
-    return linear_svm(frozen, labels)[0], f"a linear SVM on {frozen.title}"
-
-
 def frozen_or_tuned(
-    labels: np.ndarray, frozen: Sequence[Space], known: np.ndarray, fine: Space
+    labels: np.ndarray, frozen: Sequence[FeatureSpace], known: np.ndarray, fine: FeatureSpace
 ) -> tuple[pd.DataFrame, str]:
     """Frozen embeddings with a linear SVM beside fine-tuning, on val: a table with cost, and the differences in words.
 
@@ -410,11 +376,13 @@ def frozen_or_tuned(
     """
     answers = fine.run.probabilities("val").argmax(1)
     rows, words = [], []
-    for one in frozen:
-        found, seconds = linear_svm(one, known)
-        rows.append((f"{one.title} + linear SVM", Accuracy.from_labels(labels, found, one.title), round(seconds, 1)))
-        gap = fine.compare("val", labels, found, answers, "frozen embedding minus fine-tuning, val")
-        words.append(f"{one.title}: {gap}, {seconds:.1f} s against {fine.run.seconds:.1f} s of training")
+    for space in frozen:
+        predicted, seconds = frozen_probe.linear_svm(space.features, known, space.of("train"), space.of("val"))
+        rows.append(
+            (f"{space.title} + linear SVM", Accuracy.from_labels(labels, predicted, space.title), round(seconds, 1))
+        )
+        gap = fine.compare("val", labels, predicted, answers, "frozen embedding minus fine-tuning, val")
+        words.append(f"{space.title}: {gap}, {seconds:.1f} s against {fine.run.seconds:.1f} s of training")
     tuned = Accuracy.from_labels(labels, answers, "head")
     rows.append((f"fine-tuning, {fine.run.recipe.name}, {fine.size} px", tuned, round(fine.run.seconds, 1)))
     table = pd.DataFrame(rows, columns=["route", "val", "seconds of training"])

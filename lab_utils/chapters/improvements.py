@@ -79,9 +79,9 @@ def treatments(points: np.ndarray, labels: np.ndarray, seed: int = 0, share: flo
     relabelled[rows], without[rows], unsure[rows] = doubted["suggested"], 0, 0.5
     scores = outliers.outlier_scores(reduced)
     ordinary[np.argsort(-scores, kind="stable")[: int(share * len(labels))]] = 0
-    found = {"doubted labels replaced": (relabelled, ones), "doubted images left out": (labels, without)}
-    found |= {"doubted images at half weight": (labels, unsure), "outliers left out": (labels, ordinary)}
-    return found | {"difficult classes weighted": (labels, _difficulty(reduced, labels, seed))}
+    treated = {"doubted labels replaced": (relabelled, ones), "doubted images left out": (labels, without)}
+    treated |= {"doubted images at half weight": (labels, unsure), "outliers left out": (labels, ordinary)}
+    return treated | {"difficult classes weighted": (labels, _difficulty(reduced, labels, seed))}
 
 
 def _reduced(points: np.ndarray, components: int = 64) -> np.ndarray:
@@ -110,12 +110,12 @@ def treated_predictions(
     points: np.ndarray, labels: np.ndarray, others: np.ndarray, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Predicted labels (m,) of other images by treatment of the train images; "as they are" comes first."""
-    found = {"as they are": head_predictions([points], labels, [others])}
+    predicted = {"as they are": head_predictions([points], labels, [others])}
     for name, (given, weights) in treatments(points, labels, seed).items():
         kept = weights > 0
         if len(np.unique(given[kept])) > 1:
-            found[name] = head_predictions([points[kept]], given[kept], [others], weights[kept])
-    return found
+            predicted[name] = head_predictions([points[kept]], given[kept], [others], weights[kept])
+    return predicted
 
 
 def timed(function: Callable[..., Any], *words: Any) -> tuple[Any, float]:
@@ -145,12 +145,12 @@ def compare(
         Columns variant, accuracy (`Accuracy`), gain (`Difference`; None for the reference).
     """
     rows = []
-    for name, found in predicted.items():
+    for name, labels in predicted.items():
         gain = None
         if name != reference:
             of = f"{name} minus {reference}"
-            gain = paired_difference(truth, found, predicted[reference], of, groups, comparisons=comparisons)
-        rows.append((name, Accuracy.from_labels(truth, found, name), gain))
+            gain = paired_difference(truth, labels, predicted[reference], of, groups, comparisons=comparisons)
+        rows.append((name, Accuracy.from_labels(truth, labels, name), gain))
     return pd.DataFrame(rows, columns=["variant", "accuracy", "gain"])
 
 
@@ -169,11 +169,11 @@ def staircase(
         Columns step, accuracy, gain (None for the first), seconds.
     """
     rows, before = [], None
-    for name, found in predicted.items():
+    for name, labels in predicted.items():
         gain = None
         if before:
-            gain = paired_difference(truth, found, predicted[before], f"{name} minus {before}", groups)
-        rows.append((name, Accuracy.from_labels(truth, found, name), gain, round(seconds[name], 1)))
+            gain = paired_difference(truth, labels, predicted[before], f"{name} minus {before}", groups)
+        rows.append((name, Accuracy.from_labels(truth, labels, name), gain, round(seconds[name], 1)))
         before = name
     return pd.DataFrame(rows, columns=["step", "accuracy", "gain", "seconds"])
 
@@ -202,10 +202,10 @@ def members(lab: "Lab") -> dict[str, "FineTunedNetwork"]:
         LabError: the runs' chapters were not run.
     """
     lab.entries("11")
-    found = {f"run {number}": lab.fine_tune(number) for number in range(1, 7)}
+    runs = {f"run {number}": lab.fine_tune(number) for number in range(1, 7)}
     for network in lab.settings.fine_tuning.networks[1:]:
-        found[f"run 1 on {lab.title(network)}"] = lab.fine_tune(1, network=network)
-    return found
+        runs[f"run 1 on {lab.title(network)}"] = lab.fine_tune(1, network=network)
+    return runs
 
 
 def best_epoch(run: "FineTunedNetwork") -> np.ndarray:
@@ -217,10 +217,10 @@ def joined_features(runs: Mapping[str, "FineTunedNetwork"], labels: np.ndarray) 
     """Labels that ridge heads give to val on the features of each fine-tuned network, and on all of them joined."""
     train = {name: run.features("train") for name, run in runs.items()}
     val = {name: run.features("val") for name, run in runs.items()}
-    found = {name: head_predictions([train[name]], labels, [val[name]]) for name in runs}
+    predicted = {name: head_predictions([train[name]], labels, [val[name]]) for name in runs}
     if len(runs) > 1:
-        found["joined"] = head_predictions(list(train.values()), labels, list(val.values()))
-    return found
+        predicted["joined"] = head_predictions(list(train.values()), labels, list(val.values()))
+    return predicted
 
 
 def modern_steps(epochs: int, learning_rate: float) -> list[FineTuningRecipe]:
@@ -277,8 +277,8 @@ def at_test_time(lab: "Lab", run: "FineTunedNetwork", size: int | None = None, f
     for start in range(0, len(rows), 64):
         images = np.asarray(pixels[rows[start : start + 64]])
         views = [images, images[:, :, ::-1]] if flips else [images]
-        found = [softmax(model(run.preprocess(one), training=False)) for one in views]
-        parts.append(np.mean(found, axis=0))
+        answers = [softmax(model(run.preprocess(view), training=False)) for view in views]
+        parts.append(np.mean(answers, axis=0))
     return np.concatenate(parts)
 
 
@@ -356,23 +356,23 @@ def costs(entries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Cost]:
     Args:
         entries: records by chapter (`lab.all_entries()`).
     """
-    found: dict[tuple[str, str], Cost] = {}
+    by_recipe: dict[tuple[str, str], Cost] = {}
     for name, records in entries.items():
-        for one in records:
-            if one["kind"] != "cost" or not one["value"]:
+        for entry in records:
+            if entry["kind"] != "cost" or not entry["value"]:
                 continue
-            value, split = one["value"], one.get("split", "test")
-            accuracy = Accuracy(value["successes"], value["n"], one["recipe"])
-            found.setdefault((one["recipe"], split), Cost(one["recipe"], name[:2], accuracy, one["seconds"], split))
-    return sorted(found.values(), key=lambda one: one.seconds)
+            recipe, value, split = entry["recipe"], entry["value"], entry.get("split", "test")
+            accuracy = Accuracy(value["successes"], value["n"], recipe)
+            by_recipe.setdefault((recipe, split), Cost(recipe, name[:2], accuracy, entry["seconds"], split))
+    return sorted(by_recipe.values(), key=lambda cost: cost.seconds)
 
 
 def front(points: Sequence[Cost]) -> list[Cost]:
     """Recipes that no cheaper (or equally cheap) one reaches in accuracy, the cheapest first."""
     kept: list[Cost] = []
-    for one in sorted(points, key=lambda one: (one.seconds, -one.accuracy.value)):
-        if not kept or one.accuracy.value > kept[-1].accuracy.value:
-            kept.append(one)
+    for cost in sorted(points, key=lambda cost: (cost.seconds, -cost.accuracy.value)):
+        if not kept or cost.accuracy.value > kept[-1].accuracy.value:
+            kept.append(cost)
     return kept
 
 
@@ -383,20 +383,20 @@ def advised(points: Sequence[Cost]) -> tuple[Cost, Cost] | None:
     """
     if not points:
         return None
-    best = max(points, key=lambda one: one.accuracy.value)
-    ties = [one for one in points if one is best or best.accuracy.minus(one.accuracy).tie]
-    return min(ties, key=lambda one: one.seconds), best
+    best = max(points, key=lambda cost: cost.accuracy.value)
+    ties = [cost for cost in points if cost is best or best.accuracy.minus(cost.accuracy).tie]
+    return min(ties, key=lambda cost: cost.seconds), best
 
 
 def advice(points: Sequence[Cost]) -> str:
     """Which recipe to use, in words, from val accuracies and seconds."""
-    found = advised(points)
-    if found is None:
+    pair = advised(points)
+    if pair is None:
         return "No chapter has recorded a val accuracy with its seconds yet, so no recipe can be advised."
-    cheap, best = found
+    cheap, best = pair
     if cheap is best:
-        found = f"Use {best.recipe} (chapter {best.chapter}): {best.accuracy} in {best.seconds:.1f} s is the most"
-        return f"{found}, and no cheaper one is a tie with it."
+        words = f"Use {best.recipe} (chapter {best.chapter}): {best.accuracy} in {best.seconds:.1f} s is the most"
+        return f"{words}, and no cheaper one is a tie with it."
     return (
         f"Use {cheap.recipe} (chapter {cheap.chapter}): its {cheap.accuracy} in {cheap.seconds:.1f} s is a tie with "
         f"the most, {best.accuracy} by {best.recipe} (chapter {best.chapter}), at "
@@ -406,5 +406,5 @@ def advice(points: Sequence[Cost]) -> str:
 
 def cost_table(points: Sequence[Cost]) -> pd.DataFrame:
     """Recipes with chapter, split, accuracy and seconds, in the order given."""
-    rows = [(one.recipe, one.chapter, one.split, one.accuracy, round(one.seconds, 1)) for one in points]
+    rows = [(cost.recipe, cost.chapter, cost.split, cost.accuracy, round(cost.seconds, 1)) for cost in points]
     return pd.DataFrame(rows, columns=["recipe", "chapter", "split", "accuracy", "seconds"])

@@ -1,4 +1,4 @@
-"""Chapter 04's way from a run to its maps: the sample of images, features, and layouts that are made once and kept."""
+"""Chapter 04: the sample of images, the networks' features of it, layouts that are kept, and what they show."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,24 +10,30 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.analysis import outliers, projections
+from lab_utils.analysis.cohesion import Cohesion, cohesion, divided, halves, nearest_classes
+from lab_utils.analysis.lots import big_lot, singleton_groups
+from lab_utils.analysis.separability import Separability, separability
 from lab_utils.claims.original_claims import ORIGINAL_CLAIMS
 from lab_utils.core import records
 from lab_utils.core.store import Artefact
 from lab_utils.data import pipeline
 from lab_utils.display import figures, interactive
-from lab_utils.lab import Lab
+from lab_utils.display.bundles import Interactive
 from lab_utils.networks import backbones
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from lab_utils.lab import Lab
+
 FOLDER = records.PROJECT / "data" / "cache" / "projections"
 AXES = {"pca": "component {}", "t-sne": "t-SNE {}", "umap": "UMAP {}", "supervised umap": "supervised UMAP {}"}
+SHARE = 0.9  # of the variance
 ENOUGH = 5  # images of a class that a claim on it needs
 
 
-class Space:
+class SampledSpace:
     """One network's features of the sampled images, with their components and layouts.
 
     Attributes:
@@ -37,7 +43,7 @@ class Space:
 
     def __init__(self, maps: "Maps", network: str):
         self.maps, self.network = maps, network
-        self._separated: dict[int | None, projections.Separability | None] = {}
+        self._separated: dict[int | None, Separability | None] = {}
         self.features = np.asarray(maps.lab.features(network)[maps.rows])
 
     @cached_property
@@ -51,7 +57,7 @@ class Space:
         from lab_utils.analysis import class_activation
 
         model = backbones.build(self.network, weights=self.maps.lab.settings.networks.weights)
-        return class_activation.view(model, size=backbones.check_size(self.network, None)[0])
+        return class_activation.open_network(model, backbones.check_size(self.network, None)[0])
 
     @property
     def points(self) -> np.ndarray:
@@ -59,19 +65,19 @@ class Space:
         return self.components.points
 
     @cached_property
-    def cohesion(self) -> projections.Cohesion:
+    def cohesion(self) -> Cohesion:
         """Purity and silhouette of each image."""
-        return projections.cohesion(self.points, self.maps.labels, self.maps.settings.neighbours)
+        return cohesion(self.points, self.maps.labels, self.maps.settings.neighbours)
 
     def layout(self, method: str, dims: int = 3, raw: bool = False) -> np.ndarray:
-        """Load a layout or make it; `raw` gives UMAP the features themselves instead of their components."""
-        return self._made(method, dims, raw)["points"]
+        """Load a layout or compute it; `raw` gives UMAP the features themselves instead of their components."""
+        return self._stored(method, dims, raw)["points"]
 
     def seconds(self, method: str, dims: int = 3, raw: bool = False) -> float:
-        """What a layout took when it was made."""
-        return float(self._made(method, dims, raw)["seconds"])
+        """What a layout took when it was computed."""
+        return float(self._stored(method, dims, raw)["seconds"])
 
-    def _made(self, method: str, dims: int, raw: bool) -> dict[str, np.ndarray]:
+    def _stored(self, method: str, dims: int, raw: bool) -> dict[str, np.ndarray]:
         use, points = self.maps.settings, self.features if raw else self.points
         options = {"dims": dims, "seed": use.seed, "neighbours": use.umap_neighbours, "epochs": use.epochs}
         options["labels"] = self.maps.labels if method == "supervised umap" else None
@@ -90,8 +96,8 @@ class Space:
 
     def titled(self, methods: tuple[str, ...], dims: int) -> dict[str, np.ndarray]:
         """Layouts by the title that figures give them, trustworthiness included."""
-        made = {method: self.layout(method, dims) for method in methods}
-        return {self.title(method, layout): layout for method, layout in made.items()}
+        layouts = {method: self.layout(method, dims) for method in methods}
+        return {self.title(method, layout): layout for method, layout in layouts.items()}
 
     def title(self, method: str, layout: np.ndarray) -> str:
         """Name of a map and how far its neighbourhoods can be trusted."""
@@ -99,17 +105,17 @@ class Space:
         trust = projections.trustworthiness(self.features, layout)
         return f"{name[method]}, trustworthiness {trust:.2f}"
 
-    def separability(self, dims: int | None = None) -> projections.Separability | None:
+    def separability(self, dims: int | None = None) -> Separability | None:
         """Linear separability of the three groups in the first `dims` components; None: all hundred."""
         maps, use = self.maps, self.maps.settings
         if dims not in self._separated:
             points = self.components.points[:, :dims]
-            self._separated[dims] = projections.separability(
-                points, maps.labels, maps.lab.classes, lots=maps.lots, deals=use.deals, seed=use.seed
+            self._separated[dims] = separability(
+                points, maps.labels, maps.lab.classes, lots=maps.lots, permutations=use.permutations, seed=use.seed
             )
         return self._separated[dims]
 
-    def interactive(self, methods: tuple[str, ...], key: str) -> figures.Interactive:
+    def interactive(self, methods: tuple[str, ...], key: str) -> Interactive:
         """The 3-D figure with its switches, and a static twin of its first map but one."""
         layouts = self.titled(methods, 3)
         axes = {
@@ -132,7 +138,7 @@ class Maps:
         images: their rows of the image table.
     """
 
-    def __init__(self, lab: Lab):
+    def __init__(self, lab: "Lab"):
         lab.need_images()
         self.lab, self.settings = lab, lab.settings.projections
         train, labels = lab.rows("train"), lab.labels("train")
@@ -141,11 +147,11 @@ class Maps:
         self.labels = self.images["label"].to_numpy()
         self.names = np.array(lab.classes)[self.labels]
         self.lots = np.where(self.images["lot"] == "", "", self.images["museum"] + " " + self.images["lot"])
-        self._spaces: dict[str, Space] = {}
+        self._spaces: dict[str, SampledSpace] = {}
 
-    def __getitem__(self, network: str) -> Space:
+    def __getitem__(self, network: str) -> SampledSpace:
         if network not in self._spaces:
-            self._spaces[network] = Space(self, network)
+            self._spaces[network] = SampledSpace(self, network)
         return self._spaces[network]
 
     @property
@@ -154,7 +160,7 @@ class Maps:
         counts = pd.Series(self.names).value_counts().reindex(self.lab.classes, fill_value=0)
         return counts.to_frame("images in the maps")
 
-    def asked(self, claim: str) -> tuple[Space, dict[str, str]]:
+    def asked(self, claim: str) -> tuple[SampledSpace, dict[str, str]]:
         """The space that a claim is tested in, the network that the original looked at where the run has it.
 
         Args:
@@ -163,7 +169,7 @@ class Maps:
         Returns:
             The space, and `{"network": its name in words}` for the claim's sentence.
         """
-        wanted = next((one.network for one in ORIGINAL_CLAIMS if one.id == claim), "")
+        wanted = next((original.network for original in ORIGINAL_CLAIMS if original.id == claim), "")
         network = wanted if wanted in self.lab.networks else self.lab.networks[0]
         words = self.lab.title(network)
         if wanted and network != wanted:
@@ -199,12 +205,12 @@ class Maps:
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
-def components_table(maps: Maps, reported: pd.DataFrame, share: float = 0.9) -> pd.DataFrame:
-    """Components that reach `share` of the variance: computed for the run's networks, reported for the original's."""
+def components_table(maps: Maps, reported: pd.DataFrame) -> pd.DataFrame:
+    """Components for nine tenths of the variance: computed for the run's networks, reported for the original's."""
     here = [
         (
             maps.lab.title(name),
-            maps[name].components.reaching(share),
+            maps[name].components.reaching(SHARE),
             maps[name].features.shape[1],
             len(maps.rows),
             "here",
@@ -212,13 +218,13 @@ def components_table(maps: Maps, reported: pd.DataFrame, share: float = 0.9) -> 
         for name in maps.lab.networks
     ]
     there = [(row.network, row.components, row.features, None, "reported") for row in reported.itertuples()]
-    columns = ["network", f"components for {share}", "features", "images", "source"]
+    columns = ["network", f"components for {SHARE}", "features", "images", "source"]
     table = pd.DataFrame(here + there, columns=columns)
     return table.astype({"images": "Int64", columns[1]: "Int64", "features": "Int64"})
 
 
-def before_umap(space: Space) -> pd.DataFrame:
-    """UMAP of all features against UMAP of a hundred components: seconds when they were made, and trustworthiness."""
+def before_umap(space: SampledSpace) -> pd.DataFrame:
+    """UMAP of all features against UMAP of a hundred components: seconds that they took, and trustworthiness."""
     lines = []
     for name, raw in (("100 components first", False), ("on all features", True)):
         trust = projections.trustworthiness(space.features, space.layout("umap", 3, raw))
@@ -231,17 +237,17 @@ def separability_table(maps: Maps) -> pd.DataFrame:
     lines = []
     for name in maps.lab.networks:
         for space, dims in (("feature space", None), ("3-D PCA", 3)):
-            found = maps[name].separability(dims)
-            if found:
+            parted = maps[name].separability(dims)
+            if parted:
                 lines.append(
-                    (maps.lab.title(name), space, found.held, found.fitted, f"{found.chance:.2f}", f"{found.p:.2f}")
+                    (maps.lab.title(name), space, parted.held, parted.fitted, f"{parted.chance:.2f}", f"{parted.p:.2f}")
                 )
     columns = ["network", "space", "held-out images", "images fitted on", "mean of random groups", "p"]
     return pd.DataFrame(lines, columns=columns)
 
 
 # ---- outliers --------------------------------------------------------------------------------------------------------
-def outlier_table(maps: Maps, space: Space, most: int = 12) -> pd.DataFrame:
+def outlier_table(maps: Maps, space: SampledSpace, most: int = 12) -> pd.DataFrame:
     """The images that stand out most in a feature space."""
     scores = outliers.outlier_scores(space.points)
     order = np.argsort(-scores, kind="stable")[:most]
@@ -250,19 +256,24 @@ def outlier_table(maps: Maps, space: Space, most: int = 12) -> pd.DataFrame:
     return shown.assign(score=scores[order].round(2), position=order).reset_index(drop=True)
 
 
-def clusters(maps: Maps, space: Space) -> list[outliers.Cluster]:
+def clusters(maps: Maps, space: SampledSpace) -> list[outliers.Cluster]:
     """Far small clusters of a network's UMAP."""
     return outliers.far_clusters(space.points, space.layout("umap", 3), maps.labels, maps.lots)
 
 
-def cluster_table(maps: Maps, found: list[outliers.Cluster], most: int = 8) -> pd.DataFrame:
+def cluster_table(maps: Maps, clusters: list[outliers.Cluster], most: int = 8) -> pd.DataFrame:
     """The most isolated clusters in words."""
     lines = [
         (
-            *(len(one.members), maps.lab.classes[one.label], f"{100 * one.share:.0f} %", one.lot or "unknown"),
-            *(f"{100 * one.lot_share:.0f} %", one.lots, round(one.isolation, 2)),
+            *(
+                len(cluster.members),
+                maps.lab.classes[cluster.label],
+                f"{100 * cluster.share:.0f} %",
+                cluster.lot or "unknown",
+            ),
+            *(f"{100 * cluster.lot_share:.0f} %", cluster.lots, round(cluster.isolation, 2)),
         )
-        for one in found[:most]
+        for cluster in clusters[:most]
     ]
     columns = ["images", "commonest class", "of that class", "commonest lot", "of that lot", "lots", "isolation"]
     return pd.DataFrame(lines, columns=columns)
@@ -284,11 +295,11 @@ def cluster_sheet(maps: Maps, network: str, cluster: outliers.Cluster, most: int
     return figures.overlays([*images, *images], [*nothing, *heat], [*titles, *[""] * len(rows)], columns=len(rows))
 
 
-def suspects(maps: Maps, space: Space) -> pd.DataFrame:
+def suspects(maps: Maps, space: SampledSpace) -> pd.DataFrame:
     """Suspected label errors among the sampled images, with names."""
-    found = outliers.suspected_labels(space.points, maps.labels, maps.lots, seed=maps.settings.seed)
-    named = {column: np.array(maps.lab.classes)[found[column]] for column in ("label", "suggested")}
-    return found.assign(file=maps.images["file"].to_numpy()[found["position"]], **named)
+    doubted = outliers.suspected_labels(space.points, maps.labels, maps.lots, seed=maps.settings.seed)
+    named = {column: np.array(maps.lab.classes)[doubted[column]] for column in ("label", "suggested")}
+    return doubted.assign(file=maps.images["file"].to_numpy()[doubted["position"]], **named)
 
 
 def duplicates(maps: Maps, network: str) -> pd.DataFrame:
@@ -312,14 +323,16 @@ def duplicate_sheet(maps: Maps, pairs: pd.DataFrame, most: int = 6) -> "Figure":
     return figures.picture_sheet(list(map(pipeline.thumbnail, rows["path"], rows["aspect"])), titles, len(shown))
 
 
-def reasons(maps: Maps, space: Space, pairs: pd.DataFrame, doubted: pd.DataFrame, most: int = 50) -> dict[str, Any]:
+def reasons(
+    maps: Maps, space: SampledSpace, pairs: pd.DataFrame, doubted: pd.DataFrame, most: int = 50
+) -> dict[str, Any]:
     """What the outlying images have to do with lots, duplicates and labels: evidence of `features-show-outliers`."""
     scores = outliers.outlier_scores(space.points)
     flagged = np.zeros(len(scores), bool)
     flagged[np.argsort(-scores, kind="stable")[: min(most, len(scores) // 5)]] = True
     reason = np.isin(maps.rows, pairs["first"]) | np.isin(np.arange(len(scores)), doubted["position"])
     for label in np.unique(maps.labels):
-        lot, share = projections.big_lot(maps.lots, maps.labels == label)
+        lot, share = big_lot(maps.lots, maps.labels == label)
         reason |= (maps.labels == label) & (maps.lots == lot) & (share >= maps.settings.big_lot) & (lot != "")
     difference: Difference = outliers.explained(flagged, reason)
     share = Accuracy(int((flagged & reason).sum()), int(flagged.sum()), "flagged images with a reason")
@@ -327,40 +340,42 @@ def reasons(maps: Maps, space: Space, pairs: pd.DataFrame, doubted: pd.DataFrame
 
 
 # ---- evidence for the claims -----------------------------------------------------------------------------------------
-def albumen(maps: Maps, space: Space, name: str = "Albumen photograph") -> dict[str, Any]:
+def albumen(maps: Maps, space: SampledSpace, name: str = "Albumen photograph") -> dict[str, Any]:
     """Where a class stands among all, with and without its big lot."""
     if maps.lacking(name):
         return maps.lacking(name)
     label, classes = maps.lab.classes.index(name), maps.lab.classes
-    lot, share = projections.big_lot(maps.lots, maps.labels == label)
+    lot, share = big_lot(maps.lots, maps.labels == label)
     evidence = {"whole": space.cohesion.standing(label, classes, maps.lots), "lot": lot, "lot_share": share}
     kept = (maps.labels != label) | (maps.lots != lot)
     if lot and (maps.labels[kept] == label).sum() >= ENOUGH:
-        rest = projections.cohesion(space.points[kept], maps.labels[kept], maps.settings.neighbours)
+        rest = cohesion(space.points[kept], maps.labels[kept], maps.settings.neighbours)
         evidence["without"] = rest.standing(label, classes, maps.lots[kept])
     return evidence
 
 
-def connection(maps: Maps, space: Space, name: str, wanted: tuple[str, ...]) -> dict[str, Any]:
+def connection(maps: Maps, space: SampledSpace, name: str, wanted: tuple[str, ...]) -> dict[str, Any]:
     """Ranks of the wanted classes among the foreign neighbours of a class (None: no neighbour is of that class)."""
     if maps.lacking(name, *wanted):
         return maps.lacking(name, *wanted)
-    label, *labels = (maps.lab.classes.index(one) for one in (name, *wanted))
+    label, *labels = (maps.lab.classes.index(kind) for kind in (name, *wanted))
     shares = space.cohesion.neighbour_shares(len(maps.lab.classes))[label]
     order = [maps.lab.classes[place] for place in np.argsort(-shares, kind="stable")]
     places = zip(wanted, labels, strict=True)
-    ranks = {one: order.index(one) + 1 if shares[other] > 0 else None for one, other in places}
-    return {"ranks": ranks, "first": [one for one in order[:3] if shares[maps.lab.classes.index(one)] > 0]}
+    ranks = {kind: order.index(kind) + 1 if shares[other] > 0 else None for kind, other in places}
+    return {"ranks": ranks, "first": [kind for kind in order[:3] if shares[maps.lab.classes.index(kind)] > 0]}
 
 
-def woven_halves(maps: Maps, space: Space, name: str = "Woven fabric") -> tuple[list[np.ndarray], dict[str, Any]]:
+def woven_halves(
+    maps: Maps, space: SampledSpace, name: str = "Woven fabric"
+) -> tuple[list[np.ndarray], dict[str, Any]]:
     """Two clusters of a class: positions of each (none where it is too small) and the classes nearest to each."""
     if maps.lacking(name):
         return [], maps.lacking(name)
     members = np.flatnonzero(maps.names == name)
-    side = projections.halves(space.points, members, maps.settings.seed)
-    parts = [members[side == one] for one in (0, 1)]
-    near = [projections.nearest_classes(space.cohesion, part, maps.lab.classes) for part in parts]
+    side = halves(space.points, members, maps.settings.seed)
+    parts = [members[side == number] for number in (0, 1)]
+    near = [nearest_classes(space.cohesion, part, maps.lab.classes) for part in parts]
     return parts, {"near": near}
 
 
@@ -378,17 +393,16 @@ def counts_words(maps: Maps) -> str:
     return f"{len(maps.rows):,} train images, {counts.min()} to {counts.max()} a class."
 
 
-def components_words(maps: Maps, reported: pd.DataFrame, share: float = 0.9) -> str:
-    """How many components reach a share of the variance, of how many there can be, and what is reported.
+def components_words(maps: Maps, reported: pd.DataFrame) -> str:
+    """How many components reach nine tenths of the variance, of how many there can be, and what is reported.
 
     Args:
         maps: of the run.
         reported: `data/reported/components.csv`.
-        share: of the variance.
     """
     most, titles = len(maps.rows) - 1, [maps.lab.title(name) for name in maps.lab.networks]
-    found = [
-        f"{maps[name].components.reaching(share)} of at most {min(most, maps[name].features.shape[1])} for {title}"
+    reached = [
+        f"{maps[name].components.reaching(SHARE)} of at most {min(most, maps[name].features.shape[1])} for {title}"
         for name, title in zip(maps.lab.networks, titles, strict=True)
     ]
     same = [title for title in titles if title in set(reported["network"])]
@@ -398,19 +412,19 @@ def components_words(maps: Maps, reported: pd.DataFrame, share: float = 0.9) -> 
         if same
         else "The reported numbers are of networks that are not in this run, so they are beside, not against, these."
     )
-    return f"Components that reach {share} of the variance ({most + 1:,} images): {'; '.join(found)}. {end}"
+    return f"Components that reach {SHARE} of the variance ({most + 1:,} images): {'; '.join(reached)}. {end}"
 
 
-def curve_words(maps: Maps, share: float = 0.9) -> str:
+def curve_words(maps: Maps) -> str:
     """What the curves of explained variance show, in words."""
-    curves = {maps.lab.title(name): maps[name].components for name in maps.lab.networks}
+    components = {maps.lab.title(name): maps[name].components for name in maps.lab.networks}
     return "; ".join(
-        f"{title}: the first component explains {100 * one.cumulative[0]:.0f} %, {one.reaching(share)} reach {share}"
-        for title, one in curves.items()
+        f"{title}: the first component explains {100 * part.cumulative[0]:.0f} %, {part.reaching(SHARE)} reach {SHARE}"
+        for title, part in components.items()
     )
 
 
-def flat_words(maps: Maps, space: Space) -> str:
+def flat_words(maps: Maps, space: SampledSpace) -> str:
     """How far each flat map keeps classes together, in words."""
     return "; ".join(
         f"{method}: {100 * _map_purity(maps, space, method, 2).mean():.0f} % of the nearest points are of its class"
@@ -418,9 +432,9 @@ def flat_words(maps: Maps, space: Space) -> str:
     )
 
 
-def _map_purity(maps: Maps, space: Space, method: str, dims: int) -> np.ndarray:
+def _map_purity(maps: Maps, space: SampledSpace, method: str, dims: int) -> np.ndarray:
     """Share of each image's nearest others on a map that are of its class, (n,)."""
-    return projections.cohesion(space.layout(method, dims), maps.labels, maps.settings.neighbours).purity
+    return cohesion(space.layout(method, dims), maps.labels, maps.settings.neighbours).purity
 
 
 def neighbour_words(maps: Maps, shares: np.ndarray) -> str:
@@ -467,15 +481,13 @@ def duplicates_words(maps: Maps, pairs: pd.DataFrame) -> str:
     )
 
 
-def lost_on_map(maps: Maps, space: Space) -> Estimate:
+def lost_on_map(maps: Maps, space: SampledSpace) -> Estimate:
     """Neighbours of the same class in the space minus those on the 3-D UMAP, mean over images, in points."""
     gain = space.cohesion.purity - _map_purity(maps, space, "umap", 3)
-    return bootstrap_estimate(
-        gain, "lost on the map", projections.alone(maps.lots), scale=100, unit=" points", digits=1
-    )
+    return bootstrap_estimate(gain, "lost on the map", singleton_groups(maps.lots), scale=100, unit=" points", digits=1)
 
 
-def decision(maps: Maps, space: Space) -> tuple[str, str, str]:
+def decision(maps: Maps, space: SampledSpace) -> tuple[str, str, str]:
     """What the chapter hands on: what, because, instead of what."""
     low = ", ".join(space.cohesion.table(maps.lab.classes).index[-3:])
     trust = [projections.trustworthiness(space.features, space.layout(method, 3)) for method in ("pca", "umap")]
@@ -505,14 +517,14 @@ def decision_words(lost: Estimate, trust: Sequence[float], low: str) -> tuple[st
     )
 
 
-def more_trustworthy(space: Space) -> str:
+def more_trustworthy(space: SampledSpace) -> str:
     """Which of two flat maps keeps neighbourhoods better: the answer of exercise 1."""
     return max(("pca", "umap"), key=lambda method: projections.trustworthiness(space.features, space.layout(method, 2)))
 
 
-def purest(maps: Maps, space: Space, kept: int) -> str:
+def purest(maps: Maps, space: SampledSpace, kept: int) -> str:
     """The class that keeps together best in the first components: the answer of exercise 2."""
-    return str(projections.cohesion(space.components.points[:, :kept], maps.labels).table(maps.lab.classes).index[0])
+    return str(cohesion(space.components.points[:, :kept], maps.labels).table(maps.lab.classes).index[0])
 
 
 def all_or_none(parts: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -520,8 +532,8 @@ def all_or_none(parts: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if any(part is None for part in parts.values()) else dict(parts)
 
 
-def division(maps: Maps, space: Space, name: str = "Woven fabric") -> dict[str, Any]:
+def division(maps: Maps, space: SampledSpace, name: str = "Woven fabric") -> dict[str, Any]:
     """How a class lies to materials and to drawings, and how other classes do."""
     if maps.lacking(name):
         return maps.lacking(name)
-    return {"division": projections.divided(space.cohesion, maps.lab.classes.index(name), maps.lab.classes)}
+    return {"division": divided(space.cohesion, maps.lab.classes.index(name), maps.lab.classes)}

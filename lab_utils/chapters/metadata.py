@@ -1,4 +1,4 @@
-"""What the image table tells before a picture is opened: counts, museums, sizes, lots and parts of one object.
+"""Chapter 00: what the image table tells before a picture is opened: counts, museums, sizes, lots, parts of one object.
 
 Each function gives a plain table or number; the `..._words` functions render what was found as a sentence, with a
 branch for every case (museums may be unknown, a data set may be balanced or not).
@@ -9,6 +9,9 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+
+from lab_utils.analysis.trivial_baselines import FOREST, FOREST_MUSEUM, LOT, MUSEUM, ONE_CLASS
+from lab_utils.stats.intervals import Accuracy, paired_difference
 
 SUBSETS = ["train", "val", "test"]
 
@@ -235,6 +238,52 @@ def decision(rows: pd.DataFrame) -> tuple[str, str, str]:
         )
     because = f"{lots_words(rows)} Test has {counted['test']:,} images{', unbalanced' if uneven else ''}."
     return what, because, "unshuffled folds and one bare accuracy, as in the original."
+
+
+# ---- trivial baselines ----------------------------------------------------------------------------------------------
+def reported_baselines(table: pd.DataFrame, source: str) -> dict[str, dict[str, float]]:
+    """Known test accuracies of trivial baselines on MAMe's metadata in percent, `{baseline: {"test": x}}`; else none.
+
+    Args:
+        table: `data/reported/floors.csv`; one known as a range gives its middle.
+        source: of the run's image table.
+    """
+    if source != "mame":
+        return {}
+    middle = 100 * (table["low"] + table["high"]) / 2
+    names = table["floor"].replace({"best single class": ONE_CLASS, "commonest class of the lot": LOT})
+    return {name: {"test": value} for name, value in zip(names, middle, strict=True)}
+
+
+def baselines_words(truth: np.ndarray, guessed: dict[str, np.ndarray], classes: int) -> str:
+    """Say what the trivial baselines mean, whatever they are.
+
+    Args:
+        truth: labels of the test images, shape (n,).
+        guessed: labels of the same images by each trivial baseline, each (n,).
+        classes: number of classes; chance is one of them.
+    """
+    reached = {name: Accuracy.from_labels(truth, labels) for name, labels in guessed.items()}
+    chance, best = 1 / classes, max(reached, key=lambda name: reached[name].value)
+    parts = [
+        f"Chance is {100 * chance:.2f} %. Without a look at any picture, the best trivial baseline ({best}) is right "
+        f"in {reached[best]} of test, {reached[best].value / chance:.1f} times chance."
+    ]
+    low, high = reached[FOREST].interval
+    words = "carry signal" if low > chance else "carry no signal that shows" if high >= chance else "mislead"
+    parts.append(f"The sizes of the originals alone {words}: a forest on them is right in {reached[FOREST]}.")
+    if FOREST_MUSEUM in reached:
+        gain = paired_difference(truth, guessed[FOREST_MUSEUM], guessed[FOREST], resamples=500)
+        parts.append(f"With the museum as well it is right in {reached[FOREST_MUSEUM]}: {gain}.")
+    if LOT in reached:
+        coarse = MUSEUM if MUSEUM in reached else ONE_CLASS
+        gain = paired_difference(truth, guessed[LOT], guessed[coarse], resamples=500)
+        parts.append(
+            f"The accession lot, what a museum acquired together, against {coarse}: {gain}"
+            + ("." if gain.tie else ", so later chapters also give accuracies by lot seen and not seen in train.")
+        )
+    parts.append("An accuracy of a later chapter speaks of pictures only as far as it exceeds these baselines.")
+    return " ".join(parts)
 
 
 # ---- examples -------------------------------------------------------------------------------------------------------

@@ -245,19 +245,19 @@ class Behind(loop.Examples):
 
     def batches(self, order: np.ndarray, batch: int, epoch: int | None = None) -> Iterator[tuple[Any, np.ndarray]]:
         """Batches as of `feed`, their images (not the mask) behind the frozen blocks."""
-        key, found, room = (order.tobytes(), batch), [], pipeline.IN_MEMORY
+        key, stored, room = (order.tobytes(), batch), [], pipeline.IN_MEMORY
         if epoch is None and key in self.kept:
             yield from self.kept[key]
             return
         for images, mask, labels in self._parts(order, batch, epoch):
             maps = self.run(images)
-            made = ((maps, *mask) if mask else maps), labels
-            yield made
+            example = ((maps, *mask) if mask else maps), labels
+            yield example
             room -= 4 * int(np.prod(maps.shape))
             if epoch is None and room > 0:
-                found.append(made)
+                stored.append(example)
         if epoch is None and room > 0:
-            self.kept[key] = found
+            self.kept[key] = stored
 
     def _parts(self, order: np.ndarray, batch: int, epoch: int | None) -> Iterator[tuple[Any, list, np.ndarray]]:
         import tensorflow as tf
@@ -279,7 +279,7 @@ def check_inputs(name: str, feed: loop.Examples) -> None:
 
 # ---- the runs -------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Run:
+class PaperRun:
     """One architecture, fine-tuned in one shape.
 
     Attributes:
@@ -309,7 +309,7 @@ class Run:
         return self.logits.argmax(axis=1)
 
 
-def fit(lab: "Lab", architecture: str, name: str, shape: str, progress: Callable[[str], None] = print) -> Run:
+def fit(lab: "Lab", architecture: str, name: str, shape: str, progress: Callable[[str], None] = print) -> PaperRun:
     """Load or train one architecture in one shape by the profile's budget."""
     model, options = network(lab, name, shape), lab.settings.paper
     frozen = [weight for layer in model.layers if not layer.trainable for weight in layer.weights]
@@ -330,12 +330,12 @@ def fit(lab: "Lab", architecture: str, name: str, shape: str, progress: Callable
         *(trainer, feeds["train"], feeds["val"], plan, identity),
         **{"folder": folder, "title": title, "tolerance": loop.NEAR, "progress": progress},
     )
-    found = fitted.logits(feeds["val"]).argmax(axis=1)
-    val = Accuracy.from_labels(np.asarray(feeds["val"].labels), found, f"{title}, val")
-    return Run(architecture, name, shape, fitted, val, fitted.logits(feeds["test"]))
+    predicted = fitted.logits(feeds["val"]).argmax(axis=1)
+    val = Accuracy.from_labels(np.asarray(feeds["val"].labels), predicted, f"{title}, val")
+    return PaperRun(architecture, name, shape, fitted, val, fitted.logits(feeds["test"]))
 
 
-def fit_all(lab: "Lab", todo: pd.DataFrame, progress: Callable[[str], None] = print) -> list[Run]:
+def fit_all(lab: "Lab", todo: pd.DataFrame, progress: Callable[[str], None] = print) -> list[PaperRun]:
     """Fine-tune all architectures that can be run here, with fixed and (where it applies) variable shape.
 
     Raises:
@@ -420,12 +420,12 @@ def results_table(
 
 def reported_ties(reported: pd.DataFrame, n: int) -> str:
     """What the paper's own table says about FS and VS once its intervals are drawn (test images: n)."""
-    found: dict[str, list[str]] = {"a tie": [], "better": [], "worse": []}
+    kinds: dict[str, list[str]] = {"a tie": [], "better": [], "worse": []}
     for row in reported.itertuples():
         first, second = (Accuracy(round(value * n), n) for value in (row.vs, row.fs))
         difference = first.minus(second)
-        found["a tie" if difference.tie else "better" if difference.value > 0 else "worse"].append(row.architecture)
-    parts = [f"{word} for {', '.join(names)}" for word, names in found.items() if names]
+        kinds["a tie" if difference.tie else "better" if difference.value > 0 else "worse"].append(row.architecture)
+    parts = [f"{word} for {', '.join(names)}" for word, names in kinds.items() if names]
     return f"In the reported table (n = {n:,}, unpaired intervals) VS against FS is {'; '.join(parts)}."
 
 
@@ -433,14 +433,14 @@ def support(lab: "Lab", truth: np.ndarray) -> dict[str, int]:
     """Test images a class, checked against the table's counts."""
     from lab_utils.stats import metrics
 
-    found = np.bincount(truth, minlength=len(lab.classes))
+    counts = np.bincount(truth, minlength=len(lab.classes))
     medium = lab.images["medium"][lab.images["subset"] == "test"]
-    metrics.check_support(found, lab.classes, [int((medium == name).sum()) for name in lab.classes])
-    return dict(zip(lab.classes, found.tolist(), strict=True))
+    metrics.check_support(counts, lab.classes, [int((medium == name).sum()) for name in lab.classes])
+    return dict(zip(lab.classes, counts.tolist(), strict=True))
 
 
 def shape_differences(
-    truth: np.ndarray, runs: Sequence[Run], groups: np.ndarray | None = None
+    truth: np.ndarray, runs: Sequence[PaperRun], groups: np.ndarray | None = None
 ) -> dict[str, Difference]:
     """Accuracy with VS minus accuracy with FS on the same test images, for each architecture that was run in both.
 
@@ -458,7 +458,7 @@ def shape_differences(
 
 
 def against_rival(
-    truth: np.ndarray, runs: Sequence[Run], groups: np.ndarray | None = None
+    truth: np.ndarray, runs: Sequence[PaperRun], groups: np.ndarray | None = None
 ) -> tuple[Difference, str] | None:
     """EfficientNet-B3 minus the other architecture of the paper that is best on val (its name), with FS, on test.
 
@@ -478,8 +478,8 @@ def decision(
     differences: Mapping[str, Difference], effect: Mapping[str, Estimate], variable: Shapes
 ) -> tuple[str, str, str]:
     """Which shape the later chapters use, why, and what else was considered."""
-    better = [name for name, one in differences.items() if not one.tie and one.value > 0]
-    words = "; ".join(f"{name} {one}" for name, one in differences.items()) or variable.words
+    better = [name for name, difference in differences.items() if not difference.tie and difference.value > 0]
+    words = "; ".join(f"{name} {difference}" for name, difference in differences.items()) or variable.words
     if better:
         what = "Later chapters still use squares, although on these images variable shape would be better."
     else:
@@ -532,13 +532,13 @@ def _pooled(
 
     room = [[0, 0], [0, canvas[0] - pixels.shape[1]], [0, canvas[1] - pixels.shape[2]]]
     run = tf.function(base)  # a graph frees each layer's output as soon as it is used
-    found = []
+    pooled = []
     for start in range(0, len(pixels), batch):
         part = pixels[start : start + batch]
         x, mask = padded(name, np.pad(part, [*room, [0, 0]]), np.pad(np.ones(part.shape[:3], np.float32), room))
         maps = run(x)
-        found.append((masked_mean(maps, mask).numpy(), tf.reduce_mean(maps, (1, 2)).numpy()))
-    return tuple(np.concatenate(values) for values in zip(*found, strict=True))
+        pooled.append((masked_mean(maps, mask).numpy(), tf.reduce_mean(maps, (1, 2)).numpy()))
+    return tuple(np.concatenate(values) for values in zip(*pooled, strict=True))
 
 
 def padding_words(effect: Mapping[str, Estimate]) -> str:
@@ -564,7 +564,7 @@ def inputs_shown(lab: "Lab", n: int = 4) -> tuple[list[np.ndarray], list[str]]:
     options, rows = lab.settings.paper, lab.rows("val")[:n]
     squares = lab.pixels(options.size)[rows]
     edge = (options.size - options.crop) // 2
-    pictures = [one[edge : edge + options.crop, edge : edge + options.crop] for one in squares]
+    pictures = [square[edge : edge + options.crop, edge : edge + options.crop] for square in squares]
     titles = [f"{FIXED}: {name}" for name in lab.images["medium"].iloc[rows]]
     variable = shapes(lab)
     if variable.applicable:

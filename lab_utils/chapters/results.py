@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lab_utils.chapters import cam_models, run_study
+from lab_utils.chapters import cam_models
+from lab_utils.chapters.fine_tuning_results import unlike_the_original
 from lab_utils.core.chapters import RUNS
 from lab_utils.core.quiet import load_tensorflow
 from lab_utils.data.splits import fold_groups
@@ -16,8 +17,6 @@ from lab_utils.stats.intervals import Accuracy, Estimate
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
-
-PRINTED_PAIRS = 4  # confusions printed in the original
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,10 @@ def open_headline(lab: "Lab") -> Headline:
         note = "the original's final run, fixed beforehand; its epoch was chosen on val"
         answers, size = {split: run.logits(split) for split in ("val", "test")}, run.recipe.size
     else:
-        one = cam_models.pretrained(lab)
-        title, size = one.title, one.size
+        frozen = cam_models.pretrained(lab)
+        title, size = frozen.title, frozen.size
         note = f"chapter {RUNS[-1][:2]} was not run: the frozen network with a linear head stands in"
-        answers = {split: one.logits(lab, lab.rows(split)) for split in ("val", "test")}
+        answers = {split: frozen.logits(lab, lab.rows(split)) for split in ("val", "test")}
     with lab.read_test(title, note):
         truth = lab.labels("test")
     return Headline(title, note, lab.classes, answers["val"], lab.labels("val"), answers["test"], truth, size)
@@ -147,16 +146,16 @@ def comparable_words(lab: "Lab") -> str:
         return (
             "Other images than the original's: the reported columns say what was printed there and nothing about here."
         )
-    unlike = run_study.unlike_the_original(lab)
+    unlike = unlike_the_original(lab)
     if unlike:
         return f"The original's data set, but not its network as printed ({', '.join(unlike)}): no like for like."
     return "Same data set, splits and network as the original: the columns can be compared."
 
 
-def confusion_words(one: Headline) -> str:
+def confusion_words(headline: Headline) -> str:
     """The matrix in words: share on the diagonal and the largest confusion."""
-    largest = metrics.largest_confusions(one.counts, one.classes, 1)
-    words = f"{one.accuracy} on the diagonal"
+    largest = metrics.largest_confusions(headline.counts, headline.classes, 1)
+    words = f"{headline.accuracy} on the diagonal"
     if largest.empty:
         return f"{words}; nothing beside it."
     cell = largest.iloc[0]
@@ -164,7 +163,7 @@ def confusion_words(one: Headline) -> str:
 
 
 # ---- groups of test images -------------------------------------------------------------------------------------------
-def group_accuracies(lab: "Lab", one: Headline) -> dict[str, dict[str, Accuracy]]:
+def group_accuracies(lab: "Lab", headline: Headline) -> dict[str, dict[str, Accuracy]]:
     """Test accuracy by museum, by lot seen in train or not, and by object seen in train or not.
 
     Returns:
@@ -176,32 +175,33 @@ def group_accuracies(lab: "Lab", one: Headline) -> dict[str, dict[str, Accuracy]
     objects[objects == ""] = "sibling image not seen"
     groups = {"museum": test["museum"].to_numpy(), "lot": lots, "object": objects}
     return {
-        name: metrics.group_accuracies(one.truth, one.predicted, values, one.title) for name, values in groups.items()
+        name: metrics.group_accuracies(headline.truth, headline.predicted, values, headline.title)
+        for name, values in groups.items()
     }
 
 
-def lots_evidence(lab: "Lab", one: Headline, lots: Mapping[str, Accuracy]) -> dict[str, Any]:
+def lots_evidence(lab: "Lab", headline: Headline, lots: Mapping[str, Accuracy]) -> dict[str, Any]:
     """Evidence on lots seen and not seen in train: accuracies as they are, and their difference at one mix of classes.
 
     Args:
         lab: the run.
-        one: the headline classifier.
+        headline: the headline classifier.
         lots: accuracies by lot (`group_accuracies`).
     """
     train, test = (lab.images.iloc[lab.rows(split)] for split in ("train", "test"))
     sides, groups = metrics.seen_in_train(test["lot"], train["lot"]), fold_groups(test)
-    known, right = sides != "", one.predicted == one.truth
+    known, right = sides != "", headline.predicted == headline.truth
     first = sides[known] == "lot seen in train"
-    found = metrics.standardised_difference(right[known], one.truth[known], first, groups[known])
-    same_mix, classes = found or (None, 0)
+    standardised = metrics.standardised_difference(right[known], headline.truth[known], first, groups[known])
+    same_mix, classes = standardised or (None, 0)
     seen, unseen = lots.get("lot seen in train"), lots.get("lot not seen")
     return {"seen": seen, "unseen": unseen, "same_mix": same_mix, "classes": classes}
 
 
-def lot_confusions(lab: "Lab", one: Headline) -> np.ndarray:
+def lot_confusions(lab: "Lab", headline: Headline) -> np.ndarray:
     """The confusion matrix by accession lot (an image of unknown lot or object is its own), int (G, C, C)."""
     groups = fold_groups(lab.images.iloc[lab.rows("test")])
-    return metrics.group_confusions(one.truth, one.predicted, groups, len(one.classes))
+    return metrics.group_confusions(headline.truth, headline.predicted, groups, len(headline.classes))
 
 
 def flat(groups: Mapping[str, Mapping[str, Accuracy]]) -> dict[str, Accuracy]:
@@ -210,45 +210,45 @@ def flat(groups: Mapping[str, Mapping[str, Accuracy]]) -> dict[str, Accuracy]:
 
 
 # ---- evidence for claims ---------------------------------------------------------------------------------------------
-def pair_ranks(one: Headline, reported: pd.DataFrame) -> dict[str, int | None]:
+def pair_ranks(headline: Headline, reported: pd.DataFrame) -> dict[str, int | None]:
     """Ranks of the original's printed confusions among this run's, in the order of `metrics.largest_confusions`.
 
     Returns:
         From 1; 0: never confused here; None: a class is missing here.
     """
-    largest = metrics.largest_confusions(one.counts, one.classes, one.counts.size)
+    largest = metrics.largest_confusions(headline.counts, headline.classes, headline.counts.size)
     order = {pair: rank for rank, pair in enumerate(zip(largest["truth"], largest["predicted"], strict=True), 1)}
     printed = reported.dropna(subset="count")
     return {
-        f"{first} → {second}": order.get((first, second), 0) if {first, second} <= set(one.classes) else None
+        f"{first} → {second}": order.get((first, second), 0) if {first, second} <= set(headline.classes) else None
         for first, second in zip(printed["truth"], printed["predicted"], strict=True)
     }
 
 
-def precision_evidence(one: Headline, reported: pd.DataFrame, seed: int = 0) -> dict[str, object] | None:
+def precision_evidence(headline: Headline, reported: pd.DataFrame) -> dict[str, object] | None:
     """Evidence on the class of lowest printed precision, if it is here and was predicted at all; else None."""
     rows = reported[reported["row"] == "class"]
     name = rows.loc[rows["precision"].idxmin(), "name"]
-    if name not in one.classes:
+    if name not in headline.classes:
         return None
-    place, claimed = one.classes.index(name), one.counts.sum(0)
-    equal = metrics.precision_at_equal_priors(one.counts)
+    place, claimed = headline.classes.index(name), headline.counts.sum(0)
+    equal = metrics.precision_at_equal_priors(headline.counts)
     if not claimed[place]:
         return None
-    plain = one.counts[place, place] / claimed[place]
-    rank = metrics.precision_rank(one.counts, place, seed)
-    return {"name": name, "plain": plain, "equal": equal[place], "rank": rank, "classes": len(one.classes)}
+    plain = headline.counts[place, place] / claimed[place]
+    rank = metrics.precision_rank(headline.counts, place)
+    return {"name": name, "plain": plain, "equal": equal[place], "rank": rank, "classes": len(headline.classes)}
 
 
-def priors_table(one: Headline, reported: pd.DataFrame, rows: int = 8) -> pd.DataFrame:
+def priors_table(headline: Headline, reported: pd.DataFrame, rows: int = 8) -> pd.DataFrame:
     """Precision as it is and at equal priors beside the printed one, for the classes with the largest change."""
-    plain = np.diag(one.counts) / np.where(one.counts.sum(0) > 0, one.counts.sum(0), np.nan)
-    equal = metrics.precision_at_equal_priors(one.counts)
-    printed = reported[reported["row"] == "class"].set_index("name")["precision"].reindex(one.classes)
+    plain = np.diag(headline.counts) / np.where(headline.counts.sum(0) > 0, headline.counts.sum(0), np.nan)
+    equal = metrics.precision_at_equal_priors(headline.counts)
+    printed = reported[reported["row"] == "class"].set_index("name")["precision"].reindex(headline.classes)
     table = pd.DataFrame(
         {
-            "class": one.classes,
-            "support": one.counts.sum(1),
+            "class": headline.classes,
+            "support": headline.counts.sum(1),
             "precision": plain.round(2),
             "at equal priors": equal.round(2),
             "change": (equal - plain).round(2),
@@ -260,15 +260,15 @@ def priors_table(one: Headline, reported: pd.DataFrame, rows: int = 8) -> pd.Dat
 
 
 # ---- calibration -----------------------------------------------------------------------------------------------------
-def calibration_table(one: Headline, bins: int = 15, seed: int = 0) -> pd.DataFrame:
+def calibration_table(headline: Headline, bins: int = 15, seed: int = 0) -> pd.DataFrame:
     """Calibration error, negative log likelihood and accuracy on test, before and after a temperature fitted on val."""
-    warmth = metrics.temperature(one.val, one.val_truth)
+    warmth = metrics.temperature(headline.val, headline.val_truth)
     rows = []
     for name, factor in (("as trained", 1.0), (f"temperature {warmth:.2f}", warmth)):
-        logits = one.test / factor
-        error = metrics.calibration_estimate(metrics.softmax(logits), one.truth, name, bins, seed)
-        loss = metrics.mean_cross_entropy(logits, one.truth, name, seed)
-        rows.append((name, error, loss, Accuracy.from_labels(one.truth, logits.argmax(1), name)))
+        logits = headline.test / factor
+        error = metrics.calibration_estimate(metrics.softmax(logits), headline.truth, name, bins, seed)
+        loss = metrics.mean_cross_entropy(logits, headline.truth, name, seed)
+        rows.append((name, error, loss, Accuracy.from_labels(headline.truth, logits.argmax(1), name)))
     return pd.DataFrame(rows, columns=["probabilities", "calibration error", "negative log likelihood", "accuracy"])
 
 
@@ -284,29 +284,29 @@ def calibration_words(table: pd.DataFrame, warmth: float) -> str:
 
 
 # ---- gallery ---------------------------------------------------------------------------------------------------------
-def gallery(lab: "Lab", one: Headline, pairs: int, pictures: int) -> tuple[list[np.ndarray], list[str]]:
+def gallery(lab: "Lab", headline: Headline, pairs: int, pictures: int) -> tuple[list[np.ndarray], list[str]]:
     """Test images confused within the most confused pairs, as the network sees them; first in the table's order.
 
     Returns:
         Images and titles for `figures.picture_sheet`.
     """
     rows, images, titles = lab.rows("test"), [], []
-    for first, second in metrics.confused_pairs(one.counts, pairs):
-        swapped = ((one.truth == first) & (one.predicted == second)) | (
-            (one.truth == second) & (one.predicted == first)
+    for first, second in metrics.confused_pairs(headline.counts, pairs):
+        swapped = ((headline.truth == first) & (headline.predicted == second)) | (
+            (headline.truth == second) & (headline.predicted == first)
         )
         for place in np.flatnonzero(swapped)[:pictures]:
-            images.append(lab.pixels(one.size)[rows[place]])
-            titles.append(f"{lab.classes[one.truth[place]]}, taken for {lab.classes[one.predicted[place]]}")
+            images.append(lab.pixels(headline.size)[rows[place]])
+            titles.append(f"{lab.classes[headline.truth[place]]}, taken for {lab.classes[headline.predicted[place]]}")
     return images, titles
 
 
-def pairs_table(one: Headline, pairs: int) -> pd.DataFrame:
+def pairs_table(headline: Headline, pairs: int) -> pd.DataFrame:
     """The most confused pairs with the share of each class taken for the other."""
     rows = []
-    for first, second in metrics.confused_pairs(one.counts, pairs):
-        support = one.counts.sum(1)
-        there = Accuracy(int(one.counts[first, second]), int(support[first])) if support[first] else None
-        back = Accuracy(int(one.counts[second, first]), int(support[second])) if support[second] else None
-        rows.append((one.classes[first], one.classes[second], there, back))
+    for first, second in metrics.confused_pairs(headline.counts, pairs):
+        support = headline.counts.sum(1)
+        there = Accuracy(int(headline.counts[first, second]), int(support[first])) if support[first] else None
+        back = Accuracy(int(headline.counts[second, first]), int(support[second])) if support[second] else None
+        rows.append((headline.classes[first], headline.classes[second], there, back))
     return pd.DataFrame(rows, columns=["class", "other class", "taken for the other", "the other taken for it"])

@@ -22,9 +22,11 @@ from lab_utils.core.errors import LabError
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 
 if TYPE_CHECKING:
-    from lab_utils.analysis.classification import Decomposition, SeedSpread
+    from lab_utils.analysis.cohesion import Division, Standing
     from lab_utils.analysis.outliers import Cluster
-    from lab_utils.analysis.projections import Division, Separability, Standing
+    from lab_utils.analysis.seed_spread import SeedSpread
+    from lab_utils.analysis.separability import Separability
+    from lab_utils.analysis.variance import Decomposition
 
 VERDICTS = ("supported", "contradicted", "tie", "not testable")
 Word = Literal["supported", "contradicted", "tie", "not testable"]

@@ -141,7 +141,7 @@ class Projections(Section):
     umap_neighbours: int = Field(15, ge=2, description="UMAP's default: 15")
     epochs: int | None = Field(None, ge=10, description="of the layouts of UMAP and t-SNE; None: their defaults")
     neighbours: int = Field(10, ge=1, description="nearest images behind purity and neighbouring classes")
-    deals: int = Field(99, ge=4, description="random assignments of classes to groups in the permutation test")
+    permutations: int = Field(99, ge=4, description="random assignments of classes to groups in the permutation test")
     duplicate: float = Field(0.95, gt=0, le=1, description="cosine from which on two images are near-duplicates")
     big_lot: float = Field(0.3, gt=0, le=1, description="share of its class from which on a lot counts as big")
     seed: int = 0

@@ -1,289 +1,40 @@
-"""The one style of all figures and tables: fixed class colours, intervals drawn, words for names, readable in grey.
+"""The figures: plain arrays or `intervals` values in, a matplotlib figure in the one style out, intervals drawn.
 
-Every plot takes plain arrays or `quantities` values and returns a matplotlib figure; nothing here touches the disk.
-matplotlib is imported inside the functions, so that importing the module costs nothing.
+Nothing here touches the disk; matplotlib is imported inside the functions, so that importing the module costs nothing.
 """
 
-import contextlib
-import html
-import io
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from lab_utils.core.links import Link
-from lab_utils.data.taxonomy import SUPER_GROUPS, by_super_group, super_group
+from lab_utils.data.taxonomy import by_super_group, super_group
+from lab_utils.display.style import (
+    HATCHES,
+    HEAT,
+    INK,
+    MARKERS,
+    PAPER,
+    REPORTED,
+    SERIES,
+    WIDTH,
+    cell_colors,
+    class_colors,
+    class_markers,
+    style,
+    subplots,
+)
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Quantity = Accuracy | Estimate | Difference
-
-WIDTH = 6.7  # inches: the text width of the A4 report
-DPI = 170  # of raster figures
-SEQUENTIAL = "cividis"  # amounts in pictures: perceptual, and monotone in grey
-HEAT = "inferno"  # class activation
-INK, PAPER, GRID = "#1b1f24", "#ffffff", "#d9dde2"
-SERIES = ("#1f5a8a", "#d1742b", "#4b8b5a", "#8a4f9e", "#b8a13a", "#5b6673", "#b0413e", "#3aa0a8")
-HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
-REPORTED = "#b0413e"  # numbers printed in the original or the paper
-
-# The super-groups of the mediums: a hue for each, lightness for its members.
-_HUES = {  # first and last hue of each super-group, degrees in OKLCH
-    "metals": (235, 275),
-    "ceramics and glass": (165, 215),
-    "stone, wood and ivory": (110, 150),
-    "prints": (5, 65),
-    "drawings and photographs": (300, 335),
-    "textiles and paintings": (80, 98),
-}
-
-
-# ---- style ----------------------------------------------------------------------------------------------------------
-@contextlib.contextmanager
-def style() -> Iterator[None]:
-    """Draw what is inside in the report's style, without changing matplotlib's settings for anyone else.
-
-    Plot functions are decorated by it (`@style()`), since matplotlib reads some settings when an artist is made.
-    """
-    import matplotlib
-
-    settings = {
-        "figure.figsize": (WIDTH, 3.6),
-        "figure.dpi": 110,
-        "figure.constrained_layout.use": True,
-        "font.size": 8.5,
-        "axes.titlesize": 9.5,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.labelsize": 8.5,
-        "axes.edgecolor": "#8a929b",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "axes.prop_cycle": matplotlib.cycler(color=SERIES),
-        "grid.color": GRID,
-        "grid.linewidth": 0.6,
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 8,
-        "legend.fontsize": 8,
-        "legend.frameon": False,
-        "hatch.linewidth": 0.5,
-        "image.cmap": SEQUENTIAL,
-        "svg.hashsalt": "lab",
-    }
-    with matplotlib.rc_context(settings):
-        yield
-
-
-def subplots(rows: int = 1, columns: int = 1, height: float = 3.6, **more: Any) -> tuple["Figure", Any]:
-    """Figure and axes as wide as the page, `height` in inches; call it inside `style()`.
-
-    The figure belongs to no pyplot window, so nothing has to be closed.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(more.pop("width", WIDTH), height), layout="constrained")
-    return figure, figure.subplots(rows, columns, **more)
-
-
-def class_colors(classes: Sequence[str]) -> dict[str, str]:
-    """One fixed colour for each class: a medium of MAMe always has the same one, whatever the others are.
-
-    Args:
-        classes: names; those that are no MAMe medium get hues spread over the circle in the given order.
-
-    Returns:
-        `{name: "#rrggbb"}` in the given order; hue says the super-group, lightness the member.
-    """
-    fixed = {
-        name: _member_color(_HUES[group], place, len(members))
-        for group, members in SUPER_GROUPS.items()
-        for place, name in enumerate(members)
-    }
-    others = [name for name in classes if name not in fixed]
-    spread = {
-        name: _oklch((0.45, 0.62, 0.78)[place % 3], 0.12, 360 * place / len(others))
-        for place, name in enumerate(others)
-    }
-    return {name: fixed.get(name) or spread[name] for name in classes}
-
-
-def class_markers(classes: Sequence[str]) -> dict[str, str]:
-    """A marker for each class, different within a super-group, so that a scatter can be read in grey."""
-    places = {name: place for members in SUPER_GROUPS.values() for place, name in enumerate(members)}
-    return {name: MARKERS[places.get(name, position) % len(MARKERS)] for position, name in enumerate(classes)}
-
-
-def _member_color(hues: tuple[float, float], place: int, members: int) -> str:
-    share = place / max(members - 1, 1)
-    lightness = (0.40, 0.72, 0.52, 0.84, 0.34, 0.64, 0.46, 0.78)[place % 8]
-    return _oklch(lightness, 0.15 - 0.10 * abs(lightness - 0.58), hues[0] + share * (hues[1] - hues[0]))
-
-
-def _oklch(lightness: float, chroma: float, hue: float) -> str:
-    """Hex colour of an OKLCH triple (Ottosson 2020), clipped to sRGB; hue in degrees."""
-    a, b = chroma * np.cos(np.deg2rad(hue)), chroma * np.sin(np.deg2rad(hue))
-    to_lms = np.array(
-        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.291485548]]
-    )
-    to_rgb = np.array(
-        [
-            [4.0767416621, -3.3077115913, 0.2309699292],
-            [-1.2684380046, 2.6097574011, -0.3413193965],
-            [-0.0041960863, -0.7034186147, 1.7076147010],
-        ]
-    )
-    linear = np.clip(to_rgb @ (to_lms @ np.array([lightness, a, b])) ** 3, 0, 1)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return "#" + "".join(f"{round(255 * channel):02x}" for channel in encoded)
-
-
-def cell_colors(diverging: bool = False) -> Any:
-    """Colour map of numbers in cells: even steps of lightness in OKLCH from paper to ink, so that it prints lightly."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    blue = [_oklch(lightness, 0.13 * np.sin(np.pi * (1 - lightness)), 250) for lightness in np.linspace(0.985, 0.3, 32)]
-    red = [_oklch(lightness, 0.16 * np.sin(np.pi * (1 - lightness)), 35) for lightness in np.linspace(0.985, 0.42, 32)]
-    blue_end = blue[:26][::-1]  # as dark as the red end, so that the two sides weigh the same
-    return LinearSegmentedColormap.from_list("cells", [*blue_end, *red[1:]] if diverging else blue)
-
-
-# ---- what a notebook displays ---------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Interactive:
-    """An interactive figure with its static twin.
-
-    What several figures share (a table of thumbnails; plotly.js for JupyterLab) is displayed once as an output with
-    metadata `{"lab": {"kind": "library"}}`: the report puts such outputs into its head, each once, and adds plotly.js
-    itself where a figure uses it.
-
-    Attributes:
-        html: fragment for HTML and JupyterLab; it may use `window.Plotly` but loads nothing from a network.
-        twin: matplotlib figure that shows the same in print.
-    """
-
-    html: str
-    twin: "Figure"
-
-
-def bundle(figure: "Figure | Interactive") -> dict[str, Any]:
-    """MIME bundle of a figure: JPEG where it holds photographs, else PNG, and SVG too where it is little but lines.
-
-    An interactive figure adds its HTML.
-
-    Raises:
-        TypeError: it is neither a matplotlib figure nor `Interactive`.
-    """
-    import base64
-
-    if isinstance(figure, Interactive):
-        return {"text/html": figure.html, **bundle(figure.twin)}
-    if not hasattr(figure, "savefig"):
-        raise TypeError(f"a figure is a matplotlib Figure or figures.Interactive, not {type(figure).__name__}.")
-    kind = "jpeg" if _holds_photographs(figure) else "png"
-    shown = {f"image/{kind}": base64.b64encode(_raster(figure, kind)).decode()}
-    if _is_line_drawing(figure):
-        shown["image/svg+xml"] = _saved(figure, "svg", metadata={"Date": None, "Creator": None}).decode()
-    return {**shown, "text/plain": "<figure>"}
-
-
-@style()
-def _saved(figure: "Figure", kind: str, **more: Any) -> bytes:
-    """Bytes of a figure; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", pad_inches=0.04, **more)
-    return buffer.getvalue()
-
-
-def _raster(figure: "Figure", kind: str) -> bytes:
-    """PNG of 256 colours, a third of the usual size, or JPEG."""
-    if kind == "jpeg":
-        return _saved(figure, kind, pil_kwargs={"quality": 88, "optimize": True})
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    drawn = Image.open(io.BytesIO(_saved(figure, "png"))).convert("RGB")
-    drawn.quantize(256, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
-    return buffer.getvalue()
-
-
-def _holds_photographs(figure: "Figure") -> bool:
-    return any(np.ndim(image.get_array()) == 3 for axes in figure.axes for image in axes.images)
-
-
-def _is_line_drawing(figure: "Figure", most: int = 600) -> bool:
-    """Whether a figure holds no pictures and so few points and texts that SVG stays small."""
-    from matplotlib.collections import QuadMesh
-
-    drawn = [artist for axes in figure.axes for artist in axes.get_children()]
-    if any(axes.images or hasattr(axes, "get_zlim") for axes in figure.axes):
-        return False
-    if any(isinstance(artist, QuadMesh) for artist in drawn):
-        return False
-    points = sum(len(artist.get_offsets()) for artist in drawn if hasattr(artist, "get_offsets"))
-    return points + sum(len(artist.get_xdata()) for axes in figure.axes for artist in axes.lines) + len(drawn) < most
-
-
-def table_bundle(table: pd.DataFrame, index: bool = False) -> dict[str, Any]:
-    """MIME bundle of a data frame: escaped HTML (numbers to the right, `Link` cells as links) and plain text.
-
-    Cells may be `Accuracy`, `Estimate`, `Difference` or any object that prints itself; missing values show as a dash.
-    """
-    shown = table.reset_index() if index else table
-    right = [pd.api.types.is_numeric_dtype(shown[name]) for name in shown] if shown.columns.is_unique else []
-    right = right or [False] * shown.shape[1]
-    sides = ["right" if number else "left" for number in right]
-    names = [" · ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in shown.columns]
-    head = "".join(
-        f'<th style="text-align: {side}">{html.escape(name)}</th>' for side, name in zip(sides, names, strict=True)
-    )
-    rows = "\n".join(_html_row(row, sides) for row in shown.itertuples(index=False, name=None))
-    text = pd.DataFrame(
-        [[cell(item) for item in row] for row in shown.itertuples(index=False, name=None)], columns=names
-    )
-    return {
-        "text/html": f'<table class="lab-table">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>',
-        "text/plain": text.to_string(index=False),
-    }
-
-
-def cell(value: Any) -> str:
-    """A table cell as text: whole numbers with thousands separators, others with four significant digits."""
-    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
-        return "–"
-    if isinstance(value, (bool, np.bool_)):
-        return "yes" if value else "no"
-    if isinstance(value, (int, np.integer)):
-        return f"{value:,}"
-    if isinstance(value, (float, np.floating)):
-        return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 1000 else f"{value:.4g}"
-    return str(value)
-
-
-def _html_row(row: Iterable[Any], sides: Sequence[str]) -> str:
-    cells = (f'<td style="text-align: {side}">{_html_cell(item)}</td>' for side, item in zip(sides, row, strict=True))
-    return f"<tr>{''.join(cells)}</tr>"
-
-
-def _html_cell(value: Any) -> str:
-    text = html.escape(cell(value))
-    return f'<a href="{html.escape(value.href)}">{text}</a>' if isinstance(value, Link) else text
-
 
 # ---- shared plots ---------------------------------------------------------------------------------------------------
-def percent(quantity: "Quantity | float") -> tuple[float, float, float]:
+def percent(quantity: Accuracy | Estimate | Difference | float) -> tuple[float, float, float]:
     """Value, low and high of a quantity as they are drawn: accuracies and differences in percent, estimates scaled."""
     if isinstance(quantity, (int, float)):
         return (float(quantity),) * 3
@@ -326,6 +77,12 @@ def bars_with_intervals(
     _reference_lines(axes, references or {})
     _bar_legend(axes, series if len(series) > 1 else [], bool(reported))
     return figure
+
+
+def in_words(bars: Mapping[str, Any]) -> str:
+    """Quantities by row, or by row and series, in words: the text beside a bar chart."""
+    rows = {name: row if isinstance(row, Mapping) else {"": row} for name, row in bars.items()}
+    return "; ".join(f"{name}: {', '.join(f'{k} {v}'.strip() for k, v in row.items())}" for name, row in rows.items())
 
 
 def _bar(axes: "Axes", position: float, point: tuple[float, float, float], series: int) -> None:
@@ -384,8 +141,6 @@ def curves(
     xlabel: str = "epoch",
     log: Sequence[str] = (),
     reported: Mapping[str, Mapping[str, float]] | None = None,
-    references: Mapping[str, Mapping[str, float]] | None = None,
-    height: float = 2.9,
 ) -> "Figure":
     """Curves in one panel or several side by side.
 
@@ -394,19 +149,15 @@ def curves(
         xlabel: of all panels.
         log: titles of the panels with a logarithmic y axis.
         reported: `{title: {name: y}}`, levels printed in the original or the paper, drawn as red lines named so.
-        references: `{title: {name: y}}`, other horizontal lines (ln of the number of classes, chance).
-        height: in inches.
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure, grid = subplots(1, len(panels), height=height, squeeze=False)
+    figure, grid = subplots(1, len(panels), height=2.9, squeeze=False)
     for axes, (title, lines) in zip(grid[0], panels.items(), strict=True):
         for place, (label, line) in enumerate(lines.items()):
             _curve(axes, label, line, place)
         for name, value in ((reported or {}).get(title) or {}).items():
             axes.axhline(value, color=REPORTED, lw=1, ls="-.", label=f"{name} (reported)")
-        for name, value in ((references or {}).get(title) or {}).items():
-            axes.axhline(value, color=INK, lw=0.9, ls=":", label=name)
         axes.set(title=title, xlabel=xlabel, yscale="log" if title in log else "linear")
         axes.xaxis.set_major_locator(MaxNLocator(integer=xlabel == "epoch"))
         axes.grid()
@@ -425,16 +176,15 @@ def _curve(axes: "Axes", label: str, line: Any, place: int) -> None:
 
 
 @style()
-def confusion(counts: np.ndarray, classes: Sequence[str], normalise: bool = True, by_group: bool = True) -> "Figure":
-    """Confusion matrix with a number in each cell that holds at least one percent of its row (or one image).
+def confusion(counts: np.ndarray, classes: Sequence[str], normalise: bool = True) -> "Figure":
+    """Confusion matrix by super-group, with a number in each cell that holds at least one percent of its row.
 
     Args:
         counts: images, shape (C, C), truth in rows.
         classes: C names.
-        normalise: show percent of each row; else counts.
-        by_group: order by super-group and draw lines between the groups.
+        normalise: show percent of each row; else counts, of one image and more.
     """
-    order = by_super_group(classes) if by_group else list(range(len(classes)))
+    order = by_super_group(classes)
     counts, names = np.asarray(counts)[np.ix_(order, order)], [classes[place] for place in order]
     shown = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1) if normalise else counts
     side = min(WIDTH, 3.6 + 0.2 * len(names))
@@ -447,8 +197,7 @@ def confusion(counts: np.ndarray, classes: Sequence[str], normalise: bool = True
     axes.tick_params(length=0, pad=2)
     axes.spines[:].set(visible=True, color=INK, linewidth=0.5)
     _cell_numbers(axes, shown, image, 7.5 if len(names) <= 12 else 4.8, "{:.0f}", least=0.5 if normalise else 1)
-    if by_group:
-        _group_lines(axes, [super_group(name) for name in names])
+    _group_lines(axes, [super_group(name) for name in names])
     bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=30, pad=0.02, location="right")
     bar.set_label("% of the true class" if normalise else "images")
     bar.outline.set_visible(False)
@@ -479,8 +228,6 @@ def heatmap_table(
     columns: Sequence[str],
     label: str,
     pattern: str = "{:.0f}",
-    diverging: bool = False,
-    limits: tuple[float, float] | None = None,
 ) -> "Figure":
     """A table of numbers on coloured cells.
 
@@ -490,18 +237,14 @@ def heatmap_table(
         columns: C names; they are turned upright when they are many or long.
         label: what the numbers are, with unit.
         pattern: how a number is written.
-        diverging: colours around zero.
-        limits: of the colours; default the data's.
     """
     values = np.asarray(values, dtype=float)
-    top = np.nanmax(np.abs(values)) if diverging and np.isfinite(values).any() else None
-    low, high = limits or ((-top, top) if diverging and top else (None, None))
     if len(columns) <= 8:
         columns = [textwrap.fill(name, max(9, 64 // len(columns))) for name in columns]
     longest = max(len(line) for name in columns for line in name.splitlines())
     upright = longest * len(columns) > 70
     figure, axes = subplots(height=1.2 + 0.2 * len(rows) + (0.055 * longest if upright else 0))
-    image = axes.imshow(values, cmap=cell_colors(diverging), vmin=low, vmax=high, aspect="auto")
+    image = axes.imshow(values, cmap=cell_colors(), aspect="auto")
     axes.set_xticks(range(len(columns)), columns, rotation=90 if upright else 0, fontsize=7 if upright else 8)
     axes.set_yticks(range(len(rows)), rows, fontsize=7.5)
     axes.tick_params(length=0)
@@ -513,16 +256,15 @@ def heatmap_table(
 
 
 @style()
-def box_plots(groups: Mapping[str, Sequence[float]], ylabel: str, seed: int = 0) -> "Figure":
+def box_plots(groups: Mapping[str, Sequence[float]], ylabel: str) -> "Figure":
     """Box plots with every value drawn beside its box.
 
     Args:
         groups: `{name: values}`.
         ylabel: of the values, with unit.
-        seed: of the points' sideways jitter.
     """
     figure, axes = subplots(height=3.2)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)  # of the points' sideways jitter
     boxes = axes.boxplot(list(groups.values()), widths=0.5, patch_artist=True, showfliers=False)
     for place, (box, values) in enumerate(zip(boxes["boxes"], groups.values(), strict=True)):
         box.set(facecolor=SERIES[place % len(SERIES)], alpha=0.3, edgecolor=INK)
@@ -537,18 +279,15 @@ def box_plots(groups: Mapping[str, Sequence[float]], ylabel: str, seed: int = 0)
 
 
 @style()
-def picture_sheet(
-    images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 6, edges: Sequence[str] | None = None
-) -> "Figure":
+def picture_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 6) -> "Figure":
     """Pictures in rows with a short title over each.
 
     Args:
         images: N arrays (H, W, 3) or (H, W), uint8 or floats in 0 to 1; sizes may differ.
         titles: N texts, wrapped to the width of a picture.
         columns: pictures in a row.
-        edges: N colours of frames ("" for none); default no frames.
     """
-    return overlays(images, [None] * len(images), titles, columns, edges)
+    return overlays(images, [None] * len(images), titles, columns)
 
 
 @style()
@@ -557,8 +296,6 @@ def overlays(
     maps: Sequence[np.ndarray | None],
     titles: Sequence[str],
     columns: int = 6,
-    edges: Sequence[str] | None = None,
-    alpha: float = 0.5,
 ) -> "Figure":
     """Pictures in rows with a heat map laid over each; a grid of image and networks is a sheet with that many columns.
 
@@ -567,8 +304,6 @@ def overlays(
         maps: N arrays (h, w) in 0 to 1, or None to show the picture alone.
         titles: N texts.
         columns: pictures in a row.
-        edges: N colours of frames ("" for none).
-        alpha: weight of the heat map in 0 to 1.
 
     Raises:
         ValueError: images, maps and titles are not of one length, or there are none.
@@ -583,27 +318,21 @@ def overlays(
     for axes in grid.flat:
         axes.axis("off")
     for place, (axes, image) in enumerate(zip(grid.flat, images, strict=False)):
-        _picture(axes, image, maps[place], alpha, (edges or [""] * len(images))[place])
+        _picture(axes, image, maps[place])
         axes.set_title(wrapped[place], fontsize=7, fontweight="normal", loc="center", pad=2)
     return figure
 
 
-def _picture(axes: "Axes", image: np.ndarray, heat: np.ndarray | None, alpha: float, edge: str) -> None:
+def _picture(axes: "Axes", image: np.ndarray, heat: np.ndarray | None) -> None:
     height, width = image.shape[:2]
     axes.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="lanczos")
     if heat is not None:
         box = (-0.5, width - 0.5, height - 0.5, -0.5)
-        axes.imshow(heat, cmap=HEAT, vmin=0, vmax=1, alpha=alpha, extent=box, interpolation="bilinear")
-    if edge:
-        axes.axis("on")
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set(visible=True, color=edge, linewidth=2)
+        axes.imshow(heat, cmap=HEAT, vmin=0, vmax=1, alpha=0.5, extent=box, interpolation="bilinear")
 
 
 @style()
-def scatter(
-    points: np.ndarray, labels: Sequence[str], title: str = "", axes_names: Sequence[str] = (), legend: bool = True
-) -> "Figure":
+def scatter(points: np.ndarray, labels: Sequence[str], title: str = "", axes_names: Sequence[str] = ()) -> "Figure":
     """Points in two or three dimensions, coloured and marked by class, with a legend in super-group order.
 
     Args:
@@ -611,7 +340,6 @@ def scatter(
         labels: N class names (or any grouping, such as museums).
         title: over the plot.
         axes_names: of the dimensions.
-        legend: whether to name the classes at the side.
     """
     points, labels = np.asarray(points), np.asarray(labels).astype(str)
     solid = points.shape[1] == 3
@@ -626,8 +354,7 @@ def scatter(
     for dimension, name in zip("xyz", axes_names, strict=False):
         axes.set(**{f"{dimension}label": name})
     axes.tick_params(labelsize=6.5)
-    if legend:
-        figure.legend(loc="outside right center", fontsize=7, labelspacing=0.35, handletextpad=0.2, markerscale=1.6)
+    figure.legend(loc="outside right center", fontsize=7, labelspacing=0.35, handletextpad=0.2, markerscale=1.6)
     return figure
 
 
@@ -698,13 +425,13 @@ def _quantile_rows(axes: "Axes", values: pd.Series, names: pd.Series, classes: S
 
 # ---- chapter 01 -----------------------------------------------------------------------------------------------------
 @style()
-def training_grid(histories: Mapping[str, pd.DataFrame], columns: int = 4) -> "Figure":
-    """Accuracy by epoch of several networks, one small panel each, with one legend.
+def training_grid(histories: Mapping[str, pd.DataFrame]) -> "Figure":
+    """Accuracy by epoch of several networks, one small panel each, four in a row, with one legend.
 
     Args:
         histories: `{title: history}` with columns epoch, accuracy (training-time), clean_accuracy, val_accuracy.
-        columns: panels in a row.
     """
+    columns = 4
     rows = -(-len(histories) // columns)
     figure, grid = subplots(rows, columns, height=1.45 * rows + 0.5, sharey=True, squeeze=False)
     lines = {"train, while training": "accuracy", "train, clean": "clean_accuracy", "val": "val_accuracy"}
@@ -797,12 +524,12 @@ def reliability_diagram(tables: Mapping[str, pd.DataFrame]) -> "Figure":
     """Accuracy against confidence with intervals, and the images by confidence.
 
     Args:
-        tables: `{name: table of evaluation.reliability}`, two or three.
+        tables: `{name: table of metrics.reliability}`, two or three.
     """
     figure, (left, right) = subplots(1, 2, height=3.1)
     left.plot([0, 100], [0, 100], color=INK, lw=0.9, ls=":", label="as sure as right")
     for place, (name, table) in enumerate(tables.items()):
-        points = np.array([percent(one) for one in table["accuracy"]])
+        points = np.array([percent(accuracy) for accuracy in table["accuracy"]])
         errors = np.abs(points[:, 1:] - points[:, :1]).T
         color, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
         confidence = 100 * table["confidence"]
@@ -831,19 +558,19 @@ def accuracy_against_cost(points: Sequence[Any], best: Sequence[Any]) -> "Figure
         best: those on the front, numbered and listed in the legend.
     """
     figure, axes = subplots(height=4.2)
-    for one in points:
-        value, low, high = percent(one.accuracy)
-        color = "C0" if one in best else "0.6"
-        fill = color if one.split == "val" else "none"
-        x = max(one.seconds, 0.05)
+    for cost in points:
+        value, low, high = percent(cost.accuracy)
+        color = "C0" if cost in best else "0.6"
+        fill = color if cost.split == "val" else "none"
+        x = max(cost.seconds, 0.05)
         axes.vlines(x, low, high, color=color, linewidth=0.7, alpha=0.6)
         axes.scatter(x, value, s=22, edgecolors=color, facecolors=fill, zorder=3)
-    line = [(max(one.seconds, 0.05), percent(one.accuracy)[0]) for one in best]
+    line = [(max(cost.seconds, 0.05), percent(cost.accuracy)[0]) for cost in best]
     if line:
         axes.step(*zip(*line, strict=True), where="post", color="C0", linewidth=1)
-    for number, (place, one) in enumerate(zip(line, best, strict=True), 1):
+    for number, (place, cost) in enumerate(zip(line, best, strict=True), 1):
         axes.annotate(str(number), place, xytext=(-3, 5), textcoords="offset points", ha="right", color="C0")
-        axes.plot([], [], " ", label=f"{number}  {textwrap.fill(f'{one.recipe} ({one.chapter})', 34)}")
+        axes.plot([], [], " ", label=f"{number}  {textwrap.fill(f'{cost.recipe} ({cost.chapter})', 34)}")
     axes.set(xscale="log", xlabel="seconds of training (logarithmic)", ylabel="accuracy (%), 95 % interval")
     if best:
         figure.legend(loc="outside right upper", fontsize=7, handlelength=0, title="front (chapter)")

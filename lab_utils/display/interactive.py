@@ -17,7 +17,8 @@ import numpy as np
 
 from lab_utils.core.errors import LabError
 from lab_utils.core.records import content_hash
-from lab_utils.display.figures import SERIES, Interactive, class_colors
+from lab_utils.display.bundles import Interactive
+from lab_utils.display.style import SERIES, class_colors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,13 +52,16 @@ def image_table(
     Raises:
         LabError: there are too many images for a megabyte.
     """
-    groups = {"class": [str(one) for one in classes], "museum": [str(one) or "museum unknown" for one in museums]}
+    groups = {
+        "class": [str(value) for value in classes],
+        "museum": [str(value) or "museum unknown" for value in museums],
+    }
     names = {group: sorted(set(values)) for group, values in groups.items()}
     colours = {
         "class": class_colors(names["class"]),
         "museum": {name: SERIES[place % len(SERIES)] for place, name in enumerate(names["museum"])},
     }
-    table = {"files": [str(one) for one in files], "names": names, "colours": colours, "side": SIDE}
+    table = {"files": [str(value) for value in files], "names": names, "colours": colours, "side": SIDE}
     table["columns"] = {name: [names[name].index(value) for value in values] for name, values in groups.items()}
     table["across"] = max(1, int(np.ceil(np.sqrt(len(pictures)))))
     room = MOST - len(json.dumps(table)) - 500

@@ -11,7 +11,7 @@ import pandas as pd
 from lab_utils.claims import ledger, reported_arithmetic
 from lab_utils.core import links, records
 from lab_utils.core.profiles import Settings
-from lab_utils.display import figures
+from lab_utils.display import bundles
 from lab_utils.report.parts import Chapter, Part, entries, verdict_counts
 
 TITLE = "Transfer learning on MAMe"
@@ -167,7 +167,7 @@ def _is_accuracy(entry: dict[str, Any]) -> bool:
 
 
 def _words(value: Any) -> str:
-    return str(value.get("text", value.get("sentence", value))) if isinstance(value, dict) else figures.cell(value)
+    return str(value.get("text", value.get("sentence", value))) if isinstance(value, dict) else bundles.cell(value)
 
 
 def status_table(chapters: list[Chapter]) -> pd.DataFrame:
@@ -214,7 +214,7 @@ def _machine(hardware: dict[str, Any]) -> str:
 
 
 def _table(table: pd.DataFrame, caption: str) -> Part:
-    return Part("table", data=figures.table_bundle(table), caption=caption)
+    return Part("table", data=bundles.table_bundle(table), caption=caption)
 
 
 # ---- references ------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 import nbformat
 
 from lab_utils.core import records
-from lab_utils.display.figures import DPI
+from lab_utils.display.style import DPI
 
 NUMBERED = {"figure": "Figure", "table": "Table"}
 FRONT_TAG = "front-matter"

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils.chapters import results, run_confidence, run_study
+from lab_utils.chapters import (
+    fine_tuning_results,
+    frozen_probe,
+    headline_run,
+    results,
+    run_chapter,
+    run_diagnosis,
+)
 from lab_utils.core.profiles import FineTuning
 from lab_utils.core.records import PROJECT
 from lab_utils.stats.intervals import Difference
@@ -18,9 +25,9 @@ AS_PRINTED = FineTuning(networks=("vgg16",), size=256, pooling="flatten")
 SMALL = FineTuning(size=96, frozen=4, batch=18, epochs=8, learning_rate=8e-4, spread=0.5)
 
 
-def made(
+def result_of(
     name: str, right: list[float], sure: float = 0.7, train: list[float] | None = None, dropout: float = 0.5
-) -> run_study.Study:
+) -> fine_tuning_results.FineTuningResult:
     """A run whose val accuracy by epoch is `right`; wrong answers name the next class, all with confidence `sure`."""
     answers = np.stack([np.where(np.arange(400) < 400 * share, LABELS, (LABELS + 1) % 4) for share in right])
     probabilities = np.full((*answers.shape, 4), (1 - sure) / 3)
@@ -45,11 +52,11 @@ def made(
         seconds=2.0,
         val_logits=lambda: np.log(probabilities),
     )
-    return run_study.Study(run, LABELS, 400, 1000, np.arange(400).astype(str))
+    return fine_tuning_results.FineTuningResult(run, LABELS, 400, 1000, np.arange(400).astype(str))
 
 
 def test_accuracies_count_the_constructed_answers():
-    one = made("run 1", [0.25, 0.75, 0.5], train=[0.3, 0.8, 0.9])
+    one = result_of("run 1", [0.25, 0.75, 0.5], train=[0.3, 0.8, 0.9])
     assert one.val.successes == 300
     assert one.val_at_end.successes == 200
     assert one.train_at_end.successes == 360
@@ -57,7 +64,7 @@ def test_accuracies_count_the_constructed_answers():
 
 
 def test_means_over_the_first_epochs_leave_the_last_ones_out():
-    found = made("run 1", [0.25, 0.75, 0.5], train=[0.3, 0.8, 0.9]).mean_accuracies(2)
+    found = result_of("run 1", [0.25, 0.75, 0.5], train=[0.3, 0.8, 0.9]).mean_accuracies(2)
     assert {name: (one.successes, one.n) for name, one in found.items()} == {
         "counted": (450, 1000),
         "clean": (220, 400),
@@ -66,25 +73,25 @@ def test_means_over_the_first_epochs_leave_the_last_ones_out():
 
 
 def test_a_large_gap_is_called_high_and_an_open_one_open():
-    assert "overfitting: High" in run_study.gap_words(made("a", [0.5, 0.5, 0.5], train=[0.9, 0.9, 0.9]))
-    assert "overfitting: open" in run_study.gap_words(made("a", [0.7, 0.7, 0.7], train=[0.8, 0.8, 0.8]))
+    assert "overfitting: High" in run_diagnosis.gap_words(result_of("a", [0.5, 0.5, 0.5], train=[0.9, 0.9, 0.9]))
+    assert "overfitting: open" in run_diagnosis.gap_words(result_of("a", [0.7, 0.7, 0.7], train=[0.8, 0.8, 0.8]))
 
 
 def test_val_above_counted_train_and_not_told_from_clean_train_is_told_apart():
-    words = run_study.order_words(made("a", [0.8, 0.8, 0.8]))
+    words = run_diagnosis.order_words(result_of("a", [0.8, 0.8, 0.8]))
     assert "(all 1,000 train images) val lies above it" in words
     assert "(400 of them) it can't be told from it" in words
     assert "dropout and the weights' movement" in words
 
 
 def test_a_run_without_dropout_is_not_said_to_pay_for_it():
-    words = run_study.order_words(made("a", [0.8, 0.8, 0.8], dropout=0.0))
+    words = run_diagnosis.order_words(result_of("a", [0.8, 0.8, 0.8], dropout=0.0))
     assert "no dropout in this run" in words and "dropout and" not in words
 
 
 def test_epochs_with_val_above_the_counted_accuracy_are_counted():
-    one = made("a", [0.5, 0.6, 0.7, 0.8], train=[0.5, 0.6, 0.9, 0.95])  # counted .4 .5 .8 .85
-    whole, early = run_study.above_train(one), run_study.above_train(one, 2)
+    one = result_of("a", [0.5, 0.6, 0.7, 0.8], train=[0.5, 0.6, 0.9, 0.95])  # counted .4 .5 .8 .85
+    whole, early = run_diagnosis.above_train(one), run_diagnosis.above_train(one, 2)
     assert (whole["above"], whole["epochs"]) == (2, 4) and whole["counted"].value == pytest.approx(-0.05)
     assert (early["above"], early["epochs"]) == (2, 2) and early["counted"].value == pytest.approx(0.1)
 
@@ -93,43 +100,43 @@ def test_epochs_with_val_above_the_counted_accuracy_are_counted():
     ("right", "word"), [([0.2, 0.4, 0.6, 0.8], "still falling"), ([0.8, 0.6, 0.4, 0.2], "rising: the best")]
 )
 def test_the_trend_is_named_by_its_direction(right, word):
-    assert word in run_study.trend_words(made("a", right))
+    assert word in run_diagnosis.trend_words(result_of("a", right))
 
 
 def test_no_rise_is_said_where_the_loss_is_lowest_at_the_end():
-    assert "no rise to explain" in run_study.rise_words(made("a", [0.2, 0.4, 0.6]))
+    assert "no rise to explain" in run_diagnosis.rise_words(result_of("a", [0.2, 0.4, 0.6]))
 
 
 def test_a_rise_is_put_on_the_wrong_answers_that_carry_it():
-    words = run_study.rise_words(made("a", [0.8, 0.7, 0.6]))
+    words = run_diagnosis.rise_words(result_of("a", [0.8, 0.7, 0.6]))
     assert "right at the end carry 0.000 nats" in words
 
 
 def test_equal_runs_are_a_tie_and_a_clear_gain_is_none():
-    low, high = made("run 1", [0.5, 0.5, 0.5]), made("run 2", [0.6, 0.7, 0.8])
-    assert run_study.compare(low, low).tie
-    assert run_study.compare(high, low).value == pytest.approx(0.3)
-    assert run_study.compare_loss(high, low).high < 0
-    assert [one.tie for one in run_study.steps([low, low, high])] == [True, False]
+    low, high = result_of("run 1", [0.5, 0.5, 0.5]), result_of("run 2", [0.6, 0.7, 0.8])
+    assert fine_tuning_results.compare(low, low).tie
+    assert fine_tuning_results.compare(high, low).value == pytest.approx(0.3)
+    assert fine_tuning_results.compare_loss(high, low).high < 0
+    assert [one.tie for one in fine_tuning_results.steps([low, low, high])] == [True, False]
 
 
 def test_the_grid_names_only_differences_beyond_their_interval():
-    base = made("run 6", [0.5, 0.5, 0.5])
-    words = run_study.grid_words(base, {"wider": made("wider", [0.8, 0.8, 0.8]), "same": base})
+    base = result_of("run 6", [0.5, 0.5, 0.5])
+    words = headline_run.grid_words(base, {"wider": result_of("wider", [0.8, 0.8, 0.8]), "same": base})
     assert "wider" in words
     assert "same" not in words
-    assert "all are ties" in run_study.grid_words(base, {"same": base})
+    assert "all are ties" in headline_run.grid_words(base, {"same": base})
 
 
 def test_the_grid_changes_one_setting_at_a_time():
     settings = SimpleNamespace(grid=2)
-    base, *others = run_study.grid_recipes(settings)
+    base, *others = headline_run.grid_recipes(settings)
     assert len(others) == 6
     assert all(len(recipes.changed(base, one)) == 1 for one in others)
 
 
 def test_a_perfectly_overconfident_run_gets_a_temperature_above_one():
-    calibrated = run_confidence.calibration(made("a", [0.6, 0.6, 0.6], sure=0.99))
+    calibrated = headline_run.calibration(result_of("a", [0.6, 0.6, 0.6], sure=0.99))
     assert calibrated.temperature > 1.5
     assert calibrated.after.value < calibrated.before.value
     assert calibrated.after_ece.value < calibrated.before_ece.value
@@ -137,7 +144,7 @@ def test_a_perfectly_overconfident_run_gets_a_temperature_above_one():
 
 @pytest.mark.parametrize("number", range(1, 7))
 def test_every_reported_sentence_says_that_it_is_reported(number):
-    words = run_study.reported_words(REPORTED, number)
+    words = run_chapter.reported_words(REPORTED, number)
     row = REPORTED.set_index("run").loc[str(number)]
     assert words.startswith("Reported by the original (slide")
     assert f"{row['val_end']:.3f}" in words
@@ -145,7 +152,7 @@ def test_every_reported_sentence_says_that_it_is_reported(number):
 
 
 def test_changed_settings_are_named():
-    words = run_study.changes_words(2, AS_PRINTED)
+    words = run_chapter.changes_words(2, AS_PRINTED)
     assert "learning rate, batch, epochs, head; the same in this profile" in words
     assert "can't be put down to any one" in words
 
@@ -153,17 +160,17 @@ def test_changed_settings_are_named():
 def test_settings_that_scaling_makes_equal_are_not_called_changed_here():
     pair = [recipes.scaled(one, SMALL) for one in recipes.RUNS[1:3]]
     assert pair[0].epochs == pair[1].epochs and recipes.RUNS[1].epochs != recipes.RUNS[2].epochs
-    assert "epochs" not in run_study.changed_here(3, SMALL)
-    assert "In this profile: batch, L2, dropout." in run_study.changes_words(3, SMALL)
-    table = run_study.settings_table(3, SMALL).set_index("setting")
+    assert "epochs" not in run_chapter.changed_here(3, SMALL)
+    assert "In this profile: batch, L2, dropout." in run_chapter.changes_words(3, SMALL)
+    table = run_chapter.settings_table(3, SMALL).set_index("setting")
     assert list(table.columns[:4]) == [f"run {k}, {where}" for where in ("printed", "in this profile") for k in (2, 3)]
     assert table.loc["epochs", "changed"] == "as printed"
     assert table.loc["L2", "changed"] == "as printed and here"
 
 
 def test_the_first_run_is_compared_with_none():
-    assert "starts" in run_study.changes_words(1, SMALL)
-    assert list(run_study.settings_table(1, SMALL).columns) == ["setting", "run 1, printed", "run 1, in this profile"]
+    assert "starts" in run_chapter.changes_words(1, SMALL)
+    assert list(run_chapter.settings_table(1, SMALL).columns) == ["setting", "run 1, printed", "run 1, in this profile"]
 
 
 def lab_like(source: str = "mame", weights: str = "imagenet", missing: int = 0, tuning: FineTuning = AS_PRINTED):
@@ -186,30 +193,30 @@ def lab_like(source: str = "mame", weights: str = "imagenet", missing: int = 0, 
     ],
 )
 def test_only_all_of_mame_with_its_network_as_printed_is_like_the_original(lab, word):
-    assert any(word in reason for reason in run_study.unlike_the_original(lab))
-    assert run_study.diamonds(lab, REPORTED) is None
+    assert any(word in reason for reason in fine_tuning_results.unlike_the_original(lab))
+    assert headline_run.diamonds(lab, REPORTED) is None
     assert "can be compared" not in results.comparable_words(lab)
 
 
 def test_the_printed_values_are_drawn_where_the_runs_are_like_the_originals():
-    assert run_study.like_the_original(lab_like())
+    assert fine_tuning_results.like_the_original(lab_like())
     assert "can be compared" in results.comparable_words(lab_like())
-    assert run_study.diamonds(lab_like(), REPORTED)["run 6"] == pytest.approx(78)
+    assert headline_run.diamonds(lab_like(), REPORTED)["run 6"] == pytest.approx(78)
 
 
 @pytest.mark.parametrize("number", range(1, 7))
 def test_the_plotted_start_of_the_loss_stands_beside_ours_where_it_is_known(number):
-    words = run_study.start_words(made("a", [0.5, 0.5, 0.5]), REPORTED, number)
+    words = run_chapter.start_words(result_of("a", [0.5, 0.5, 0.5]), REPORTED, number)
     known = REPORTED.set_index("run").loc[str(number), "loss_start"]
     assert ("Reported" in words) == pd.notna(known)
     assert pd.isna(known) or f"near {known:g}" in words
     peak = REPORTED.set_index("run").loc[str(number), "val_peak"]
-    assert run_study.reported_levels(REPORTED, number)["accuracy"].get("val, highest") == (peak if peak > 0 else None)
+    assert run_chapter.reported_levels(REPORTED, number)["accuracy"].get("val, highest") == (peak if peak > 0 else None)
 
 
 def test_the_table_of_runs_keeps_reported_numbers_apart():
-    runs = [made(f"run {k}", [0.5, 0.5, 0.5]) for k in range(1, 7)]
-    table = run_study.runs_table(runs, REPORTED)
+    runs = [result_of(f"run {k}", [0.5, 0.5, 0.5]) for k in range(1, 7)]
+    table = headline_run.runs_table(runs, REPORTED)
     assert list(table["reported val, printed"]) == ["0.74", "0.76", "0.75", "not printed", "0.77", "0.78"]
     assert table["against the run before"].iloc[1].tie
 
@@ -223,7 +230,7 @@ def test_the_table_of_runs_keeps_reported_numbers_apart():
     ],
 )
 def test_a_decision_says_what_the_step_before_it_gave(low, high, words):
-    assert words in run_study.follow("longer", Difference((low + high) / 2, low, high, 9))
+    assert words in run_chapter.follow("longer", Difference((low + high) / 2, low, high, 9))
 
 
 @pytest.mark.parametrize(
@@ -235,10 +242,10 @@ def test_a_decision_says_what_the_step_before_it_gave(low, high, words):
     ],
 )
 def test_the_decision_on_the_headline_follows_its_evidence(ours, other, words):
-    one, best = made("run 6", [ours] * 3), made("run 2", [other] * 3)
-    what, because, instead = run_study.headline_decision(one, best, "three seeds")
+    one, best = result_of("run 6", [ours] * 3), result_of("run 2", [other] * 3)
+    what, because, instead = headline_run.headline_decision(one, best, "three seeds")
     assert words in what
-    assert str(run_study.compare(one, best)) in because
+    assert str(fine_tuning_results.compare(one, best)) in because
     assert ("by luck" in instead) == (ours == other)
 
 
@@ -247,14 +254,14 @@ def test_the_decision_on_the_headline_follows_its_evidence(ours, other, words):
     [(0.5, 0.9, "under-trained"), (0.5, 0.5, "not shown to add"), (0.9, 0.5, "Fine-tuning adds")],
 )
 def test_a_run_below_its_own_frozen_features_is_called_under_trained(ours, probe, words):
-    answers = made("probe", [probe]).predicted()
-    assert words in run_study.probe_words(made("run 6", [ours] * 3), answers, "a linear SVM")
+    answers = result_of("probe", [probe]).predicted()
+    assert words in frozen_probe.probe_words(result_of("run 6", [ours] * 3), answers, "a linear SVM")
 
 
 def test_a_rise_after_the_lowest_loss_is_tested_from_there_on():
-    late = run_study.rising_verdict(made("a", [0.2, 0.3, 0.4, 0.5, 0.6]))
+    late = run_diagnosis.rising_verdict(result_of("a", [0.2, 0.3, 0.4, 0.5, 0.6]))
     assert late.verdict == "not testable" and "epoch 5 of 5" in late.sentence
-    early = run_study.rising_verdict(made("a", [0.2, 0.6, 0.5, 0.4, 0.3, 0.2]))
+    early = run_diagnosis.rising_verdict(result_of("a", [0.2, 0.6, 0.5, 0.4, 0.3, 0.2]))
     assert early.verdict == "contradicted"  # the loss rises and the accuracy falls
     assert early.evidence["loss"].n == 5
 
@@ -262,17 +269,17 @@ def test_a_rise_after_the_lowest_loss_is_tested_from_there_on():
 # ---- confidence
 def test_halves_share_no_lot_and_are_about_equal():
     groups = np.repeat(np.arange(12), [1, 9, 3, 3, 5, 2, 7, 1, 1, 8, 4, 6])
-    half = run_confidence.halves(groups, seed=3)
+    half = headline_run.halves(groups, seed=3)
     assert not set(groups[half]) & set(groups[~half])
     assert abs(half.sum() - (~half).sum()) <= 9
 
 
 def test_one_lot_alone_is_not_tempered_by_itself():
     plain = np.array([[0.9, 0.1], [0.2, 0.8]])
-    assert np.array_equal(run_confidence.softened(plain, np.array([0, 0]), np.array([True, True])), plain)
+    assert np.array_equal(headline_run.softened(plain, np.array([0, 0]), np.array([True, True])), plain)
 
 
-def two_epochs(first: float, second: float, right: tuple[int, int]) -> run_study.Study:
+def two_epochs(first: float, second: float, right: tuple[int, int]) -> fine_tuning_results.FineTuningResult:
     """Two epochs of 200 images whose answers have the confidence `first` and `second`; so many are right."""
     labels = np.zeros(200, int)
     epochs = []
@@ -283,11 +290,11 @@ def two_epochs(first: float, second: float, right: tuple[int, int]) -> run_study
     losses = -np.log(probabilities[..., 0]).mean(1)
     history = pd.DataFrame({"val_cross_entropy": losses, "val_accuracy": np.array(right) / 200})
     run = SimpleNamespace(history=history, best_epoch=2, val_logits=lambda: np.log(probabilities))
-    return run_study.Study(run, labels, 200, 200, np.arange(200).astype(str))
+    return fine_tuning_results.FineTuningResult(run, labels, 200, 200, np.arange(200).astype(str))
 
 
 def test_an_overconfident_accurate_epoch_is_cured_by_a_temperature():
-    found = run_confidence.trade(two_epochs(0.8, 0.999, (150, 160)))
+    found = headline_run.trade(two_epochs(0.8, 0.999, (150, 160)))
     assert (found["accurate"], found["lowest"]) == (2, 1)
     assert found["before"].low > 0
     # as sure as they are right: binary entropies of 0.75 and 0.8, the second lower
@@ -296,7 +303,10 @@ def test_an_overconfident_accurate_epoch_is_cured_by_a_temperature():
 
 
 def test_two_epochs_make_no_trend_and_stop_no_chapter():
-    short = made("a", [0.4, 0.5])
-    assert "too few" in run_study.trend_words(short)
-    assert run_study.slope_verdict("run5-loss-still-falling", short).verdict == "not testable"
-    assert run_study.slope_verdict("run5-loss-still-falling", made("a", [0.2, 0.4, 0.6, 0.8])).verdict == "supported"
+    short = result_of("a", [0.4, 0.5])
+    assert "too few" in run_diagnosis.trend_words(short)
+    assert run_diagnosis.slope_verdict("run5-loss-still-falling", short).verdict == "not testable"
+    assert (
+        run_diagnosis.slope_verdict("run5-loss-still-falling", result_of("a", [0.2, 0.4, 0.6, 0.8])).verdict
+        == "supported"
+    )

@@ -1,0 +1,159 @@
+"""Chapters 06 to 12 and 14: what a fine-tuning run reached on val, and whether it can be set beside the original's.
+
+Nothing here reads test.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lab_utils.data.splits import fold_groups
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
+from lab_utils.stats.metrics import cross_entropy
+from lab_utils.training import recipes
+
+if TYPE_CHECKING:
+    from lab_utils.lab import Lab
+    from lab_utils.training.fine_tuning import FineTunedNetwork
+
+
+NEVER_VARIED = ("schedule", "warmup", "label_smoothing", "amsgrad", "seed")  # the same in all of the original's runs
+
+
+# ---- a run -----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class FineTuningResult:
+    """A trained run with what its diagnosis needs.
+
+    Attributes:
+        run: the trained network.
+        labels: of the val images, shape (n,).
+        train_images: how many train images a clean evaluation looked at (a sample as large as val).
+        counted_images: how many train images an epoch counts: all of them.
+        groups: lot of each val image, or object where the lot is unknown; shape (n,).
+    """
+
+    run: "FineTunedNetwork"
+    labels: np.ndarray
+    train_images: int
+    counted_images: int
+    groups: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.run.recipe.name
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch."""
+        return self.run.history
+
+    def logits(self) -> np.ndarray:
+        """Logits of the val images after each epoch, shape (epochs, n, classes)."""
+        return self.run.val_logits()
+
+    def predicted(self, epoch: int | None = None) -> np.ndarray:
+        """Predicted val labels after an epoch (from 1; default the best one), shape (n,)."""
+        return self.logits()[(epoch or self.run.best_epoch) - 1].argmax(-1)
+
+    @property
+    def val(self) -> Accuracy:
+        """Val accuracy of the best epoch (chosen on the same images, so a little too good)."""
+        return Accuracy.from_labels(self.labels, self.predicted(), f"{self.name}, val, best epoch")
+
+    @property
+    def val_at_end(self) -> Accuracy:
+        """Val accuracy of the last epoch."""
+        return Accuracy.from_labels(self.labels, self.predicted(len(self.history)), f"{self.name}, val, last epoch")
+
+    @property
+    def train_at_end(self) -> Accuracy:
+        """Clean train accuracy (no dropout, no augmentation) of the last epoch."""
+        return _share(self.history["clean_accuracy"].iloc[-1], self.train_images, f"{self.name}, train, last epoch")
+
+    @property
+    def counted_at_end(self) -> Accuracy:
+        """Train accuracy as it is counted while training (moving weights, dropout if any), last epoch."""
+        return _share(self.history["accuracy"].iloc[-1], self.counted_images, f"{self.name}, counted in training")
+
+    def mean_accuracies(self, epochs: int) -> dict[str, Accuracy]:
+        """Mean accuracy over the first so many epochs: `counted` and `clean` on train, and `val`."""
+        columns = {
+            "counted": ("accuracy", self.counted_images),
+            "clean": ("clean_accuracy", self.train_images),
+            "val": ("val_accuracy", len(self.labels)),
+        }
+        return {
+            name: _share(self.history[column][:epochs].mean(), n, f"{self.name}, {name}, first {epochs} epochs")
+            for name, (column, n) in columns.items()
+        }
+
+
+def _share(value: float, n: int, of: str) -> Accuracy:
+    return Accuracy(round(float(value) * n), n, of)
+
+
+def result(lab: "Lab", recipe: Any, **changes: Any) -> FineTuningResult:
+    """Train (or load) a recipe and gather what its diagnosis needs; its val accuracy and seconds are recorded.
+
+    Args:
+        lab: the open lab.
+        recipe: number, name or recipe, as `lab.fine_tune` takes it.
+        changes: settings to change.
+    """
+    run = lab.fine_tune(recipe, **changes)
+    rows = run.rows("val")
+    groups = np.asarray(fold_groups(lab.images.iloc[rows]))
+    counted = len(run.rows("train"))
+    reached = FineTuningResult(run, lab.labels("val"), min(counted, len(rows)), counted, groups)
+    title = lab.title(run.recipe.network)
+    lab.cost(f"fine-tuning, {reached.name}", reached.val, run.seconds, split="val", network=title)
+    return reached
+
+
+# ---- comparisons on val ----------------------------------------------------------------------------------------------
+def compare(result: FineTuningResult, other: FineTuningResult) -> Difference:
+    """Val accuracy of a run minus another's, best epochs, paired by image, bootstrap over lots."""
+    pair = f"{result.name} minus {other.name}"
+    return paired_difference(result.labels, result.predicted(), other.predicted(), pair, groups=result.groups)
+
+
+def compare_loss(result: FineTuningResult, other: FineTuningResult) -> Estimate:
+    """Val cross-entropy (nats, no penalty) of a run minus another's at their ends, paired bootstrap over lots."""
+    ends = [cross_entropy(which.logits()[-1], which.labels) for which in (result, other)]
+    return bootstrap_estimate(
+        ends[0] - ends[1], f"{result.name} minus {other.name}", result.groups, digits=3, unit=" nats"
+    )
+
+
+def steps(results: Sequence[FineTuningResult]) -> list[Difference]:
+    """Each run minus the one before it, on val."""
+    return [compare(later, earlier) for earlier, later in pairwise(results)]
+
+
+# ---- beside the original ---------------------------------------------------------------------------------------------
+def unlike_the_original(lab: "Lab") -> list[str]:
+    """What keeps this run's fine-tuning from being set beside the original's, in words; empty where nothing does."""
+    settings, other = lab.settings.fine_tuning, recipes.RUNS[0]
+    reasons = {
+        "other images than MAMe's full list": lab.table.source != "mame",
+        "missing images": lab.missing > 0,
+        f"at most {settings.cap} train images a class": settings.cap is not None,
+        "random weights": lab.settings.networks.weights != "imagenet",
+        f"another network than {other.network}": settings.networks[0] != other.network,
+        f"another input size than {other.size} pixels": settings.size != other.size,
+    }
+    words = [name for name, holds in reasons.items() if holds]
+    if words or all(recipes.scaled(recipe, settings) == recipe for recipe in recipes.RUNS):
+        return words
+    return ["runs that are scaled to this profile"]
+
+
+def like_the_original(lab: "Lab") -> bool:
+    """Whether fine-tuning runs can be set beside the original's: all of MAMe, its network and weights, as printed."""
+    return not unlike_the_original(lab)
