@@ -323,7 +323,7 @@ def rising_verdict(one: Study) -> claims.Verdict:
     return claims.check(name, **slopes)
 
 
-def rise_of(one: Study) -> curves.Rise:
+def rise_of(one: Study) -> curves.LossRise:
     """Change of val cross-entropy since its lowest epoch, split by final answers."""
     return curves.rise_since_best(one.logits(), one.labels, one.groups)
 

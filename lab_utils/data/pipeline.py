@@ -6,7 +6,7 @@ so neither threads nor the batch size change them.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,6 @@ def decoded(
     *,
     key: str,
     folder: Path | None = None,
-    progress: Callable[[str], None] = print,
 ) -> np.ndarray:
     """Decode many images once, in threads, as squares; the next call with the same key only opens the result.
 
@@ -62,7 +61,6 @@ def decoded(
         size: side in pixels.
         key: stands for the content and order of the images (a table's `data_hash`, and which rows of it).
         folder: where the array is kept; default `data/cache/decoded`.
-        progress: gets a line now and then.
 
     Returns:
         uint8 (N, size, size, 3), in memory up to `IN_MEMORY` bytes, above that memory-mapped and read-only. Making it
@@ -75,7 +73,7 @@ def decoded(
     path = folder / f"{records.content_hash([key, len(paths), size, 'squash', 1])}.npy"
     if not path.is_file():
         with records.atomic_path(path) as temporary:
-            _write_decoded(temporary, paths, size, progress)
+            _write_decoded(temporary, paths, size)
     return np.load(path, mmap_mode="r" if path.stat().st_size > IN_MEMORY else None)
 
 
@@ -100,7 +98,7 @@ def decoded_batches(paths: Sequence[str | Path], size: int, batch: int = 32) -> 
                 yield np.stack([image.result() for image in waiting.popleft()])
 
 
-def _write_decoded(path: Path, paths: Sequence, size: int, progress: Callable[[str], None]) -> None:
+def _write_decoded(path: Path, paths: Sequence, size: int) -> None:
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), size, size, 3)}
     with path.open("wb") as out, ThreadPoolExecutor(os.cpu_count()) as pool:
         np.lib.format.write_array_header_1_0(out, header)
@@ -109,7 +107,7 @@ def _write_decoded(path: Path, paths: Sequence, size: int, progress: Callable[[s
             for pixels in pool.map(square, chunk, [size] * len(chunk)):
                 out.write(np.ascontiguousarray(pixels))
             if start and start % (20 * CHUNK) == 0:
-                progress(f"  {start:,} of {len(paths):,} images decoded at {size} px")
+                print(f"  {start:,} of {len(paths):,} images decoded at {size} px")
 
 
 # ---- augmentation ---------------------------------------------------------------------------------------------------
