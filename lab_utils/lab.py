@@ -200,9 +200,8 @@ class Lab:
         """
         from lab_utils.training import fine_tuning, recipes
 
-        options, weights = self.settings.fine_tuning, self.settings.networks.weights
-        here = recipes.scaled(recipes.recipe(recipe, **changes), options, network)
-        return fine_tuning.fine_tune(here, self.split_images, options, weights)
+        here = recipes.scaled(recipes.recipe(recipe, **changes), self.settings.fine_tuning, network)
+        return fine_tuning.fine_tune(here, self.split_images, self.settings.fine_tuning, self.settings.networks.weights)
 
     def scratch(self, number: Any) -> "ScratchNetwork":
         """Load or train one of the thirteen networks of chapter 01 (13 is the ensemble)."""

@@ -142,7 +142,7 @@ def slope_verdict(claim: str, result: FineTuningResult) -> claims.Verdict:
     return claims.check(claim, slope=slope)
 
 
-def rise_of(result: FineTuningResult) -> curves.Rise:
+def rise_of(result: FineTuningResult) -> curves.LossRise:
     """Change of val cross-entropy since its lowest epoch, split by final answers."""
     return curves.rise_since_best(result.logits(), result.labels, result.groups)
 

@@ -168,12 +168,12 @@ def file_hash(path: Path | str, length: int = 64) -> str:
 
 
 @functools.cache
-def git_revision(root: Path = PROJECT) -> str:
+def git_revision() -> str:
     """The commit the code is at (`+` appended where files were changed since), or `unknown` outside git."""
     import subprocess
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(["git", *words], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")

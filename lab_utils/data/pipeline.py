@@ -6,7 +6,7 @@ so neither threads nor the batch size change them.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,6 @@ def decoded(
         size: side in pixels.
         key: stands for the content and order of the images (a table's `data_hash`, and which rows of it).
         folder: where the array is kept; default `data/cache/decoded`.
-        progress: gets a line now and then.
 
     Returns:
         uint8 (N, size, size, 3), in memory up to `IN_MEMORY` bytes, above that memory-mapped and read-only. Making it

@@ -68,7 +68,7 @@ def overfitting(gap: Difference) -> str:
 
 
 @dataclass(frozen=True)
-class Confidence:
+class ConfidenceSplit:
     """Mean confidence and cross-entropy of right and wrong predictions by epoch; each array has shape (epochs,).
 
     `share_right * loss_right + (1 - share_right) * loss_wrong` is the mean cross-entropy. A mean over no prediction is
@@ -88,7 +88,7 @@ class Confidence:
         return right + np.nan_to_num(self.loss_wrong) * (1 - self.share_right)
 
 
-def confidence(logits: np.ndarray, labels: np.ndarray) -> Confidence:
+def confidence(logits: np.ndarray, labels: np.ndarray) -> ConfidenceSplit:
     """Split confidence and cross-entropy by right and wrong predictions.
 
     Args:
@@ -100,7 +100,9 @@ def confidence(logits: np.ndarray, labels: np.ndarray) -> Confidence:
     """
     right = logits.argmax(-1) == labels
     loss, sure = cross_entropy(logits, labels), softmax(logits).max(-1)
-    return Confidence(right.mean(1), _mean(sure, right), _mean(sure, ~right), _mean(loss, right), _mean(loss, ~right))
+    return ConfidenceSplit(
+        right.mean(1), _mean(sure, right), _mean(sure, ~right), _mean(loss, right), _mean(loss, ~right)
+    )
 
 
 def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -109,7 +111,7 @@ def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Rise:
+class LossRise:
     """How the mean cross-entropy changed between two epochs, and who carries the change (`right` and `wrong` add up).
 
     Intervals are 95 % bootstrap intervals over groups of images. The first epoch was picked as the lowest on the same
@@ -149,7 +151,7 @@ class Rise:
         return {name: getattr(self, name) for name in names}
 
 
-def rise_since_best(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> Rise:
+def rise_since_best(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> LossRise:
     """Split the change of the cross-entropy since its lowest epoch by images that end right and wrong.
 
     Args:
@@ -163,7 +165,7 @@ def rise_since_best(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray |
     answers = logits[[start, end]].argmax(-1)
     right = answers[1] == labels
     parts = [change, change * right, change * ~right, change * np.where(right, 1, -1)]
-    return Rise(
+    return LossRise(
         start,
         end,
         *(bootstrap_estimate(part, "", groups, digits=3, unit=" nats") for part in parts),
