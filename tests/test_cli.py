@@ -38,6 +38,7 @@ def settings(*options):
         (["--name", "mame"], ["'mame'", "--name"]),
         (["--profile", "photos"], ["photos", "--images"]),
         (["--partial"], ["--partial", "mame"]),
+        (["--class-level", "3"], ["--class-level", "3"]),
     ],
 )
 def test_a_wrong_option_is_one_sentence(project, capsys, monkeypatch, options, words):
@@ -94,6 +95,13 @@ def test_images_with_the_tests_profile_say_that_they_are_no_sample(project):
 def test_options_of_the_real_data_reach_the_settings(project):
     made = settings("--profile", "mame", "--data", project, "--partial")
     assert made.data.path == project and made.data.partial
+
+
+def test_options_of_a_folder_of_images_reach_the_settings(project):
+    (project / "pictures").mkdir()
+    data = settings("--images", project / "pictures", "--skip-bad", "--class-level", "2").data
+    assert data.skip_bad and data.class_level == 2
+    assert settings("--images", project / "pictures").data.class_level is None
 
 
 @pytest.fixture

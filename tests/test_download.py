@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.server
 import io
+import struct
 import threading
 import zipfile
 from email.utils import formatdate
@@ -13,7 +14,7 @@ import pytest
 from lab_utils.core.errors import LabError
 from lab_utils.data import download
 
-CONTENT = bytes(range(256)) * 4000
+CONTENT = bytes(range(256)) * 4000 + b"PK\5\6" + bytes(18)  # ends as a zip archive does
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -48,12 +49,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setattr(download, "_PAUSE", 0)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
-        made.plan = {"ranges": True, "cuts": [], "status": 200, "etag": '"one"', "content": CONTENT, "asked": []}
-        made.url = f"http://127.0.0.1:{made.server_port}/file.zip"
-        threading.Thread(target=made.serve_forever, daemon=True).start()
-        yield made
-        made.shutdown()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as local:
+        local.plan = {"ranges": True, "cuts": [], "status": 200, "etag": '"one"', "content": CONTENT, "asked": []}
+        local.url = f"http://127.0.0.1:{local.server_port}/file.zip"
+        threading.Thread(target=local.serve_forever, daemon=True).start()
+        yield local
+        local.shutdown()
 
 
 def quiet(_):
@@ -96,8 +97,9 @@ def test_another_file_at_the_address_is_not_appended_to_the_old_part(server, tmp
     server.plan["cuts"] = [300_000]
     with pytest.raises(LabError):
         download.fetch(server.url, tmp_path / "file.zip", progress=quiet)
-    server.plan |= {"content": CONTENT[::-1], "etag": '"two"'}
-    assert download.fetch(server.url, tmp_path / "file.zip", progress=quiet).read_bytes() == CONTENT[::-1]
+    other = b"other" + CONTENT[5:]
+    server.plan |= {"content": other, "etag": '"two"'}
+    assert download.fetch(server.url, tmp_path / "file.zip", progress=quiet).read_bytes() == other
 
 
 def test_a_part_longer_than_the_file_is_thrown_away(server, tmp_path):
@@ -142,9 +144,9 @@ def test_too_little_space_is_told_before_the_download(server, tmp_path, monkeypa
 
 
 # ---- archives -------------------------------------------------------------------------------------------------------
-def zipped(members):
+def zipped(members, compression=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
+    with zipfile.ZipFile(buffer, "w", compression) as file:
         for name, content in members.items():
             file.writestr(name, content)
     return buffer.getvalue()
@@ -173,13 +175,76 @@ def test_a_link_in_an_archive_is_refused(tmp_path):
         download.extract(tmp_path / "a.zip", tmp_path / "a", quiet)
 
 
-def test_a_damaged_archive_leaves_no_folder(tmp_path):
-    good = zipped({"1.txt": "x" * 1000})
-    for damaged in (b"no zip", good.replace(b"x" * 10, b"y" * 10)):
-        (tmp_path / "a.zip").write_bytes(damaged)
-        with pytest.raises(LabError, match="is damaged"):
-            download.extract(tmp_path / "a.zip", tmp_path / "a", quiet)
-        assert [item.name for item in tmp_path.iterdir()] == ["a.zip"]
+STORED, DEFLATED = zipped({"1.txt": "x" * 1000}), zipped({"1.txt": "xyz" * 1000}, zipfile.ZIP_DEFLATED)
+LYING = DEFLATED.replace(struct.pack("<I", 3000), struct.pack("<I", 30))  # holds more than it says
+BOMBS = {
+    "one member of zeros": zipped({"1.txt": bytes(2_000_000)}, zipfile.ZIP_DEFLATED),
+    "a size that is claimed": DEFLATED.replace(struct.pack("<I", 3000), struct.pack("<I", 2**31)),
+}
+BAD_ARCHIVES = (
+    {  # content: true reason
+        "text": (b"no zip", "is damaged"),
+        "nothing": (b"", "is damaged"),
+        "changed bytes": (STORED.replace(b"x" * 10, b"y" * 10), "is damaged"),
+        "cut": (DEFLATED[:60], "is damaged"),
+        "broken compression": (DEFLATED[:42] + bytes([255] * 8) + DEFLATED[50:], "is damaged"),
+        "a size that lies": (LYING, "is damaged"),
+        "a password": (STORED.replace(b"PK\1\2\x14\3\x14\0\0", b"PK\1\2\x14\3\x14\0\1"), "encrypted"),
+        "an unknown compression": (DEFLATED.replace(b"\x14\0\0\0\x08\0", b"\x14\0\0\0\x63\0"), "can't be unpacked"),
+        "a file twice": (zipped({zipfile.ZipInfo("a"): "1", zipfile.ZipInfo("a/"): ""}), "holds a file twice"),
+        "a file as a folder": (zipped({"a": "1", "a/b": "2"}), "can't be unpacked"),
+    }
+    | {name: (data, "a decompression bomb") for name, data in BOMBS.items()}
+)
+
+
+@pytest.mark.parametrize("name", BAD_ARCHIVES)
+def test_a_bad_archive_is_one_sentence_and_leaves_no_folder(tmp_path, name):
+    data, words = BAD_ARCHIVES[name]
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(LabError, match=words):
+        download.extract(tmp_path / "a.zip", tmp_path / "a", quiet)
+    assert [item.name for item in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_overlapping_members_that_multiply_their_content_are_a_bomb(tmp_path):
+    """As Fifield's: many entries of the directory share the same compressed bytes."""
+    single = zipped({"1": bytes(1_000_000)}, zipfile.ZIP_DEFLATED)
+    start, last = single.index(b"PK\1\2"), single.index(b"PK\5\6")
+    local, entry, end = single[:start], single[start:last], single[last:]
+    entries = b"".join(entry[:-1] + bytes([97 + number]) for number in range(25))
+    end = end[:8] + struct.pack("<HHII", 25, 25, len(entries), start) + end[20:]
+    (tmp_path / "a.zip").write_bytes(local + entries + end)
+    with pytest.raises(LabError, match=r"claims to hold 25 files of 25.0 MB \(a decompression bomb\?\)"):
+        download.extract(tmp_path / "a.zip", tmp_path / "a", quiet)
+
+
+def test_an_archive_of_tables_is_no_bomb(tmp_path):
+    rows = "\n".join(f"{number}.jpg,Bronze,Met,59.533.{number},train,640,320,204800,2.0" for number in range(30_000))
+    (tmp_path / "a.zip").write_bytes(zipped({"MAMe_dataset.csv": rows}, zipfile.ZIP_DEFLATED))
+    assert (download.extract(tmp_path / "a.zip", tmp_path / "a", quiet) / "MAMe_dataset.csv").read_text() == rows
+
+
+def test_what_another_process_unpacked_meanwhile_is_kept(tmp_path, monkeypatch):
+    (tmp_path / "a.zip").write_bytes(STORED)
+    real = zipfile.ZipFile.extractall
+
+    def slow(self, target):
+        real(self, target)
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "1.txt").write_text("theirs")
+
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", slow)
+    assert (download.extract(tmp_path / "a.zip", tmp_path / "a", quiet) / "1.txt").read_text() == "theirs"
+
+
+def test_a_log_in_page_is_not_taken_for_an_archive(server, tmp_path):
+    server.plan["content"] = b"<html>Please log in</html>"
+    with pytest.raises(LabError, match="sent no zip archive"):
+        download.fetch(server.url, tmp_path / "file.zip", progress=quiet)
+    assert list(tmp_path.iterdir()) == []
+    server.plan |= {"content": STORED, "etag": '"two"'}
+    assert download.fetch(server.url, tmp_path / "file.zip", progress=quiet).read_bytes() == STORED
 
 
 def test_mame_is_put_together_from_its_archives_once(server, tmp_path, monkeypatch):

@@ -1,6 +1,9 @@
 """EfficientNet-Lite: the port against the original's logits, the strict reader against the format and bad files."""
 
+import codecs
+import io
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +61,8 @@ def small_file(path: Path, state: bytes, values: np.ndarray, claimed: int | None
 def test_a_tensor_is_read_with_its_strides_and_offset(tmp_path):
     values = np.arange(8, dtype="<f4")
     state = raw_state([("w", "FloatStorage", (2, 3), (1, 2), 1)], 8)
-    found = efficientnet_lite.read_state(small_file(tmp_path / "a.pth", state, values))
-    assert found["w"].tolist() == [[1, 3, 5], [2, 4, 6]]  # element (i, j) is value 1 + i + 2 j
+    weights = efficientnet_lite.read_state(small_file(tmp_path / "a.pth", state, values))
+    assert weights["w"].tolist() == [[1, 3, 5], [2, 4, 6]]  # element (i, j) is value 1 + i + 2 j
 
 
 def test_a_tensor_beyond_its_storage_is_refused(tmp_path):
@@ -68,8 +71,11 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path):
         efficientnet_lite.read_state(small_file(tmp_path / "a.pth", state, np.zeros(8, "<f4")))
 
 
-@pytest.mark.parametrize("shape, strides, offset", [((2, 2), (-5, 5), 0), ((2,), (1,), -3), ((0,), (1,), 0)])
-def test_a_tensor_that_would_read_before_its_storage_is_refused(tmp_path, shape, strides, offset):
+@pytest.mark.parametrize(
+    "shape, strides, offset",
+    [((2, 2), (-5, 5), 0), ((2,), (1,), -3), ((0,), (1,), 0), ((), (), 8), ((5,), (2**31 - 1,), 0), ((9,), (0,), 0)],
+)
+def test_a_tensor_that_is_not_a_part_of_its_storage_is_refused(tmp_path, shape, strides, offset):
     state = raw_state([("w", "FloatStorage", shape, strides, offset)], 8)
     with pytest.raises(LabError, match="beyond its storage"):
         efficientnet_lite.read_state(small_file(tmp_path / "a.pth", state, np.zeros(8, "<f4")))
@@ -85,9 +91,9 @@ def test_weights_of_a_network_that_has_more_than_lite_are_refused():
 def test_a_network_without_its_top_takes_the_same_weights():
     state = efficientnet_lite.read_state(FILES["lite0"])
     whole, base = (efficientnet_lite.network("lite0", (32, 32, 3), top) for top in (True, False))
-    for one in (whole, base):
-        efficientnet_lite.assign(one, state)
-    values = [one.get_layer("top_conv").get_weights()[0] for one in (whole, base)]
+    for model in (whole, base):
+        efficientnet_lite.assign(model, state)
+    values = [model.get_layer("top_conv").get_weights()[0] for model in (whole, base)]
     assert np.array_equal(*values)
 
 
@@ -110,6 +116,93 @@ def test_even_the_header_can_not_name_a_class(tmp_path):
     path.write_bytes(b"\x80\x02cos\nsystem\n(X\x04\x00\x00\x00truetR.")
     with pytest.raises(LabError, match=r"names os\.system"):
         efficientnet_lite.read_state(path)
+
+
+HARMFUL = {  # pickle of the state: what is said
+    "a key nested deeply, which crashes Python's unpickler": (b"})" + b"\x85" * 200_000 + b"K\x01s.", "not built as"),
+    "a memo of 32 GB": (b"}r\xff\xff\xff\x7f.", "weight file"),
+    "a class by a later protocol": (b"\x8c\x02os\x8c\x06system\x93.", "operation SHORT_BINUNICODE"),
+    "a class of the registry of extensions": (b"\x82\x01.", "operation EXT1"),
+    "an instance": (b"(ios\nsystem\n.", "operation INST"),
+    "a new object": (b"ccollections\nOrderedDict\n)\x81.", "operation NEWOBJ"),
+    "a text of 4 GB": (b"X\xff\xff\xff\xff.", "truncated or no weight file"),
+    "a call of text": (b"X\x04\0\0\0evil)R.", "truncated or no weight file"),
+    "attributes of what is called": (b"ctorch._utils\n_rebuild_tensor_v2\n}X\x01\0\0\0aK\1sb.", "not built as"),
+    "values of an empty stack": (b"\x87.", "truncated or no weight file"),
+}
+
+
+@pytest.mark.parametrize("name", HARMFUL)
+def test_a_harmful_pickle_is_refused_or_does_nothing(tmp_path, name):
+    state, words = HARMFUL[name]
+    path = small_file(tmp_path / "bad.pth", b"\x80\x02" + state, np.ones(1, "<f4"))
+    with pytest.raises(LabError, match=words):
+        efficientnet_lite.read_state(path)
+
+
+def four_tensors(path: Path) -> bytes:
+    """A whole small file: tensors of two types, with offsets and strides, some sharing a storage."""
+    names = [("a.weight", "FloatStorage", (2, 3), (3, 1), 0), ("a.bias", "FloatStorage", (4,), (1,), 8)]
+    names += [("b.weight", "FloatStorage", (2, 2, 2), (1, 2, 4), 4), ("c", "FloatStorage", (), (), 11)]
+    values = np.random.default_rng(1).integers(1, 2**31, 12).astype("<u4").view("<f4")
+    return small_file(path, raw_state(names, 12), values).read_bytes()
+
+
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """Change one to four places: a bit, a byte, an extreme number, a piece left out, doubled or moved."""
+    content = bytearray(data)
+    for _ in range(rng.integers(1, 5)):
+        at, size = int(rng.integers(len(content))), int(rng.integers(1, 12))
+        match rng.integers(6):
+            case 0:
+                content[at] ^= 1 << int(rng.integers(8))
+            case 1:
+                content[at] = int(rng.integers(256))
+            case 2:
+                content[at : at + size] = bytes([int(rng.choice([0, 127, 128, 255]))]) * size
+            case 3:
+                del content[at : at + size]
+            case 4:
+                content[at:at] = content[at : at + size]
+            case 5:
+                start = int(rng.integers(len(content)))
+                content[at:at] = content[start : start + size]
+        if not content:
+            return b""
+    return bytes(content)
+
+
+WATCHED = {"on": False, "events": []}
+HARMLESS = {"open", "object.__getattr__", "object.__setattr__", "object.__delattr__"}
+
+
+def watch(event: str, arguments: tuple) -> None:
+    if WATCHED["on"] and event not in HARMLESS:
+        WATCHED["events"].append((event, arguments))
+
+
+def test_ten_thousand_mutations_never_run_anything_nor_read_beyond_the_file(tmp_path):
+    """Every number that is read stands in the file, no result is larger than it, and nothing is imported or run."""
+    original = four_tensors(tmp_path / "whole.pth")
+    whole = efficientnet_lite.read_state(tmp_path / "whole.pth")
+    assert [array.size for array in whole.values()] == [6, 4, 8, 1]
+    codecs.lookup("raw_unicode_escape")  # Python imports a codec when it is first used
+    sys.addaudithook(watch)
+    rng, read = np.random.default_rng(0), 0
+    for _ in range(10_000):
+        data = mutated(original, rng)
+        WATCHED["on"] = True
+        try:
+            state = efficientnet_lite._read(io.BytesIO(data))
+        except (LabError, *efficientnet_lite.BROKEN):
+            continue
+        finally:
+            WATCHED["on"] = False
+        read += 1
+        for array in state.values():
+            assert array.nbytes <= len(data) and array.dtype in (np.dtype("<f4"), np.dtype("<i8"))
+            assert all(number.tobytes() in data for number in array.ravel())
+    assert WATCHED["events"] == [] and 100 < read < 9_900
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.999])

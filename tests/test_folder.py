@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lab_utils.core.errors import LabError
-from lab_utils.data import folder
+from lab_utils.data import file_kinds, folder
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def test_near_identical_copies_lie_in_one_split(tmp_path):
     rows, _, notes = folder.read(tmp_path)
     copies = rows[rows["file"].str.contains("copy|bronze_0")]
     assert copies["group"].nunique() == 1 and copies["subset"].nunique() == 1
-    assert notes == ["4 images look nearly like another one (1 groups); each group lies in one split."]
+    assert notes == ["4 images look nearly like another one (1 group); each group lies in one split."]
 
 
 def test_hamming_distance_joins_through_others():
@@ -117,12 +117,48 @@ def test_look_alikes_across_given_splits_are_told(tmp_path):
     assert "1 of the groups lie across splits" in folder.read(tmp_path)[2][0]
 
 
-def test_incomplete_split_folders_are_refused(tmp_path):
-    class_folders(tmp_path, below="train")
-    class_folders(tmp_path, below="test")
-    with pytest.raises(LabError, match="but no val folder"):
+def test_a_missing_val_is_taken_from_train_and_told(tmp_path):
+    class_folders(tmp_path, each=10, below="train")
+    class_folders(tmp_path, each=2, below="test")
+    rows, _, notes = folder.read(tmp_path)
+    assert notes == ["The folder has no val: of the 20 train images, 4 for val were taken."]
+    counts = pd.crosstab(rows["medium"], rows["subset"])[["train", "val", "test"]].to_numpy().tolist()
+    assert counts == [[8, 2, 2], [8, 2, 2]]
+    assert (rows["subset"] == "test").equals(rows["file"].str.startswith("test/"))
+    assert rows.equals(folder.read(tmp_path)[0]) and not rows.equals(folder.read(tmp_path, seed=1)[0])
+
+
+def test_look_alikes_stay_together_when_val_is_taken_from_train(tmp_path):
+    class_folders(tmp_path, each=4, below="train")
+    class_folders(tmp_path, each=2, below="test")
+    first = Image.open(tmp_path / "train/bronze/bronze_0.png")
+    for index in range(3):
+        first.resize((60 - index, 46)).save(tmp_path / f"train/bronze/copy_{index}.jpg", quality=80)
+    rows = folder.read(tmp_path)[0]
+    assert rows.loc[rows["file"].str.contains("train/bronze/(?:copy|bronze_0)"), "subset"].nunique() == 1
+
+
+def test_missing_val_and_test_are_both_taken_from_train(tmp_path):
+    class_folders(tmp_path, each=10, below="training")
+    class_folders(tmp_path, each=1, below="validation")
+    rows, _, notes = folder.read(tmp_path)
+    assert notes == ["The folder has no test: of the 20 train images, 4 for test were taken."]
+    assert pd.crosstab(rows["medium"], rows["subset"])[["train", "val", "test"]].to_numpy().tolist() == [[8, 1, 2]] * 2
+
+
+def test_a_train_too_small_to_give_a_val_and_a_folder_without_train_are_refused(tmp_path):
+    class_folders(tmp_path, each=1, below="train")
+    class_folders(tmp_path, each=2, below="test")
+    with pytest.raises(LabError, match=r"at least two different images .* for train, val; too few in bronze \(1\)"):
         folder.read(tmp_path)
-    class_folders(tmp_path, ("bronze",), below="val")
+    (tmp_path / "train").rename(tmp_path / "val")
+    with pytest.raises(LabError, match=r"images for test and val but none for train"):
+        folder.read(tmp_path)
+
+
+def test_a_class_that_a_split_lacks_is_named(tmp_path):
+    for name in ("train", "val", "test"):
+        class_folders(tmp_path, ("bronze", "glass") if name != "val" else ("bronze",), each=2, below=name)
     with pytest.raises(LabError, match="there is none of glass in val"):
         folder.read(tmp_path)
 
@@ -137,7 +173,10 @@ def test_other_files_and_hidden_files_are_left_out_with_a_note(tmp_path):
     (tmp_path / "glass" / "notes.txt").write_text("mine")
     (tmp_path / "glass" / ".hidden.png").write_text("")
     rows, _, notes = folder.read(tmp_path)
-    assert len(rows) == 10 and notes == ["Left out, because they are no images: glass/notes.txt."]
+    assert len(rows) == 10 and notes == [
+        "Left out, files that are no pictures: 2 (SOURCES.csv, glass/notes.txt).",
+        "Left out, hidden files and folders: 1 (glass/.hidden.png).",
+    ]
 
 
 def test_bad_images_are_all_named(tmp_path):
@@ -147,6 +186,53 @@ def test_bad_images_are_all_named(tmp_path):
     with pytest.raises(LabError, match=r"^2 images") as caught:
         folder.read(tmp_path)
     assert "glass/a.jpg is not an image" in str(caught.value) and "bronze/b.png is an empty file" in str(caught.value)
+
+
+def test_bad_images_are_left_out_and_counted_where_that_is_asked_for(tmp_path):
+    class_folders(tmp_path)
+    (tmp_path / "glass" / "a.jpg").write_text("no image")
+    (tmp_path / "glass" / "drawing.svg").write_text("<svg/>")
+    rows, classes, notes = folder.read(tmp_path, skip_bad=True)
+    assert len(rows) == 10 and classes == ["bronze", "glass"]
+    assert notes[0].startswith("2 of 12 images can't be read and were left out: glass/a.jpg is not an image")
+    assert "glass/drawing.svg is an SVG drawing" in notes[0]
+
+
+def test_a_class_that_is_lost_with_its_bad_images_stops_the_run(tmp_path):
+    class_folders(tmp_path, ("bronze", "glass", "gold"))
+    for path in (tmp_path / "gold").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(LabError, match="no image of gold can be read"):
+        folder.read(tmp_path, skip_bad=True)
+
+
+def test_a_heic_photo_counts_like_any_other(tmp_path):
+    class_folders(tmp_path, each=2)
+    file_kinds.formats()  # lets Pillow write HEIF
+    for name in ("bronze", "glass"):
+        Image.open(tmp_path / name / f"{name}_0.png").rotate(90, expand=True).save(tmp_path / name / "IMG_1.HEIC")
+    rows, _, notes = folder.read(tmp_path)
+    assert len(rows) == 6 and notes == [] and set(rows[rows["file"].str.endswith("HEIC")]["width"]) == {48}
+
+
+@pytest.mark.parametrize(
+    "sizes, splits",
+    [
+        ([3] * 2, [[1, 1, 1]] * 2),
+        ([10] * 3, [[6, 2, 2]] * 3),
+        ([5] * 29, [[3, 1, 1]] * 29),
+        ([3, 200], [[1, 1, 1], [120, 40, 40]]),
+        ([3] * 120, [[1, 1, 1]] * 120),
+        ([4, 7], [[2, 1, 1], [5, 1, 1]]),
+    ],
+)
+def test_small_and_uneven_folders_get_every_class_into_every_split(tmp_path, sizes, splits):
+    for number, size in enumerate(sizes):
+        for index in range(size):
+            picture(tmp_path / f"{number:03d}" / f"{index}.png", 1000 * number + index)
+    rows, _, notes = folder.read(tmp_path)
+    assert pd.crosstab(rows["medium"], rows["subset"])[["train", "val", "test"]].to_numpy().tolist() == splits
+    assert notes == []
 
 
 def test_one_file_under_two_classes_is_refused(tmp_path):
@@ -160,6 +246,13 @@ def test_one_file_under_two_classes_is_refused(tmp_path):
 def test_fewer_than_two_classes_are_refused(tmp_path, classes):
     with pytest.raises(LabError, match=f"has {len(classes)} class folders"):
         folder.read(class_folders(tmp_path, classes))
+
+
+def test_a_folder_above_the_class_folders_is_told_which_to_give(tmp_path):
+    class_folders(tmp_path, below="my photos")
+    with pytest.raises(LabError, match=r"has 1 class folders with images \(give .*/my photos if the classes are"):
+        folder.read(tmp_path)
+    assert folder.read(tmp_path, class_level=2)[1] == ["bronze", "glass"]
 
 
 def test_empty_class_folders_and_no_folder_are_refused(tmp_path):

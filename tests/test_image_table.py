@@ -74,6 +74,26 @@ def test_data_hash_changes_with_one_pixel_and_not_with_file_times(project, tmp_p
     assert sources.prepare(folder_run(root), quiet).data_hash != first
 
 
+def test_odd_but_good_names_come_back_as_they_were(project, tmp_path):
+    root = pictures(tmp_path / "photos", ('a,"b"', "NA", " 7 ", "#Caf\u00e9 \u732b"), each=3)
+    for path in list(root.glob("NA/*")):
+        path.rename(path.with_name(f" '{path.stem}', \"x\" .PNG"))
+    table = sources.prepare(folder_run(root), quiet)
+    again = sources.opened(folder_run(root))
+    pd.testing.assert_frame_equal(again.rows, table.rows)
+    assert again.classes == sorted(['a,"b"', "NA", "7", "#Caf\u00e9 \u732b"]) and again.rows["has_image"].all()
+
+
+def test_bad_images_are_skipped_on_request_and_the_notes_say_how_many(project, tmp_path):
+    root = pictures(tmp_path / "photos")
+    (root / "glass" / "3.png").write_bytes(b"")
+    with pytest.raises(LabError, match=r"1 image .* can't be used, .* --skip-bad: glass/3.png is an empty file"):
+        sources.prepare(folder_run(root), quiet)
+    table = sources.prepare(folder_run(root, skip_bad=True), quiet)
+    assert len(table.rows) == 11 and table.notes[0].startswith("1 of 12 images can't be read and were left out")
+    assert sources.opened(folder_run(root, skip_bad=True)).notes == table.notes
+
+
 def sample_stub(folder, *, images, long_side, classes, seed, progress):
     """Stands in for the generator: 6 rows, with the trailing blank of the published files."""
     (folder / "data_256").mkdir(parents=True)

@@ -48,6 +48,8 @@ def test_labels_are_stripped_and_no_class_is_lost(tmp_path):
         ("file", "a.jpg", "line 3: 'a.jpg' stands there twice"),
         ("file", "../a.jpg", "line 3: '../a.jpg' is no plain file name"),
         ("file", "..", "line 3: '..' is no plain file name"),
+        ("file", "b\x00.jpg", "is no plain file name"),
+        ("file", "b\x1b[1m.jpg", "is no plain file name"),
         ("width", "wide", "line 3 .b.jpg.: 'wide' is no positive number for the width"),
         ("height", "", "line 3 .b.jpg.: '' is no positive number"),
         ("product", "-1", "is no positive number"),
@@ -118,6 +120,16 @@ def test_files_are_found_one_folder_below_and_images_beside(tmp_path):
     write(tmp_path / "metadata")
     assert len(mame.read(tmp_path)[0]) == 3
     assert mame.image_folder(tmp_path) == tmp_path / "copies" / "data_256"
+
+
+def test_folders_of_the_system_are_not_taken_for_the_data(tmp_path):
+    """A NAS keeps thumbnails in `@eaDir/<file's name>/`, macOS's archives notes in `__MACOSX/<folder>/`."""
+    for name in ("@eaDir", "__MACOSX", ".Trash"):
+        (tmp_path / name / mame.DATASET).mkdir(parents=True)
+        (tmp_path / name / "data_256").mkdir()
+    (tmp_path / "zip" / "data_256").mkdir(parents=True)
+    write(tmp_path / "zip")
+    assert len(mame.read(tmp_path)[0]) == 3 and mame.image_folder(tmp_path) == tmp_path / "zip" / "data_256"
 
 
 def test_other_counts_than_the_published_are_refused(tmp_path):

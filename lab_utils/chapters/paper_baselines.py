@@ -14,6 +14,7 @@ import pandas as pd
 from lab_utils.core.errors import LabError
 from lab_utils.core.quiet import load_tensorflow
 from lab_utils.data import pipeline
+from lab_utils.data.decoding import decode
 from lab_utils.networks import backbones
 from lab_utils.networks.building import building
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
@@ -58,12 +59,10 @@ class Shapes:
 
 def shapes(lab: "Lab", looked_at: int = 64) -> Shapes:
     """Find out whether the files keep their aspect ratio, are square copies, or simply square; looks at some evenly."""
-    from PIL import Image
-
     ratios = []
     for row in np.unique(np.linspace(0, len(lab.images) - 1, looked_at).astype(int)):
-        with Image.open(lab.images["path"].iloc[row]) as image:
-            ratios.append(image.width / image.height)
+        height, width, _ = decode(lab.images["path"].iloc[row]).shape
+        ratios.append(width / height)
     known = lab.images["aspect"].to_numpy(float)
     if _not_square(np.array(ratios)):
         return Shapes(True, "aspect ratio of the files")

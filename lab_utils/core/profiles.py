@@ -30,6 +30,10 @@ class Data(Section):
     path: Path | None = Field(None, description="folder of images, or of MAMe files; None: generated or downloaded")
     toy: bool = Field(False, description="MAMe: only the rows of the authors' toy list")
     partial: bool = Field(False, description="MAMe: go on where images are missing")
+    skip_bad: bool = Field(False, description="go on without the images that can't be read")
+    class_level: Literal[1, 2] | None = Field(
+        None, description="folder: classes are the folders in it (1) or those in these (2); None: told by the names"
+    )
     full_size: bool = Field(False, description="MAMe: use the full-size archive instead of the 256x256 copies")
     images: int = Field(1300, ge=100, description="sample: about how many images to generate")
     long_side: int = Field(320, ge=32, description="sample: long side of the files in pixels")

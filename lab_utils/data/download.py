@@ -2,12 +2,15 @@
 
 import hashlib
 import http.client
+import lzma
 import shutil
+import struct
 import tempfile
 import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +23,8 @@ Progress = Callable[[str], None]
 PIECE = 1 << 18  # bytes read at a time
 PATIENCE = 30.0  # seconds without an answer
 TRIES = 4  # connections to one file before giving up
+MOST_TIMES = 100  # an archive's content is not so many times its size (pictures shrink little, tables ten times)
+MOST_FILES = 1_000_000  # in an archive
 
 
 @dataclass(frozen=True)
@@ -152,17 +157,19 @@ def _check(part: Path, url: str, md5: str, path: Path) -> None:
     """Compare with the published checksum, or with that of the first download (which is recorded)."""
     kept = path.with_name("checksums.json")
     known = records.read_json(kept) if kept.is_file() else {}
-    found = _digest(part, "md5") if md5 else _digest(part, "sha256")
-    wanted = md5 or known.get(url, found)
-    if found != wanted:
-        part.unlink()
-        _origin(part).unlink(missing_ok=True)
+    if path.suffix == ".zip" and not md5 and url not in known and not zipfile.is_zipfile(part):
+        _remove(part)
+        raise LabError(f"{url} sent no zip archive (a log-in page of the network?): download it again when it does.")
+    digest = _digest(part, "md5") if md5 else _digest(part, "sha256")
+    wanted = md5 or known.get(url, digest)
+    if digest != wanted:
+        _remove(part)
         said = "the published one" if md5 else f"that of the first download ({kept})"
         raise LabError(
-            f"{path.name} has the checksum {found}, not {said}, {wanted}: it was removed, download it again."
+            f"{path.name} has the checksum {digest}, not {said}, {wanted}: it was removed, download it again."
         )
     if not md5 and url not in known:
-        records.write_json(kept, known | {url: found})
+        records.write_json(kept, known | {url: digest})
 
 
 # ---- archives -------------------------------------------------------------------------------------------------------
@@ -170,7 +177,8 @@ def extract(archive: Path, folder: Path, progress: Progress = print) -> Path:
     """Unpack a zip archive into a folder that appears whole or not at all.
 
     Raises:
-        LabError: a member would land outside the folder or is a link, the archive is damaged, or space is short.
+        LabError: a member would land outside the folder or is a link, the archive is damaged, locked or a bomb, or
+            space is short.
     """
     try:
         with zipfile.ZipFile(archive) as file:
@@ -180,17 +188,22 @@ def extract(archive: Path, folder: Path, progress: Progress = print) -> Path:
             progress(f"  {archive.name}: unpacking {len(members):,} files")
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
                 file.extractall(Path(temporary) / "content")
-                (Path(temporary) / "content").rename(folder)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise LabError(f"{archive} is damaged ({error}): delete it and download it again.") from None
+                if not folder.is_dir():  # another process may have been quicker
+                    (Path(temporary) / "content").rename(folder)
     except OSError as error:
         raise LabError(
-            f"{archive} can't be unpacked to {folder} ({error}): free some space or check the folder."
+            f"{archive} can't be unpacked to {folder} ({error}): free some space, check the folder, or get another "
+            "copy."
         ) from None
+    except RuntimeError as error:  # also NotImplementedError, of an unknown compression
+        raise LabError(f"{archive} can't be unpacked ({error}): get another copy of it.") from None
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error) as error:
+        raise LabError(f"{archive} is damaged ({error}): delete it and download it again.") from None
     return folder
 
 
 def _require_harmless(members: list[zipfile.ZipInfo], archive: Path) -> None:
+    """Stop before anything is written where an archive reaches out of its folder or is a decompression bomb."""
     for member in members:
         path = PurePosixPath(member.filename.replace("\\", "/"))
         is_link = (member.external_attr >> 16) & 0o170000 == 0o120000
@@ -199,6 +212,14 @@ def _require_harmless(members: list[zipfile.ZipInfo], archive: Path) -> None:
                 f"{archive.name} holds {member.filename!r}, which would be written outside its folder: "
                 "it was not unpacked, delete it."
             )
+    size, unpacked = archive.stat().st_size, sum(member.file_size for member in members)
+    if unpacked > MOST_TIMES * size + PIECE or len(members) > MOST_FILES:
+        raise LabError(
+            f"{archive.name} ({_size(size)}) claims to hold {len(members):,} files of {_size(unpacked)} (a "
+            "decompression bomb?): it was not unpacked, delete it."
+        )
+    if len({member.filename.rstrip("/") for member in members}) < len(members):
+        raise LabError(f"{archive.name} holds a file twice: it was not unpacked, delete it and download it again.")
 
 
 # ---- inside ---------------------------------------------------------------------------------------------------------
@@ -216,6 +237,11 @@ def _refused(path: Path, url: str, why: Any, part: Path | None = None) -> str:
         f"{path.name} can't be downloaded from {url} ({why}){kept}: check the network, or give the files that "
         "you have by --data DIR."
     )
+
+
+def _remove(part: Path) -> None:
+    part.unlink()
+    _origin(part).unlink(missing_ok=True)
 
 
 def _origin(part: Path) -> Path:

@@ -81,7 +81,8 @@ def store(
     notes = notes + _missing_images(rows, root, settings.data.partial)
     there = rows.loc[rows["has_image"], "file"]
     findings = decoding.examine_all(root, there, perceptual=settings.data.source == "folder", progress=progress)
-    decoding.require_good(findings, root)
+    findings, left_out = decoding.usable(findings, root, settings.data.skip_bad)
+    rows, notes = rows[~rows["has_image"] | rows["file"].isin(findings)], notes + left_out
     stored = rows[[column for column in COLUMNS if column != "path"]].reset_index(drop=True)
     text = stored.to_csv(index=False)
     data_hash = records.content_hash([text, classes, [finding.digest for finding in findings.values()]])

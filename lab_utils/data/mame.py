@@ -8,6 +8,7 @@ import pandas as pd
 
 from lab_utils.core.errors import LabError
 from lab_utils.core.records import PROJECT
+from lab_utils.data.file_kinds import is_helper_folder
 from lab_utils.data.splits import SPLITS
 
 DATASET, TOY, LABELS = "MAMe_dataset.csv", "MAMe_toy_dataset.csv", "MAMe_labels.csv"
@@ -29,10 +30,11 @@ PICTURE = re.compile(r"(\d+)-\d+")
 
 
 def find(folder: Path, *names: str) -> Path | None:
-    """The first of `names` that is in `folder` or at most two folders below it, or None."""
+    """The first of `names` that is in `folder` or at most two folders below it (not in a system's own), or None."""
     for name in names:
         for place in (folder / name, *sorted(folder.glob(f"*/{name}")), *sorted(folder.glob(f"*/*/{name}"))):
-            if place.exists():
+            above = place.relative_to(folder).parts[:-1]
+            if place.exists() and not any(part.startswith(".") or is_helper_folder(part) for part in above):
                 return place
     return None
 
@@ -102,7 +104,7 @@ def check_rows(table: pd.DataFrame, classes: list[str], name: str) -> pd.DataFra
     if table.empty:
         raise LabError(f"{name} holds no rows: it is empty but for its header.")
     rows = table[list(COLUMNS)].rename(columns=COLUMNS).apply(lambda column: column.str.strip())
-    plain = rows["file"].str.fullmatch(r"[^/\\]*[^/\\.][^/\\]*")
+    plain = rows["file"].str.fullmatch(r"[^/\\]*[^/\\.][^/\\]*") & rows["file"].map(str.isprintable)
     _refuse(rows, ~plain, name, "file", "is no plain file name")
     _refuse(rows, rows["file"].duplicated(), name, "file", "stands there twice")
     _refuse(rows, rows["medium"] == "", name, "medium", "is an empty label")

@@ -4,10 +4,10 @@ EfficientNet-Lite is EfficientNet (Tan and Le 2019, arXiv 1905.11946) without sq
 and with stem, head, first and last stage left unscaled. The weights come from pip as legacy torch files.
 """
 
+import io
 import math
-import pickle
+import pickletools
 import re
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +32,16 @@ STAGES = (  # repeats, kernel, stride, expansion, filters: EfficientNet-B0's tab
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-BROKEN = (OSError, EOFError, pickle.UnpicklingError, ArithmeticError, AttributeError, LookupError, MemoryError)
-BROKEN += (TypeError, ValueError)  # what reading a damaged file may raise
+BROKEN = (
+    OSError,
+    EOFError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+)  # damaged
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # what a legacy torch file begins with
 
 
@@ -42,7 +50,7 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # what a legacy torch file begin
 class _Storage:
     """A run of numbers in the file: its type, its length, and (once read) its values."""
 
-    dtype: str
+    dtype: np.dtype
     length: int
     values: np.ndarray | None = None
 
@@ -57,44 +65,126 @@ class _View:
     strides: tuple[int, ...]
 
     def array(self) -> np.ndarray:
-        """The tensor's values, copied."""
-        values = self.storage.values[self.offset :]
-        strides = tuple(step * values.itemsize for step in self.strides)
-        last = sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
-        if self.offset < 0 or min((0, *self.strides)) < 0 or 0 in self.shape or not last < max(len(values), 1):
+        """The tensor's values, copied; ValueError where it reaches beyond its storage or repeats its numbers."""
+        _require(all(type(number) is int for number in (self.offset, *self.shape, *self.strides)))
+        _require(len(self.shape) == len(self.strides))
+        # in Python's whole numbers: numpy's own check of the bounds overflows
+        last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
+        values = self.storage.values
+        before = min((self.offset, *self.strides)) < 0 or min((1, *self.shape)) < 1
+        if before or last >= len(values) or math.prod(self.shape) > len(values):
             raise ValueError("a tensor reaches beyond its storage")
-        return np.lib.stride_tricks.as_strided(values, self.shape, strides, writeable=False).copy()
+        step = values.itemsize
+        return np.ndarray(
+            self.shape, values.dtype, values, self.offset * step, tuple(step * stride for stride in self.strides)
+        ).copy()
 
 
-def _tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> _View:
+_NEW_DICT, _NEW_TENSOR = object(), object()
+ALLOWED = {  # all that a weight file may name, and what it is read as
+    "collections OrderedDict": _NEW_DICT,
+    "torch._utils _rebuild_tensor_v2": _NEW_TENSOR,
+    "torch FloatStorage": np.dtype("<f4"),
+    "torch LongStorage": np.dtype("<i8"),
+}
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+
+
+def _interpret(stream: BinaryIO, storages: dict[str, _Storage]) -> Any:
+    """Read one pickle by the few operations that weight files use; nothing is imported or called.
+
+    Python's own unpickler would do more than that: a short file can make it take all memory, or crash it by a key that
+    is nested deeply.
+
+    Args:
+        stream: stands where the pickle begins, and afterwards where it ends.
+        storages: gets those that the pickle names.
+    """
+    stack: list[Any] = []
+    marks: list[int] = []
+    memo: dict[int, Any] = {}
+
+    def taken(count: int | None = None) -> list[Any]:
+        """Remove the last values from the stack: so many, or those since the last mark."""
+        start = marks.pop() if count is None else len(stack) - count
+        values = stack[start:]
+        _require(0 <= start <= len(stack))
+        del stack[start:]
+        return values
+
+    for operation, argument, _ in pickletools.genops(stream):
+        match operation.name:
+            case "PROTO":
+                pass
+            case "STOP":
+                return stack.pop()
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINUNICODE":
+                stack.append(argument)
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                stack.append(CONSTANTS[operation.name])
+            case "EMPTY_TUPLE" | "TUPLE1" | "TUPLE2" | "TUPLE3":
+                stack.append(tuple(taken(("EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3").index(operation.name))))
+            case "EMPTY_LIST":
+                stack.append([])
+            case "EMPTY_DICT":
+                stack.append({})
+            case "MARK":
+                marks.append(len(stack))
+            case "TUPLE":
+                stack.append(tuple(taken()))
+            case "APPEND" | "APPENDS":
+                values = taken(1 if operation.name == "APPEND" else None)
+                _require(type(stack[-1]) is list)
+                stack[-1].extend(values)
+            case "SETITEM" | "SETITEMS":
+                values = taken(2 if operation.name == "SETITEM" else None)
+                keys = values[::2]
+                _require(type(stack[-1]) is dict and all(type(key) is str for key in keys))
+                stack[-1].update(zip(keys, values[1::2], strict=True))
+            case "BINPUT" | "LONG_BINPUT":
+                memo[argument] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(memo[argument])
+            case "GLOBAL":
+                if argument not in ALLOWED:
+                    raise LabError(
+                        f"names {argument.replace(' ', '.')}, which no weight file needs, and was refused unread: "
+                        "don't trust it."
+                    )
+                stack.append(ALLOWED[argument])
+            case "BINPERSID":
+                stack.append(_storage(stack.pop(), storages))
+            case "REDUCE":
+                what, arguments = taken(2)
+                stack.append(_rebuilt(what, arguments))
+            case "BUILD":
+                stack.pop()  # notes on the state, which are not needed
+            case name:
+                raise LabError(
+                    f"has the pickle operation {name}, which no weight file needs, and was refused unread: don't trust "
+                    "it."
+                )
+    raise EOFError("it ends too early")
+
+
+def _storage(saved: Any, storages: dict[str, _Storage]) -> _Storage:
+    _, dtype, key, _, length, _ = saved
+    _require(isinstance(dtype, np.dtype) and type(key) is str and type(length) is int)
+    return storages.setdefault(key, _Storage(dtype, length))
+
+
+def _rebuilt(what: Any, arguments: Any) -> "dict | _View":
+    _require(type(arguments) is tuple)
+    if what is _NEW_DICT and not arguments:
+        return {}
+    storage, offset, shape, strides, *_ = arguments
+    _require(what is _NEW_TENSOR and type(storage) is _Storage and type(shape) is type(strides) is tuple)
     return _View(storage, offset, shape, strides)
 
 
-ALLOWED = {  # all that a weight file may name, and what it is read as
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch", "FloatStorage"): "<f4",
-    ("torch", "LongStorage"): "<i8",
-}
-
-
-class _Reader(pickle.Unpickler):
-    """An unpickler that knows four names; any other is refused, so that a weight file cannot run code."""
-
-    def __init__(self, handle: BinaryIO):
-        super().__init__(handle)
-        self.storages: dict[str, _Storage] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ALLOWED:
-            raise LabError(
-                f"names {module}.{name}, which no weight file needs, and was refused unread: don't trust it."
-            )
-        return ALLOWED[module, name]
-
-    def persistent_load(self, saved: tuple) -> _Storage:
-        _, dtype, key, _, length, _ = saved
-        return self.storages.setdefault(key, _Storage(dtype, length))
+def _require(true: bool) -> None:
+    if not true:
+        raise ValueError("it is not built as a weight file")
 
 
 def read_state(path: Path | str) -> dict[str, np.ndarray]:
@@ -111,8 +201,7 @@ def read_state(path: Path | str) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as handle:
-            state = _read(handle)
+        state = _read(io.BytesIO(path.read_bytes()))  # in memory: no claimed length takes more than there is
     except LabError as error:
         raise LabError(f"{path} {error}") from None
     except BROKEN as error:
@@ -123,20 +212,20 @@ def read_state(path: Path | str) -> dict[str, np.ndarray]:
     return state
 
 
-def _read(handle: BinaryIO) -> dict[str, np.ndarray]:
-    header = [_Reader(handle).load() for _ in range(2)]
+def _read(stream: BinaryIO) -> dict[str, np.ndarray]:
+    storages: dict[str, _Storage] = {}
+    header = [_interpret(stream, {}) for _ in range(2)]
     if header != [MAGIC, PROTOCOL]:
         raise ValueError("it does not begin as a legacy torch file does")
-    _Reader(handle).load()  # sizes of C types on the machine that wrote it
-    reader = _Reader(handle)
-    views = reader.load()
-    for key in _Reader(handle).load():
-        storage = reader.storages[key]
-        length, dtype = int.from_bytes(handle.read(8), "little"), np.dtype(storage.dtype)
-        data = handle.read(length * dtype.itemsize)
-        if length != storage.length or len(data) != length * dtype.itemsize:
+    _interpret(stream, {})  # sizes of C types on the machine that wrote it
+    views, keys = _interpret(stream, storages), _interpret(stream, {})
+    _require(type(views) is dict and type(keys) is list and all(type(key) is str for key in keys))
+    for key in keys:
+        storage, length = storages[key], int.from_bytes(stream.read(8), "little")
+        data = stream.read(length * storage.dtype.itemsize) if length == storage.length else b""
+        if not length or len(data) != length * storage.dtype.itemsize:
             raise ValueError(f"storage {key} is not whole")
-        storage.values = np.frombuffer(data, dtype)
+        storage.values = np.frombuffer(data, storage.dtype)
     return {name: view.array() for name, view in views.items()}
 
 

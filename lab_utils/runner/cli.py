@@ -44,6 +44,12 @@ def parser() -> Parser:
     options.add_argument("--name", metavar="NAME", help="of the run (default: the folder's or the profile's name)")
     options.add_argument("--data", metavar="DIR", type=folder, help="folder of MAMe's files (else they are downloaded)")
     options.add_argument("--partial", action="store_true", default=None, help="MAMe: go on where images are missing")
+    options.add_argument(
+        "--skip-bad", action="store_true", default=None, help="go on without images that can't be read"
+    )
+    options.add_argument(
+        "--class-level", type=int, choices=(1, 2), help="--images: the classes are folders in DIR (1) or in those (2)"
+    )
     options.add_argument("--only", metavar="NN", nargs="+", type=number, help="these chapters, and what they need")
     options.add_argument("--from", metavar="NN", dest="start", type=number, help="this chapter and those after it")
     options.add_argument("--force", metavar="NN", nargs="?", const="all", help="run it again though it is up to date")
@@ -100,9 +106,9 @@ def settings_of(args: argparse.Namespace) -> Settings:
         raise LabError("--data and --partial belong to the profiles mame and mame-toy (--images takes other folders).")
     if source == "folder" and not args.images:
         raise LabError(f"Profile {profile} wants --images DIR, a folder of class folders.")
-    options: dict[str, Any] = {"path": args.data, "partial": args.partial}
+    options: dict[str, Any] = {"path": args.data, "partial": args.partial, "skip_bad": args.skip_bad}
     if args.images:
-        options = {"path": args.images, "source": "folder"}
+        options = {"path": args.images, "source": "folder", "skip_bad": args.skip_bad, "class_level": args.class_level}
     settings = profiles.resolve(profile, args.name or _default_name(profile, args.images), **options)
     if args.images and source != "folder":
         settings = settings.model_copy(update={"title": profiles.read_profile("photos")["title"]})

@@ -50,7 +50,7 @@ def _from_folder(data: Data, progress: Progress) -> tuple[pd.DataFrame, list[str
     if data.path is None:
         raise LabError("No folder of images was given: start by ./run_all.sh --images DIR.")
     root = data.path.resolve()
-    rows, classes, notes = folder.read(root, data.seed, progress)
+    rows, classes, notes = folder.read(root, data.seed, progress, data.skip_bad, data.class_level)
     return rows, classes, root, notes
 
 
