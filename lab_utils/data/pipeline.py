@@ -53,7 +53,6 @@ def decoded(
     *,
     key: str,
     folder: Path | None = None,
-    progress: Callable[[str], None] | None = print,
 ) -> np.ndarray:
     """Decode many images once, in threads, as squares; the next call with the same key only opens the result.
 
@@ -73,9 +72,8 @@ def decoded(
     folder, about = folder or records.PROJECT / "data" / "cache" / "decoded", [key, len(paths), size, "squash"]
     artefact = store.Artefact.under(folder, f"{size}px", about, code=(__name__,))
     artefact.load_or_make(
-        lambda temporary: store.write_rows(temporary, len(paths), _chunks(paths, size, progress)),
+        lambda temporary: store.write_rows(temporary, len(paths), _chunks(paths, size)),
         title=f"images at {size} px",
-        progress=progress,
     )
     return np.load(artefact.path, mmap_mode="r" if artefact.path.stat().st_size > IN_MEMORY else None)
 
@@ -101,14 +99,14 @@ def decoded_batches(paths: Sequence[str | Path], size: int, batch: int = 32) -> 
                 yield np.stack([image.result() for image in waiting.popleft()])
 
 
-def _chunks(paths: Sequence, size: int, progress: Callable[[str], None] | None) -> Iterator[np.ndarray]:
+def _chunks(paths: Sequence, size: int) -> Iterator[np.ndarray]:
     """The images, up to `CHUNK` at a time, uint8 (n, size, size, 3)."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, max(len(paths), 1), CHUNK):
             chunk = paths[start : start + CHUNK]
             yield np.array([*pool.map(square, chunk, [size] * len(chunk))], np.uint8).reshape(-1, size, size, 3)
-            if progress and start and start % (20 * CHUNK) == 0:
-                progress(f"  {start:,} of {len(paths):,} images decoded at {size} px")
+            if start and start % (20 * CHUNK) == 0:
+                print(f"  {start:,} of {len(paths):,} images decoded at {size} px")
 
 
 # ---- augmentation ---------------------------------------------------------------------------------------------------
