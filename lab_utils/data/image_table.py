@@ -81,12 +81,14 @@ def store(
     rows["has_image"] = [(root / name).is_file() for name in rows["file"]]
     notes = notes + _missing_images(rows, root, settings.data.partial)
     there = rows.loc[rows["has_image"], "file"]
-    found = decoding.examine_all(root, there, perceptual=settings.data.source == "folder", progress=progress)
-    found, left_out = decoding.usable(found, root, settings.data.skip_bad)
-    rows, notes = rows[~rows["has_image"] | rows["file"].isin(found)], notes + left_out
+    findings = decoding.examine_all(root, there, perceptual=settings.data.source == "folder", progress=progress)
+    findings, left_out = decoding.usable(findings, root, settings.data.skip_bad)
+    rows, notes = rows[~rows["has_image"] | rows["file"].isin(findings)], notes + left_out
     stored = rows[[column for column in COLUMNS if column != "path"]].reset_index(drop=True)
     text = stored.to_csv(index=False)
-    data_hash = records.content_hash([decoding.VERSION, text, classes, [finding.digest for finding in found.values()]])
+    data_hash = records.content_hash(
+        [decoding.VERSION, text, classes, [finding.digest for finding in findings.values()]]
+    )
     source = "mame-toy" if settings.data.source == "mame" and settings.data.toy else settings.data.source
     about = {"made_from": _made_from(settings.data), "source": source, "data_hash": data_hash, "root": str(root)}
     counts = {subset: int((stored["subset"] == subset).sum()) for subset in mame.SUBSETS}
