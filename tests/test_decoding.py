@@ -159,6 +159,13 @@ def test_grey_of_16_bits_with_transparency_is_laid_onto_white():
     assert np.abs(pixels - (255 + (20000 / 257 - 255) / 2)).max() <= 1
 
 
+@pytest.mark.parametrize("side", [(1, 7), (7, 1), (1, 1)])
+def test_a_picture_one_pixel_wide_keeps_its_shape(side):
+    for values in (np.full(side, 0.5, "f8"), np.full((*side, 3), 0.5, "f8")):
+        pixels = decoding.decode_bytes(tiff(values, photometric="minisblack" if values.ndim == 2 else "rgb"))
+        assert pixels.shape == (*side, 3) and np.abs(pixels - 127.5).max() <= 1
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"compression": "zlib"}, {"tile": (16, 16)}, {"bigtiff": True}, {"byteorder": ">"}, {"rowsperstrip": 1}],

@@ -59,6 +59,7 @@ LAYOUTS = {  # files: {class: splits of its images}
         ["train/ Caf\u00e9/1.jpg", "test/Cafe\u0301 /1.jpg"],
         {"Caf\u00e9": {"train", "test"}},
     ),
+    "a blank for a name": ([" /1.jpg", "dog/1.jpg"], {" ": {""}, "dog": {""}}),
     "odd but good names": (
         ['a,b/"1".jpg', "a,b/#2.jpg", "NA/ 1 .jpg", "7/$x$.jpg", "7/\u732b.jpg"],
         {"a,b": {""}, "NA": {""}, "7": {""}},

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import io
 import json
+import logging
 import math
 import os
 import warnings
@@ -127,6 +128,7 @@ def _tiff(data: bytes) -> Image.Image:
     """Read the first picture of a TIFF file with tifffile: floating-point colour, 64 bits, planes, grey with alpha."""
     import tifffile
 
+    tifffile.logger().setLevel(logging.CRITICAL)  # what is wrong is said once, by us
     refusal = "is a TIFF file of a rare kind (save it as 8-bit PNG or TIFF)"
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
@@ -141,7 +143,7 @@ def _tiff(data: bytes) -> Image.Image:
         raise BadImageError(refusal) from None
     values = values[..., None] if axes == "YX" else values
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}.get(values.shape[-1])
-    if axes not in ("YX", "YXS", "SYX") or values.dtype.kind not in "iuf" or mode is None:
+    if axes not in ("YX", "YXS", "SYX") or values.ndim != 3 or values.dtype.kind not in "iuf" or mode is None:
         raise BadImageError(refusal)
     if photometric != {"L": 1, "R": 2}[mode[0]] and (mode[0], photometric) != ("L", 0):
         raise BadImageError(refusal)
@@ -149,7 +151,8 @@ def _tiff(data: bytes) -> Image.Image:
     shares = [_scaled(values[..., :colours])]
     shares[0] = 1 - shares[0] if photometric == 0 else shares[0]
     shares += [_scaled(values[..., colours:])] if mode.endswith("A") else []
-    image = Image.fromarray(np.rint(255 * np.concatenate(shares, axis=2)).astype(np.uint8).squeeze(), mode)
+    pixels = np.rint(255 * np.concatenate(shares, axis=2)).astype(np.uint8)
+    image = Image.fromarray(pixels[..., 0] if mode == "L" else pixels, mode)
     image.getexif()[_ORIENTATION] = int(tags.get(_ORIENTATION, 1))
     if tags.get(_PROFILE):
         image.info["icc_profile"] = bytes(tags[_PROFILE])
@@ -244,7 +247,7 @@ def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         if own != mode and (own, mode) != ("RGB", "L"):  # a grey image in an RGB space is all right
             return None
         # lcms's shortcut for grey is off by 10 of 255 in dark tones (so is that for Lab, in saturated colours)
-        flags = ImageCms.Flags.NOOPTIMIZE if own == "L" else ImageCms.Flags.HIGHRESPRECALC
+        flags = {"L": ImageCms.Flags.NOOPTIMIZE, "RGB": ImageCms.Flags.HIGHRESPRECALC}.get(own, ImageCms.Flags.NONE)
         srgb, intent = ImageCms.createProfile("sRGB"), ImageCms.Intent.PERCEPTUAL
         transform = ImageCms.buildTransform(source, srgb, own, "RGB", intent, flags)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):

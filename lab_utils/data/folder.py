@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.core.errors import LabError
-from lab_utils.data import decoding, layout
+from lab_utils.data import decoding, file_kinds, layout
 
 SHARES = {"val": 0.2, "test": 0.2}  # the rest is train
 NEAR = 4  # bits of 64 in which the perceptual hashes of near-identical images may differ
@@ -47,7 +47,7 @@ def read(
     findings, left_out = decoding.usable(findings, root, skip_bad)
     rows = rows[rows["file"].isin(findings)].reset_index(drop=True).astype(str)
     classes = sorted(set(rows["medium"]))
-    if lost := [name for name in names if name not in classes]:
+    if lost := [file_kinds.shown(name) for name in names if name not in classes]:
         raise LabError(f"{root}: no image of {', '.join(lost)} can be read: repair these images or remove the folders.")
     rows["digest"] = [findings[file].digest for file in rows["file"]]
     _refuse_two_classes(rows, root)

@@ -240,7 +240,7 @@ def _require_no_empty_class(
 
 def _class_name(folder: str) -> str:
     """A folder's name as the class's: composed characters (macOS decomposes them), no blanks around."""
-    return unicodedata.normalize("NFC", folder.strip())
+    return unicodedata.normalize("NFC", folder.strip()) or folder
 
 
 def _listed(names: Iterable[str]) -> str:
