@@ -251,7 +251,7 @@ def confusion_table(counts: np.ndarray, classes: Sequence[str], n: int = 8) -> p
 
 def pair_rank(
     counts: np.ndarray, classes: Sequence[str], first: str, second: str, seed: int = 0, resamples: int = 500
-) -> Estimate | int | None:
+) -> Estimate | None:
     """Rank (from 1) of a pair of classes among the confused ones, with a bootstrap over the images of every class.
 
     Args:
@@ -263,13 +263,11 @@ def pair_rank(
         resamples: number of bootstrap samples.
 
     Returns:
-        Equals share their mean rank. 0: never confused; None: a class is not here.
+        Equals share their mean rank; one that is never confused comes last. None: a class is not here.
     """
     if first not in classes or second not in classes:
         return None
     one, other = list(classes).index(first), list(classes).index(second)
-    if not counts[one, other] + counts[other, one]:
-        return 0
     rng, support = np.random.default_rng(seed), counts.sum(1)
     shares = counts / np.maximum(support, 1)[:, None]
     shares[support == 0, 0] = 1  # any distribution: nothing is drawn from it

@@ -307,11 +307,11 @@ def focus_gains(found: FocusByWay, first: str, second: str) -> dict[str, Estimat
 
 
 def focus_evidence(found: FocusByWay, network: str) -> dict[str, Any]:
-    """What `claims.smarter_focused` takes; the means are those of the first way in which both have evidence."""
+    """Evidence on "smarter and focused": gains by way (`parts`), means of the first way in which both have evidence."""
     gains, means = focus_gains(found, "pretrained", "from scratch"), mean_focuses(found)
     first = next(iter(gains), "")
     pretrained, scratch = (means.get(kind, {}).get(first) for kind in ("pretrained", "from scratch"))
-    return {"gains": gains, "pretrained": pretrained, "scratch": scratch, "network": network}
+    return {"parts": gains, "pretrained": pretrained, "scratch": scratch, "network": network}
 
 
 def mosaic_words(lab: "Lab", plan: class_activation.Mosaics, focus: FocusByWay) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lab_utils.claims import engine as claims
 from lab_utils.stats import curves
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 from lab_utils.training import recipes
@@ -299,27 +298,24 @@ def val_loss_slope(one: Study) -> Estimate | None:
     return curves.trend(losses, of=f"{one.name}, val cross-entropy", unit=NATS) if len(losses) >= 3 else None
 
 
-def slope_verdict(claim: str, one: Study) -> claims.Verdict:
-    """Verdict on a claim that the slope of val cross-entropy at the end decides."""
-    slope = val_loss_slope(one)
-    if slope is None:
-        return claims.untestable(claim, f"{len(one.history)} epochs are too few for a trend.")
-    return claims.check(claim, slope=slope)
+def slopes_after_minimum(one: Study) -> dict[str, Estimate] | None:
+    """Slopes of val loss and val accuracy from the epoch of the lowest val cross-entropy on.
 
-
-def rising_verdict(one: Study) -> claims.Verdict:
-    """Verdict on "loss rises while accuracy still improves", by the trends from the lowest val cross-entropy on."""
-    name, columns = "loss-rises-accuracy-rises", {"loss": "val_cross_entropy", "accuracy": "val_accuracy"}
+    None where there are fewer than three epochs.
+    """
     after = curves.after_minimum(one.history["val_cross_entropy"].to_numpy())
     if after < 3:
-        lowest, epochs = len(one.history) - after + 1, len(one.history)
-        return claims.untestable(
-            name, f"val cross-entropy is lowest after epoch {lowest} of {epochs}: too few after it."
-        )
-    values = {key: one.history[column].to_numpy() for key, column in columns.items()}
-    units = {"loss": NATS, "accuracy": " an epoch"}
-    slopes = {key: curves.trend(curve, after, f"{one.name}, {key}", unit=units[key]) for key, curve in values.items()}
-    return claims.check(name, **slopes)
+        return None
+    columns = {"val loss": ("val_cross_entropy", NATS), "val accuracy": ("val_accuracy", " an epoch")}
+    return {
+        name: curves.trend(one.history[column].to_numpy(), after, f"{one.name}, {name}", unit=unit)
+        for name, (column, unit) in columns.items()
+    }
+
+
+def histories(*studies: Study) -> dict[str, pd.DataFrame]:
+    """Training histories by the runs' names, for claims that need networks trained to an end."""
+    return {study.name: study.history for study in studies}
 
 
 def rise_of(one: Study) -> curves.Rise:
