@@ -305,11 +305,21 @@ class Lab:
         self._display(bundles.table_bundle(table, index), kind="table", caption=caption, label=label, fold=fold)
 
     def say(self, sentence: Any, kind: str = "sentence") -> None:
-        """Show a sentence that was rendered from results (a verdict is recorded under its claim as well)."""
-        if hasattr(sentence, "claim"):
-            self.record(f"claim: {sentence.claim}", sentence, kind="verdict")
-            kind = "verdict"
+        """Show a sentence that was rendered from results."""
         self._display({"text/markdown": str(sentence), "text/plain": str(sentence)}, kind=kind)
+
+    def verdict(self, id: str, **evidence: Any) -> None:
+        """Decide a claim of the original, record the verdict and show it; `claims/texts/` says what it asks for.
+
+        Args:
+            id: of the claim.
+            evidence: by name; `histories` of the networks that it is about, by title, where it needs trained ones.
+        """
+        from lab_utils.claims import engine
+
+        verdict = engine.check(id, engine.Context(self.table.source, tuple(self.classes)), **evidence)
+        self.record(f"claim: {id}", verdict, kind="verdict")
+        self.say(verdict, kind="verdict")
 
     def decide(self, what: str, because: str, instead_of: str) -> None:
         """Record and show the chapter's decision: what, on which evidence, what else was considered."""

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lab_utils.chapters import maps
-from lab_utils.claims import engine as claims
+from lab_utils.claims.engine import Context, check
 from lab_utils.core import profiles, records
 from lab_utils.core.errors import NotRunError
 from lab_utils.stats.intervals import Estimate
@@ -71,7 +71,7 @@ def test_a_class_that_only_its_big_lot_holds_together_is_not_pure_without_it(tmp
         7 * 0.6 / 12
     )  # each of the lot has the six others of it nearest, of ten asked
     assert without.purity.value == 0 and (without.rank, without.classes) == (5, 5) and without.other.value == 1
-    found = claims.check("albumen-perfectly-clustered", network="Net", **evidence)
+    found = check("albumen-perfectly-clustered", Context("mame"), network="Net", **evidence)
     assert found.verdict == "contradicted" and "63.350" in found.sentence
 
 
@@ -80,7 +80,7 @@ def test_unknown_lots_leave_the_class_as_it_is(tmp_path, monkeypatch):
     opened = maps.Maps(lab_of(12, lots=False))
     evidence = maps.albumen(opened, opened["lite0"])
     assert evidence["lot"] == "" and "without" not in evidence
-    assert claims.check("albumen-perfectly-clustered", network="Net", **evidence).verdict == "supported"
+    assert check("albumen-perfectly-clustered", Context("mame"), network="Net", **evidence).verdict == "supported"
     assert "lot" not in maps.outlier_table(opened, opened["lite0"])
 
 
@@ -95,7 +95,7 @@ def test_claims_on_classes_with_few_images_are_not_testable_and_say_why(tmp_path
         "hand-colored-engraving-connects": maps.connection(opened, space, CLASSES[2], (CLASSES[0], CLASSES[4])),
     }
     for id, evidence in checks.items():
-        verdict = claims.check(id, network="Net", **evidence)
+        verdict = check(id, Context("mame"), network="Net", **evidence)
         assert verdict.verdict == "not testable" and "(4 are here)" in verdict.sentence
 
 
@@ -108,12 +108,12 @@ def test_ranks_of_neighbours_are_those_of_the_distances(tmp_path, monkeypatch):
     between = maps.connection(opened, opened["lite0"], CLASSES[2], (CLASSES[0], CLASSES[4]))
     assert between["ranks"] == {CLASSES[0]: 2, CLASSES[4]: 1} and between["first"] == [CLASSES[4], CLASSES[0]]
     nowhere = maps.connection(opened, opened["lite0"], CLASSES[2], (CLASSES[1], CLASSES[3]))
-    assert set(nowhere["ranks"].values()) == {None}
+    assert set(nowhere["ranks"].values()) == {0}
 
 
 def test_a_claim_is_tested_in_the_network_that_the_original_looked_at(opened):
     space, words = opened.asked("albumen-perfectly-clustered")
-    assert space.network == "lite0" and "ResNet50, which is not in this run" in words["network"]
+    assert space.network == "lite0" and "(in place of ResNet50)" in words["network"]
     opened.lab.networks = ("lite0", "resnet50")
     space, words = opened.asked("albumen-perfectly-clustered")
     assert (space.network, words) == ("resnet50", {"network": "resnet50"})

@@ -251,7 +251,7 @@ def confusion_table(counts: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def pair_rank(counts: np.ndarray, classes: Sequence[str], first: str, second: str) -> Estimate | int | None:
+def pair_rank(counts: np.ndarray, classes: Sequence[str], first: str, second: str) -> Estimate | None:
     """Rank (from 1) of a pair of classes among the confused ones, with a bootstrap over the images of every class.
 
     Args:
@@ -261,13 +261,11 @@ def pair_rank(counts: np.ndarray, classes: Sequence[str], first: str, second: st
         second: of the pair.
 
     Returns:
-        Equals share their mean rank. 0: never confused; None: a class is not here.
+        Equals share their mean rank; one that is never confused comes last. None: a class is not here.
     """
     if first not in classes or second not in classes:
         return None
     pair = [list(classes).index(name) for name in (first, second)]
-    if not counts[tuple(pair)] + counts[tuple(pair[::-1])]:
-        return 0
     rng, support = np.random.default_rng(0), counts.sum(1)
     shares = counts / np.maximum(support, 1)[:, None]
     shares[support == 0, 0] = 1  # any distribution: nothing is drawn from it

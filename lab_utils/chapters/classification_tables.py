@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -193,6 +193,30 @@ def against_rest(
     """One network's predictions (n,) against the mean of all others', paired; None where there is no other."""
     others = [guess for name, guess in guesses.items() if name != network]
     return mean_difference(truth, [guesses[network]], others, f"{network} against the others", lots) if others else None
+
+
+def between_seeds(floor: SeedSpread) -> Estimate:
+    """What seeds alone do to one network's accuracy: standard deviation, up to that of the classifier with most."""
+    return Estimate(floor.value, floor.value, floor.largest, floor.seeds, "between seeds", 100, " points", 1)
+
+
+def underfitting(train: Accuracy, held: Accuracy, behind: Difference) -> dict[str, Any]:
+    """Evidence on underfitting: most of the error is there on the fitted images, where another classifier has less.
+
+    Args:
+        train: on the images fitted on; 1 minus it is the part of the error that a closer fit could take away.
+        held: on val; `train` minus `held` is the part that comes with new images.
+        behind: on train, minus the best other classifier, paired.
+
+    Returns:
+        `parts`: the first part minus the second (`error`), and `behind` (`rival`); both errors.
+    """
+    half = [(high - low) / 2 for low, high in (train.interval, held.interval)]
+    value, width = 1 - 2 * train.value + held.value, (4 * half[0] ** 2 + half[1] ** 2) ** 0.5
+    excess = Difference(value, value - width, value + width, held.n, "error on train minus what new images add")
+    errors = {"train_error": train, "held_error": held}
+    wrong = {name: Accuracy(one.n - one.successes, one.n, name) for name, one in errors.items()}
+    return {"parts": {"error": excess, "rival": behind}, **wrong}
 
 
 def stand_in_words(gap: Difference | None, title: str) -> str:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,6 @@ import pandas as pd
 from lab_utils.analysis import classification, classifiers, transferability
 from lab_utils.chapters import frozen_probe
 from lab_utils.chapters.fine_tuning_results import NEVER_VARIED
-from lab_utils.claims import engine as claims
 from lab_utils.data.splits import fold_groups, subsample
 from lab_utils.networks import backbones
 from lab_utils.stats.intervals import Accuracy, Difference, paired_difference
@@ -332,14 +331,16 @@ def tested(labels: np.ndarray, predicted: np.ndarray, of: str) -> Accuracy:
     return Accuracy.from_labels(labels, predicted, f"{of}, test")
 
 
-def silk_verdict(
+def silk_evidence(
     space: FeatureSpace,
     classes: Sequence[str],
     labels: np.ndarray,
     before: np.ndarray,
     after: np.ndarray,
-) -> claims.Verdict:
-    """Verdict on the textile classes; not testable where Silk and metal thread has too few test images, or none.
+) -> dict[str, Any]:
+    """Evidence on Silk and metal thread: recall before and after, and their difference on the same images (`value`).
+
+    None where the class has fewer than `FEWEST` test images.
 
     Args:
         space: whose test rows the answers are of.
@@ -348,18 +349,16 @@ def silk_verdict(
         before: answers on pretrained features, shape (n,).
         after: answers on fine-tuned features, shape (n,).
     """
-    support = {name: int((labels == list(classes).index(name)).sum()) for name in TEXTILES if name in classes}
-    if support.get(TEXTILES[0], 0) < FEWEST:
-        count = support.get(TEXTILES[0], 0)
-        return claims.untestable("silk-not-solved", f"{count} test images of {TEXTILES[0]}; {FEWEST} are asked for.")
-    groups, gain, words = space.groups[space.of("test")], {}, {}
-    for name in (kind for kind, count in support.items() if count >= FEWEST):
-        member = list(classes).index(name)
-        inside = labels == member
-        pair = [recall(labels, guess, member, name) for guess in (before, after)]
-        gain[name] = paired_difference(labels[inside], after[inside], before[inside], name, groups[inside])
-        words[name] = f"recall {pair[0]} before, {pair[1]} after"
-    return claims.check("silk-not-solved", gains=gain, recalls=words)
+    name = TEXTILES[0]
+    inside = labels == list(classes).index(name) if name in classes else np.zeros(len(labels), bool)
+    images = int(inside.sum())
+    if images < FEWEST:
+        return {"value": None, "images": images, "before": None, "after": None}
+    groups = space.groups[space.of("test")][inside]
+    gain = paired_difference(labels[inside], after[inside], before[inside], name, groups)
+    pair = {"before": before, "after": after}
+    recalls = {when: Accuracy.from_labels(labels[inside], guess[inside], name) for when, guess in pair.items()}
+    return {"value": gain, "images": images, **recalls}
 
 
 # ---- frozen or fine-tuned --------------------------------------------------------------------------------------------

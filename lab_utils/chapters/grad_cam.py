@@ -175,11 +175,11 @@ def focus_gains(by_way: FocusByWay, first: str, second: str) -> dict[str, Estima
 
 
 def focus_evidence(by_way: FocusByWay, network: str) -> dict[str, Any]:
-    """What `claims.smarter_focused` takes; the means are those of the first way in which both have evidence."""
+    """Evidence on "smarter and focused": gains by way (`parts`), means of the first way in which both have evidence."""
     gains, means = focus_gains(by_way, "pretrained", "from scratch"), mean_focuses(by_way)
     first = next(iter(gains), "")
     pretrained, scratch = (means.get(kind, {}).get(first) for kind in ("pretrained", "from scratch"))
-    return {"gains": gains, "pretrained": pretrained, "scratch": scratch, "network": network}
+    return {"parts": gains, "pretrained": pretrained, "scratch": scratch, "network": network}
 
 
 def mosaic_words(lab: "Lab", plan: Mosaics, by_way: FocusByWay) -> str:

@@ -13,7 +13,7 @@ from lab_utils.analysis import outliers, projections
 from lab_utils.analysis.cohesion import Cohesion, cohesion, divided, halves, nearest_classes
 from lab_utils.analysis.lots import big_lot, singleton_groups
 from lab_utils.analysis.separability import Separability, separability
-from lab_utils.claims.original_claims import ORIGINAL_CLAIMS
+from lab_utils.claims import engine as claims
 from lab_utils.core import records
 from lab_utils.core.store import Artefact
 from lab_utils.data import pipeline
@@ -169,11 +169,11 @@ class Maps:
         Returns:
             The space, and `{"network": its name in words}` for the claim's sentence.
         """
-        wanted = next((original.network for original in ORIGINAL_CLAIMS if original.id == claim), "")
+        wanted = claims.find(claim).network
         network = wanted if wanted in self.lab.networks else self.lab.networks[0]
         words = self.lab.title(network)
         if wanted and network != wanted:
-            words += f" (the original looked at {backbones.backbone(wanted).title}, which is not in this run)"
+            words += f" (in place of {backbones.backbone(wanted).title})"
         return self[network], {"network": words}
 
     def methods(self, network: str) -> tuple[str, ...]:
@@ -355,14 +355,14 @@ def albumen(maps: Maps, space: SampledSpace, name: str = "Albumen photograph") -
 
 
 def connection(maps: Maps, space: SampledSpace, name: str, wanted: tuple[str, ...]) -> dict[str, Any]:
-    """Ranks of the wanted classes among the foreign neighbours of a class (None: no neighbour is of that class)."""
+    """Ranks of the wanted classes among the foreign neighbours of a class (0: no neighbour is of that class)."""
     if maps.lacking(name, *wanted):
         return maps.lacking(name, *wanted)
     label, *labels = (maps.lab.classes.index(kind) for kind in (name, *wanted))
     shares = space.cohesion.neighbour_shares(len(maps.lab.classes))[label]
     order = [maps.lab.classes[place] for place in np.argsort(-shares, kind="stable")]
     places = zip(wanted, labels, strict=True)
-    ranks = {kind: order.index(kind) + 1 if shares[other] > 0 else None for kind, other in places}
+    ranks = {kind: order.index(kind) + 1 if shares[other] > 0 else 0 for kind, other in places}
     return {"ranks": ranks, "first": [kind for kind in order[:3] if shares[maps.lab.classes.index(kind)] > 0]}
 
 
@@ -533,7 +533,11 @@ def all_or_none(parts: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def division(maps: Maps, space: SampledSpace, name: str = "Woven fabric") -> dict[str, Any]:
-    """How a class lies to materials and to drawings, and how other classes do."""
+    """Shares of a class that lie near materials only and near drawings only, and its rank by how divided it is."""
     if maps.lacking(name):
         return maps.lacking(name)
-    return {"division": divided(space.cohesion, maps.lab.classes.index(name), maps.lab.classes)}
+    division = divided(space.cohesion, maps.lab.classes.index(name), maps.lab.classes)
+    if division is None:
+        return {"parts": None}
+    parts = {"materials": division.first, "drawings": division.second}
+    return {"parts": parts, "rank": division.rank, "classes": division.classes}

@@ -1,7 +1,7 @@
 """The headline classifier of a run, and what chapter 14 counts about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 
 from lab_utils.chapters import cam_models
 from lab_utils.chapters.fine_tuning_results import unlike_the_original
+from lab_utils.claims import reported_arithmetic
 from lab_utils.core.chapters import RUNS
 from lab_utils.core.quiet import load_tensorflow
 from lab_utils.data.splits import fold_groups
@@ -32,6 +33,7 @@ class Headline:
         test: logits, shape (n_test, C).
         truth: labels of test, shape (n_test,).
         size: side of the pictures that it sees, in pixels.
+        histories: of its training by title, one row an epoch; empty where it was not trained step by step.
     """
 
     title: str
@@ -42,6 +44,7 @@ class Headline:
     test: np.ndarray
     truth: np.ndarray
     size: int
+    histories: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def predicted(self) -> np.ndarray:
@@ -70,11 +73,13 @@ def open_headline(lab: "Lab") -> Headline:
     Which run it is was fixed beforehand, its epoch was chosen on val; so test is read once here, and logged.
     """
     load_tensorflow()
+    histories = {}
     if RUNS[-1] in lab.all_entries():
         run = lab.fine_tune(cam_models.HEADLINE)
         title = f"{lab.title(run.recipe.network)}, {cam_models.HEADLINE}"
         note = "the original's final run, fixed beforehand; its epoch was chosen on val"
         answers, size = {split: run.logits(split) for split in ("val", "test")}, run.recipe.size
+        histories = {cam_models.HEADLINE: run.history}
     else:
         frozen = cam_models.pretrained(lab)
         title, size = frozen.title, frozen.size
@@ -82,7 +87,8 @@ def open_headline(lab: "Lab") -> Headline:
         answers = {split: frozen.logits(lab, lab.rows(split)) for split in ("val", "test")}
     with lab.read_test(title, note):
         truth = lab.labels("test")
-    return Headline(title, note, lab.classes, answers["val"], lab.labels("val"), answers["test"], truth, size)
+    val_truth = lab.labels("val")
+    return Headline(title, note, lab.classes, answers["val"], val_truth, answers["test"], truth, size, histories)
 
 
 # ---- classification report beside the original's ---------------------------------------------------------------------
@@ -125,8 +131,15 @@ def check_reported_support(report: pd.DataFrame, reported: pd.DataFrame, lab: "L
     return "Support equals the table's counts and, class by class, that of the original's report."
 
 
-def averages_beside(averages: Mapping[str, Estimate], printed: pd.DataFrame, recomputed: pd.DataFrame) -> pd.DataFrame:
-    """Averages with intervals, beside the printed ones and those that follow from the printed rows."""
+def averages_beside(averages: Mapping[str, Estimate], reported: reported_arithmetic.Reported) -> pd.DataFrame:
+    """Averages with intervals, beside the printed ones and those that follow from the printed rows.
+
+    Args:
+        averages: of `metrics.averages`.
+        reported: gives a table of `data/reported` by its name (`lab.reported`).
+    """
+    printed = reported_arithmetic.printed_averages(reported)
+    recomputed = reported_arithmetic.recomputed_averages(reported_arithmetic.report_rows(reported))
     places = {
         "accuracy": (("accuracy", "f1"), ("weighted", "recall")),
         "balanced accuracy": (("macro", "recall"), ("macro", "recall")),
@@ -181,7 +194,7 @@ def group_accuracies(lab: "Lab", headline: Headline) -> dict[str, dict[str, Accu
 
 
 def lots_evidence(lab: "Lab", headline: Headline, lots: Mapping[str, Accuracy]) -> dict[str, Any]:
-    """Evidence on lots seen and not seen in train: accuracies as they are, and their difference at one mix of classes.
+    """Evidence on lots seen and not seen in train: accuracies, and their difference at one mix of classes (`value`).
 
     Args:
         lab: the run.
@@ -195,7 +208,15 @@ def lots_evidence(lab: "Lab", headline: Headline, lots: Mapping[str, Accuracy]) 
     standardised = metrics.standardised_difference(right[known], headline.truth[known], first, groups[known])
     same_mix, classes = standardised or (None, 0)
     seen, unseen = lots.get("lot seen in train"), lots.get("lot not seen")
-    return {"seen": seen, "unseen": unseen, "same_mix": same_mix, "classes": classes}
+    return {"value": same_mix, "seen": seen, "unseen": unseen, "classes": classes}
+
+
+def museums_evidence(museums: Mapping[str, Accuracy]) -> dict[str, Any]:
+    """Evidence on one accuracy for all museums: the largest difference (`value`; None below two museums) and whose."""
+    if len(museums) < 2:
+        return {"value": None}
+    best, worst, gap = metrics.largest_difference(museums)
+    return {"value": gap, "best": best, "worst": worst}
 
 
 def lot_confusions(lab: "Lab", headline: Headline) -> np.ndarray:
@@ -225,19 +246,23 @@ def pair_ranks(headline: Headline, reported: pd.DataFrame) -> dict[str, int | No
     }
 
 
-def precision_evidence(headline: Headline, reported: pd.DataFrame) -> dict[str, object] | None:
-    """Evidence on the class of lowest printed precision, if it is here and was predicted at all; else None."""
+def precision_evidence(headline: Headline, reported: pd.DataFrame) -> dict[str, Any]:
+    """Evidence on the class of lowest printed precision: its rank among the classes (`value`) at equal priors.
+
+    `reference` is the end of the lowest fifth. The rank is None where the class is not here, or was never predicted.
+    """
     rows = reported[reported["row"] == "class"]
     name = rows.loc[rows["precision"].idxmin(), "name"]
     if name not in headline.classes:
-        return None
+        return {"value": None}
     place, claimed = headline.classes.index(name), headline.counts.sum(0)
     equal = metrics.precision_at_equal_priors(headline.counts)
     if not claimed[place]:
-        return None
+        return {"value": None}
     plain = headline.counts[place, place] / claimed[place]
     rank = metrics.precision_rank(headline.counts, place)
-    return {"name": name, "plain": plain, "equal": equal[place], "rank": rank, "classes": len(headline.classes)}
+    fifth = max(1, len(headline.classes) // 5) + 0.5
+    return {"value": rank, "reference": fifth, "name": name, "plain": plain, "equal": equal[place]}
 
 
 def priors_table(headline: Headline, reported: pd.DataFrame, rows: int = 8) -> pd.DataFrame:

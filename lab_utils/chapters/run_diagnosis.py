@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lab_utils.chapters.fine_tuning_results import FineTuningResult
-from lab_utils.claims import engine as claims
 from lab_utils.stats import curves
 from lab_utils.stats.intervals import Difference, Estimate
 
@@ -134,34 +134,29 @@ def val_loss_slope(result: FineTuningResult) -> Estimate | None:
     return curves.trend(losses, of=f"{result.name}, val cross-entropy", unit=NATS) if len(losses) >= 3 else None
 
 
-def slope_verdict(claim: str, result: FineTuningResult) -> claims.Verdict:
-    """Verdict on a claim that the slope of val cross-entropy at the end decides."""
-    slope = val_loss_slope(result)
-    if slope is None:
-        return claims.untestable(claim, f"{len(result.history)} epochs are too few for a trend.")
-    return claims.check(claim, slope=slope)
-
-
 def rise_of(result: FineTuningResult) -> curves.LossRise:
     """Change of val cross-entropy since its lowest epoch, split by final answers."""
     return curves.rise_since_best(result.logits(), result.labels, result.groups)
 
 
-def rising_verdict(result: FineTuningResult) -> claims.Verdict:
-    """Verdict on "loss rises while accuracy still improves", by the trends from the lowest val cross-entropy on."""
-    name, columns = "loss-rises-accuracy-rises", {"loss": "val_cross_entropy", "accuracy": "val_accuracy"}
+def slopes_after_minimum(result: FineTuningResult) -> dict[str, Estimate] | None:
+    """Slopes of val loss and val accuracy from the epoch of the lowest val cross-entropy on.
+
+    None where there are fewer than three epochs.
+    """
     after = curves.after_minimum(result.history["val_cross_entropy"].to_numpy())
     if after < 3:
-        lowest, epochs = len(result.history) - after + 1, len(result.history)
-        return claims.untestable(
-            name, f"val cross-entropy is lowest after epoch {lowest} of {epochs}: too few after it."
-        )
-    values = {key: result.history[column].to_numpy() for key, column in columns.items()}
-    units = {"loss": NATS, "accuracy": " an epoch"}
-    slopes = {
-        key: curves.trend(curve, after, f"{result.name}, {key}", unit=units[key]) for key, curve in values.items()
+        return None
+    columns = {"val loss": ("val_cross_entropy", NATS), "val accuracy": ("val_accuracy", " an epoch")}
+    return {
+        name: curves.trend(result.history[column].to_numpy(), after, f"{result.name}, {name}", unit=unit)
+        for name, (column, unit) in columns.items()
     }
-    return claims.check(name, **slopes)
+
+
+def histories(*results: FineTuningResult) -> dict[str, pd.DataFrame]:
+    """Training histories by the runs' names, for claims that need networks trained to an end."""
+    return {result.name: result.history for result in results}
 
 
 def above_train(result: FineTuningResult, epochs: int | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from lab_utils.claims import ledger, reported_arithmetic
+from lab_utils.claims import ledger
 from lab_utils.core import links, records
 from lab_utils.core.profiles import Settings
 from lab_utils.display import bundles
@@ -74,12 +74,14 @@ def front_parts(
 def errata_parts(results: dict[str, dict[str, Any]]) -> list[Part]:
     """The errata where chapter 14 made none: arithmetic on printed numbers, and what the other chapters decided."""
     recorded = {name: content.get("records", []) for name, content in sorted(results.items())}
-    verdicts = ledger.collect(recorded, reported_arithmetic.verdicts(records.reported))
+    verdicts = ledger.collect(recorded, ledger.arithmetic(records.reported))
     words = (
-        "Chapter 14 has made no errata in this run. Those that hold on any data are arithmetic on the original's "
-        f"printed numbers; the others are what the chapters that were run decide. {ledger.errata_words(verdicts)}"
+        "Chapter 14 has made no errata in this run. Those of its own numbers hold on any data; the others are what the "
+        f"chapters that were run decide. {ledger.errata_words(verdicts)}"
     )
-    table = _table(ledger.errata_table(verdicts), "Errata of the original: claim, its evidence, our test, verdict.")
+    table = _table(
+        ledger.errata_table(verdicts), "Errata of the original: what the slide says, its evidence, what we find."
+    )
     return [Part("markdown", f"## Errata of the original\n\n{words}"), table]
 
 

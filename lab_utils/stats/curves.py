@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from lab_utils.core.errors import LabError
 from lab_utils.stats.intervals import Difference, Estimate, bootstrap_estimate, paired_difference
 from lab_utils.stats.metrics import cross_entropy, softmax
 
 LOW, HIGH = 0.10, 0.20  # gaps of train and val accuracy that the words of overfitting are taken to mean
+LEVEL = 0.5  # share of its train images that a network gets right, at least, if it was trained to an end
+FALL = 0.01  # a val cross-entropy that falls by a smaller share of itself at the end has stopped falling
+END = 4  # the end of a curve is its last quarter; up to seven epochs, the last one
 
 
 def trend(values: np.ndarray, last: int | None = None, of: str = "", unit: str = " an epoch") -> Estimate:
@@ -53,6 +57,29 @@ def direction(slope: Estimate) -> str:
     if not slope.excludes(0.0):
         return "undecided"
     return "rising" if slope.value > 0 else "falling"
+
+
+def cut_short(history: pd.DataFrame) -> str:
+    """Why a training can't be taken to have come to its end, in a clause; "" where it can.
+
+    It was cut short where the val cross-entropy still falls at the last epoch beyond its noise: the mean of its end
+    (`END`) lies below every mean as long before it, by more than the mean rise between neighbouring epochs of the
+    last half, and by more than `FALL` of itself. Or where clean train accuracy is below `LEVEL`.
+
+    Args:
+        history: one row an epoch; columns val_cross_entropy and, where it was evaluated, clean_accuracy.
+    """
+    losses = history["val_cross_entropy"].to_numpy(dtype=float)
+    width = max(1, len(losses) // END)
+    means = np.convolve(losses, np.full(width, 1 / width), "valid")
+    steps = np.diff(losses[-max(3, len(losses) // 2) :])
+    noise = steps[steps > 0].mean() / np.sqrt(width) if (steps > 0).any() else 0.0
+    if len(losses) < 3:
+        return f"it has {len(losses)} epochs, too few for a trend"
+    if means[:-width].min() - means[-1] > max(noise, FALL * means[-1]):
+        return "its val loss still falls at the last epoch"
+    clean = history["clean_accuracy"].iloc[-1] if "clean_accuracy" in history else LEVEL
+    return f"it gets only {100 * clean:.0f} % of its train images right" if clean < LEVEL else ""
 
 
 def overfitting(gap: Difference) -> str:
