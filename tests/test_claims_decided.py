@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lab_utils.analysis.cohesion import Standing
 from lab_utils.analysis.outliers import Cluster
-from lab_utils.analysis.projections import Separability, Standing
+from lab_utils.analysis.separability import Separability
 from lab_utils.claims import reported_arithmetic, schema
 from lab_utils.claims.engine import Context, Verdict, check
 from lab_utils.claims.rules import RULES, VERDICTS

@@ -259,11 +259,10 @@ def test_a_run_below_its_own_frozen_features_is_called_under_trained(ours, probe
 
 
 def test_a_rise_after_the_lowest_loss_is_tested_from_there_on():
-    late = run_diagnosis.rising_verdict(result_of("a", [0.2, 0.3, 0.4, 0.5, 0.6]))
-    assert late.verdict == "not testable" and "epoch 5 of 5" in late.sentence
-    early = run_diagnosis.rising_verdict(result_of("a", [0.2, 0.6, 0.5, 0.4, 0.3, 0.2]))
-    assert early.verdict == "contradicted"  # the loss rises and the accuracy falls
-    assert early.evidence["loss"].n == 5
+    assert run_diagnosis.slopes_after_minimum(result_of("a", [0.2, 0.3, 0.4, 0.5, 0.6])) is None
+    early = run_diagnosis.slopes_after_minimum(result_of("a", [0.2, 0.6, 0.5, 0.4, 0.3, 0.2]))
+    assert early["val loss"].low > 0 > early["val accuracy"].high
+    assert early["val loss"].n == 5
 
 
 # ---- confidence
@@ -305,8 +304,6 @@ def test_an_overconfident_accurate_epoch_is_cured_by_a_temperature():
 def test_two_epochs_make_no_trend_and_stop_no_chapter():
     short = result_of("a", [0.4, 0.5])
     assert "too few" in run_diagnosis.trend_words(short)
-    assert run_diagnosis.slope_verdict("run5-loss-still-falling", short).verdict == "not testable"
-    assert (
-        run_diagnosis.slope_verdict("run5-loss-still-falling", result_of("a", [0.2, 0.4, 0.6, 0.8])).verdict
-        == "supported"
-    )
+    assert run_diagnosis.val_loss_slope(short) is None
+    assert run_diagnosis.val_loss_slope(result_of("a", [0.2, 0.4, 0.6, 0.8])).high < 0
+    assert list(run_diagnosis.histories(short)) == [short.name]

@@ -11,7 +11,7 @@ import pandas as pd
 from lab_utils.analysis import class_activation
 from lab_utils.analysis.transferability import LAYERS, Probe, rank_agreement
 from lab_utils.claims.reported_arithmetic import vgg16_parameters
-from lab_utils.networks import backbones
+from lab_utils.networks import registry
 from lab_utils.stats.intervals import Accuracy, Estimate
 from lab_utils.stats.metrics import softmax
 
@@ -171,8 +171,8 @@ def networks_table(reported: pd.DataFrame, networks: Sequence[str]) -> pd.DataFr
         networks: names in the registry of this run's networks.
     """
     printed = reported.set_index("model")
-    own = [backbones.backbone(name) for name in networks]
-    known = [entry for entry in backbones.REGISTRY.values() if entry.title in printed.index and entry not in own]
+    own = [registry.backbone(name) for name in networks]
+    known = [entry for entry in registry.REGISTRY.values() if entry.title in printed.index and entry not in own]
     rows = []
     for entry in [*known, *own]:
         given = printed.loc[entry.title] if entry.title in printed.index else {"parameters": None, "features": None}
@@ -184,7 +184,7 @@ def networks_table(reported: pd.DataFrame, networks: Sequence[str]) -> pd.DataFr
 
 def parameters_words(reported: pd.DataFrame) -> str:
     """Which of the reported numbers of parameters are those of the network without its top, and what the others are."""
-    titles = {entry.title: entry.parameters for entry in backbones.REGISTRY.values()}
+    titles = {entry.title: entry.parameters for entry in registry.REGISTRY.values()}
     printed = {name: int(count) for name, count in zip(reported["model"], reported["parameters"], strict=True)}
     right = [name for name, count in printed.items() if titles.get(name) == count]
     words = [f"The reported parameters of {', '.join(right) or 'no network'} are those without the top."]

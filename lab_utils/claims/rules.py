@@ -13,8 +13,9 @@ from lab_utils.claims.words import bounds
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 
 if TYPE_CHECKING:
+    from lab_utils.analysis.cohesion import Standing
     from lab_utils.analysis.outliers import Cluster
-    from lab_utils.analysis.projections import Separability, Standing
+    from lab_utils.analysis.separability import Separability
 
 VERDICTS = SUPPORTED, CONTRADICTED, TIE, OPEN = ("supported", "contradicted", "tie", "not testable")
 WEAKEST = (CONTRADICTED, TIE, SUPPORTED)  # verdicts of the parts of a claim: the first of these decides
