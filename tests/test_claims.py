@@ -274,7 +274,7 @@ def test_a_notebook_decides_all_claims_of_its_chapter_on_what_they_ask_for(name)
     for id, evidence, more in given:
         if CLAIMS[id].undecided:
             continue
-        wanted = CLAIMS[id].rule.evidence | ({"histories": True} if "trained" in CLAIMS[id].needs else {})
+        wanted = CLAIMS[id].evidence | ({"histories": True} if "trained" in CLAIMS[id].needs else {})
         assert evidence <= set(wanted), id
         assert more or {one for one, needed in wanted.items() if needed} <= evidence, id
 

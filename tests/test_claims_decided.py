@@ -30,7 +30,7 @@ UP, DOWN, TIED, SMALL = gap(0.1, 0.04), gap(-0.1, 0.04), gap(0.01, 0.06), gap(0.
 def decide(id: str, **evidence) -> Verdict:
     """The verdict on photographs, with stubs for what only the sentences use."""
     claim = schema.claims()[id]
-    return check(id, Context("mame"), histories={}, **dict.fromkeys(claim.rule.also, UP) | evidence)
+    return check(id, Context("mame"), histories={}, **dict.fromkeys(claim.also, UP) | evidence)
 
 
 HIGHER = [({"value": UP}, SUPPORTED), ({"value": DOWN}, CONTRADICTED), ({"value": TIED}, TIE)]
@@ -339,7 +339,7 @@ def test_the_verdict_and_its_sentence_follow_the_evidence(id):
 def test_every_claim_that_is_decided_is_tried_and_every_rule_is_used():
     claims = schema.claims()
     assert set(CASES) == {id for id, claim in claims.items() if not claim.undecided}
-    assert {claim.rule.name for claim in claims.values() if claim.rule} == set(RULES)
+    assert {claim.rule for claim in claims.values() if claim.rule} == set(RULES)
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------

@@ -137,9 +137,9 @@ def check(id: str, context: Context, histories: Histories | None = None, **evide
         why = claim.template(OPEN, "evidence") or f"{listed(missing)}: not available in this run"
         return _open(claim, [*unmet, render(why, evidence)], _sentence(why, evidence) if unmet else "")
     _check_names(claim, evidence, histories)
-    taken = {name: value for name, value in evidence.items() if name not in claim.rule.also}
-    outcome = claim.rule.rule.decide(**taken, **claim.rule.parameters)
-    pieces = {**claim.rule.parameters, **evidence, **outcome.pieces}
+    taken = {name: value for name, value in evidence.items() if name not in claim.also}
+    outcome = claim.decider.decide(**taken, **claim.parameters)
+    pieces = {**claim.parameters, **evidence, **outcome.pieces}
     template = claim.template(outcome.verdict, outcome.case) or "this run has no evidence for it"
     if outcome.verdict == OPEN:
         return _open(claim, [*unmet, render(template, pieces)], _sentence(template, pieces) if unmet else "")
@@ -184,7 +184,7 @@ def _unmet(claim: schema.Claim, context: Context, histories: Histories) -> list[
 
 
 def _check_names(claim: schema.Claim, evidence: Mapping[str, Any], histories: Histories | None) -> None:
-    wanted = claim.rule.evidence
+    wanted = claim.evidence
     absent = [name for name, needed in wanted.items() if needed and name not in evidence]
     absent += ["histories"] if "trained" in claim.needs and histories is None else []
     if absent or set(evidence) - set(wanted):

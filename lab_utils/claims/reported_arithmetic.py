@@ -13,7 +13,7 @@ import pandas as pd
 
 from lab_utils.claims.engine import Context, Verdict, check
 from lab_utils.stats import metrics
-from lab_utils.stats.intervals import Z95, Accuracy, Estimate
+from lab_utils.stats.intervals import Z95, Accuracy, Difference, Estimate
 
 Reported = Callable[[str], pd.DataFrame]
 Evidence = dict[str, dict[str, Any]]
@@ -27,22 +27,22 @@ def verdicts(reported: Reported) -> list[Verdict]:
     Args:
         reported: gives a table of `data/reported` by its name.
     """
-    return [check(id, Context("reported"), **given) for id, given in evidence(reported).items()]
+    evidence = {id: given for part in (_baseline, _features, _runs, _report) for id, given in part(reported).items()}
+    return [check(id, Context("reported"), **given) for id, given in evidence.items()]
 
 
-def evidence(reported: Reported) -> Evidence:
-    """Evidence by the claim's id."""
-    parts = (_baseline, _classification, _features, _runs, _report)
-    return {id: given for part in parts for id, given in part(reported).items()}
+def _number(reported: Reported, id: str) -> float:
+    return reported("numbers").set_index("id")["value"][id]
 
 
-def share_of(value: float, n: int, of: str = "") -> Accuracy:
-    """A printed share of `n` images as an accuracy (the count is rounded)."""
-    return Accuracy(round(value * n), int(n), of)
+def _gap(first: float, n: int, second: float, other_n: int | None = None) -> Difference:
+    """Difference of two printed shares of n (and other_n) images, as of two accuracies."""
+    return _share(first, n).minus(_share(second, other_n or n))
 
 
-def _numbers(reported: Reported) -> pd.Series:
-    return reported("numbers").set_index("id")["value"]
+def _share(value: float, n: int) -> Accuracy:
+    """A printed share of n images as an accuracy (the count is rounded)."""
+    return Accuracy(round(value * n), int(n), "printed")
 
 
 # ---- classification report -------------------------------------------------------------------------------------------
@@ -70,83 +70,62 @@ def printed_averages(reported: Reported) -> pd.DataFrame:
 def balanced_accuracy(rows: pd.DataFrame) -> Estimate:
     """Mean recall of a report's rows, with the normal interval of a mean of independent shares."""
     variance = (rows["recall"] * (1 - rows["recall"]) / rows["support"]).sum() / len(rows) ** 2
-    value, half = rows["recall"].mean(), Z95 * np.sqrt(variance)
-    images = int(rows["support"].sum())
+    value, half, images = rows["recall"].mean(), Z95 * np.sqrt(variance), int(rows["support"].sum())
     return Estimate(value, value - half, value + half, images, "balanced test accuracy", scale=100, unit=" %", digits=1)
 
 
 def _report(reported: Reported) -> Evidence:
-    numbers, rows = _numbers(reported), report_rows(reported)
+    rows, images = report_rows(reported), _number(reported, "test_images")
     printed, found = printed_averages(reported), recomputed_averages(rows)
-    accuracy, test = {"accuracy": printed.loc["accuracy", "f1"]}, numbers["test_images"]
-    head = share_of(found.loc["weighted", "recall"], test, "own head, from the report's rows")
-    features = share_of(_scores(reported, "fine-tuned features")["VGG16"], test, "fine-tuned features, printed")
-    paper = share_of(reported("paper_r65k").set_index("architecture")["fs"]["VGG16"], test, "the paper's VGG16")
-    val = share_of(reported("fine_tuning").set_index("run")["val_printed"]["6"], numbers["val_images"], "val, printed")
-    carried, balanced = balanced_accuracy(rows), {"val": val}
+    accuracy, diagonal = {"accuracy": printed.loc["accuracy", "f1"]}, _number(reported, "confusion_diagonal") / images
+    head = _share(found.loc["weighted", "recall"], images)
+    features = _share(_scores(reported, "fine-tuned features")["VGG16"], images)
+    paper = _share(reported("paper_r65k").set_index("architecture")["fs"]["VGG16"], images)
+    val = _share(reported("fine_tuning").set_index("run")["val_printed"]["6"], _number(reported, "val_images"))
+    balanced = balanced_accuracy(rows)
+    carried = {"value": metrics.independent_difference(val, balanced), "val": val, "balanced": balanced}
     averages = {
-        f"report-{kind}-follows": {"printed": dict(printed.loc[kind, COLUMNS]), "other": dict(found.loc[kind, COLUMNS])}
-        for kind in ("macro", "weighted")
+        kind: {"printed": dict(printed.loc[kind, COLUMNS]), "other": dict(found.loc[kind])} for kind in found.index
     }
-    return averages | {
+    return {
+        **{f"report-{kind}-follows": given for kind, given in averages.items()},
         "report-accuracy-follows": {"printed": accuracy, "other": {"accuracy": head.value}},
-        "diagonal-agrees-with-accuracy": {
-            "printed": accuracy,
-            "other": {"accuracy": numbers["confusion_diagonal"] / test},
-        },
+        "diagonal-agrees-with-accuracy": {"printed": accuracy, "other": {"accuracy": diagonal}},
         "below-papers-vgg16": {"value": head.minus(paper), "lab": head, "paper": paper},
         "printed-features-beat-head": {"value": features.minus(head), "features": features, "head": head},
-        "val-carries-over": {"value": metrics.independent_difference(val, carried), "balanced": carried} | balanced,
+        "val-carries-over": carried,
     }
 
 
-# ---- baselines and the sample of the maps ----------------------------------------------------------------------------
+# ---- baselines, and the sample of the maps ---------------------------------------------------------------------------
 def _baseline(reported: Reported) -> Evidence:
-    table, numbers = reported("scratch"), _numbers(reported)
-    rows, single = (
-        part.set_index("network") for part in (table[table["kind"] == "printed"], table[table["kind"] != "printed"])
-    )
-    gaps, labels, order = rows["train"] - rows["val"], rows["overfitting"], ["Low", "Medium", "High"]
-    pairs = [
-        (one, other)
-        for one in gaps.index
-        for other in gaps.index
-        if order.index(labels[one]) < order.index(labels[other])
-    ]
-    low, high = max(pairs, key=lambda pair: gaps[pair[0]] - gaps[pair[1]])
+    table, splits = reported("scratch"), ["train", "val"]
+    rows = table[table["kind"] == "printed"].set_index("network")
+    single = table[table["kind"] != "printed"].set_index("network")[splits].astype(float)
+    gaps, labels = rows["train"] - rows["val"], rows["overfitting"]
+    rank = labels.map({"Low": 0, "Medium": 1, "High": 2})
+    pairs = [(low, high) for low in rows.index for high in rows.index if rank[low] < rank[high]]
+    low, high = max(pairs, key=lambda pair: gaps[pair[0]] - gaps[pair[1]])  # the larger gap with the lower label
+    about = {"lower": f"#{low}", "lower_label": labels[low], "higher": f"#{high}", "higher_label": labels[high]}
     joined, nearest = {}, {}
     for row in (name for name in rows.index if "-" in name):
-        printed = rows.loc[row, ["train", "val"]].astype(float)
-        members = single.loc[row.split("-"), ["train", "val"]].astype(float)
-        closest = members.loc[(members - printed).abs().sum(axis=1).idxmin()]
-        joined |= {f"{row} ({split})": printed[split] for split in printed.index}
-        nearest |= {f"{row} ({split})": closest[split] for split in printed.index}
-    wanted, classes = int(numbers["sample_wanted"]), len(report_rows(reported))
+        off = (single.loc[row.split("-")] - rows.loc[row, splits].astype(float)).abs().sum(axis=1)
+        joined |= {f"{row} ({split})": rows.loc[row, split] for split in splits}
+        nearest |= {f"{row} ({split})": single.loc[off.idxmin(), split] for split in splits}
+    nine, ten = (single["train"][network] - single["val"][network] for network in ("9", "10"))
+    wanted, classes = int(_number(reported, "sample_wanted")), len(report_rows(reported))
     half = NormalDist().inv_cdf(1 - 0.025 / classes) * wanted**0.5  # Poisson counts, Bonferroni over the classes
-    sizes = {f"{name} class": numbers[f"sample_{name}"] for name in ("smallest", "largest")}
+    sizes = {f"{which} class": _number(reported, f"sample_{which}") for which in ("smallest", "largest")}
+    drawn = {name: Estimate(size, size - half, size + half, classes, digits=0) for name, size in sizes.items()}
     return {
-        "overfitting-labels-consistent": {
-            "first": gaps[low],
-            "second": gaps[high],
-            "lower": f"#{low}",
-            "lower_label": labels[low],
-            "higher": f"#{high}",
-            "higher_label": labels[high],
-        },
+        "overfitting-labels-consistent": {"first": gaps[low], "second": gaps[high], **about},
         "rows-are-single-networks": {"printed": joined, "other": nearest},
-        "printed-9-regularised-too-much": {
-            name: single["train"][one] - single["val"][one] for name, one in (("first", "9"), ("second", "10"))
-        },
-        "printed-sample-of-100": {
-            "parts": {
-                name: Estimate(size, size - half, size + half, classes, digits=0) for name, size in sizes.items()
-            },
-            "reference": wanted,
-        },
+        "printed-9-regularised-too-much": {"first": nine, "second": ten},
+        "printed-sample-of-100": {"parts": drawn, "reference": wanted},
     }
 
 
-# ---- feature extraction ----------------------------------------------------------------------------------------------
+# ---- feature extraction and classification ---------------------------------------------------------------------------
 def vgg16_parameters() -> dict[str, int]:
     """Parameters of VGG16 at 224 pixels: its first dense layer alone, and the network up to fc1 and up to fc2."""
     convolutions = sum(9 * inward * outward + outward for inward, outward in pairwise(VGG_CHANNELS))
@@ -154,65 +133,47 @@ def vgg16_parameters() -> dict[str, int]:
     return {"fc1 alone": fc1, "up to fc1": convolutions + fc1, "up to fc2": convolutions + fc1 + fc2}
 
 
-def _scores(reported: Reported, features: str, kind: str = "printed") -> dict[str, float]:
+def _scores(reported: Reported, features: str, kind: str = "printed", column: str = "test") -> dict[str, Any]:
     table = reported("classification")
-    rows = table[(table["features"] == features) & (table["kind"] == kind)].dropna(subset="test")
-    return dict(rows.set_index("network")["test"])
-
-
-def _classification(reported: Reported) -> Evidence:
-    numbers, folds, shares = (
-        _numbers(reported),
-        reported("folds"),
-        reported("importances").set_index("column")["importance"],
-    )
-    train, test, columns = (int(numbers[name]) for name in ("train_images", "test_images", "table_columns"))
-    printed, figure = _scores(reported, "CNN features"), _scores(reported, "CNN features", "read from figure")
-    held = {"the lowest of all": ("cv_lowest", "val_and_test"), "the linear SVM": ("linear_svm_cv", "linear_svm_test")}
-    gaps, below = {}, {}
-    for name, rows in folds.groupby("classifier", sort=False):  # ends that leave no gap to reading them off
-        lowest, n = rows["low"].idxmin(), train // folds["fold"].nunique()
-        gaps[name] = share_of(rows["high"][lowest], n).minus(share_of(rows["low"].drop(lowest).min(), n))
-    for features in ("CNN features", "dense classifier"):
-        scores = _scores(reported, features)
-        others = np.mean([value for name, value in scores.items() if name != "EfficientNetB0"])
-        below[features] = share_of(scores["EfficientNetB0"], test, "B0").minus(share_of(others, test, "the others"))
-    sizes, parameters = vgg16_parameters(), int(reported("models").set_index("model")["parameters"]["VGG16"])
-    whole = {size: name for name, size in sizes.items() if name != "fc1 alone"}
-    return {
-        "printed-vgg16-parameters": {
-            "printed": {"VGG16": parameters},
-            "other": {"VGG16": parameters if parameters in whole else sizes["up to fc1"]},
-            "part": "those of its layer fc1 alone"
-            if parameters == sizes["fc1 alone"]
-            else "those of none of its parts",
-        },
-        "slide-17-follows-figure": {"printed": {name: printed[name] for name in figure}, "other": figure},
-        "printed-cv-scores-hold": {
-            "parts": {
-                name: share_of(numbers[held], test, "test").minus(share_of(numbers[cv], train, "CV"))
-                for name, (cv, held) in held.items()
-            }
-        },
-        "printed-folds-agree": {"parts": gaps},
-        "printed-b0-worse": {"parts": below},
-        "printed-importances-ignore": {
-            "printed": dict(shares),
-            "other": dict.fromkeys(shares.index, 0.0),
-            "even": 1 / columns,
-        },
-    }
+    rows = table[(table["features"] == features) & (table["kind"] == kind)].dropna(subset=column)
+    return dict(rows.set_index("network")[column])
 
 
 def _features(reported: Reported) -> Evidence:
-    images, rows = int(_numbers(reported)["test_images"]), reported("classification")
-    rows = rows[rows["features"] == "fine-tuned features"]
-    best = {kind: dict(part.set_index("network")["best_model"]) for kind, part in rows.groupby("kind")}
-    plain, tuned = _scores(reported, "CNN features"), _scores(reported, "fine-tuned features")
-    gains = {name: share_of(tuned[name], images).minus(share_of(plain[name], images)) for name in tuned}
+    train, test = int(_number(reported, "train_images")), int(_number(reported, "test_images"))
+    plain, dense, tuned = (
+        _scores(reported, name) for name in ("CNN features", "dense classifier", "fine-tuned features")
+    )
+    figure = _scores(reported, "CNN features", "read from figure")
+    best = [_scores(reported, "fine-tuned features", kind, "best_model") for kind in ("printed", "read from figure")]
+    sizes, printed = vgg16_parameters(), int(reported("models").set_index("model")["parameters"]["VGG16"])
+    alone, *whole = sizes.values()
+    extractor = printed if printed in whole else whole[0]
+    part = "those of its layer fc1 alone" if printed == alone else "those of none of its parts"
+    held = {"the lowest of all": ("cv_lowest", "val_and_test"), "the linear SVM": ("linear_svm_cv", "linear_svm_test")}
+    pairs = {name: [_number(reported, id) for id in ids] for name, ids in held.items()}
+    folds, below = {}, {}
+    for name, rows in reported("folds").groupby("classifier", sort=False):  # ends that leave no gap to reading them off
+        lowest = rows["low"].idxmin()
+        folds[name] = _gap(rows["high"][lowest], train // len(rows), rows["low"].drop(lowest).min())
+    for name, scores in (("CNN features", plain), ("dense classifier", dense)):
+        others = np.mean([score for network, score in scores.items() if network != "EfficientNetB0"])
+        below[name] = _gap(scores["EfficientNetB0"], test, others)
+    shares, even = (
+        dict(reported("importances").set_index("column")["importance"]),
+        1 / _number(reported, "table_columns"),
+    )
     return {
-        "slide-22-best-follows-figure": {"printed": best["printed"], "other": best["read from figure"]},
-        "printed-fine-tuned-features-help": {"parts": gains},
+        "printed-vgg16-parameters": {"printed": {"VGG16": printed}, "other": {"VGG16": extractor}, "part": part},
+        "slide-17-follows-figure": {"printed": plain, "other": figure},
+        "printed-cv-scores-hold": {
+            "parts": {name: _gap(there, test, cv, train) for name, (cv, there) in pairs.items()}
+        },
+        "printed-folds-agree": {"parts": folds},
+        "printed-b0-worse": {"parts": below},
+        "printed-importances-ignore": {"printed": shares, "other": dict.fromkeys(shares, 0.0), "even": even},
+        "slide-22-best-follows-figure": {"printed": best[0], "other": best[1]},
+        "printed-fine-tuned-features-help": {"parts": {name: _gap(tuned[name], test, plain[name]) for name in tuned}},
     }
 
 
@@ -231,23 +192,18 @@ def first_layer_penalty(factor: float, width: int, inputs: int = 8 * 8 * 512) ->
 
 
 def _runs(reported: Reported) -> Evidence:
-    images, rows = int(_numbers(reported)["val_images"]), reported("fine_tuning").set_index("run")
-    ends = {run: share_of(value, images, f"run {run}") for run, value in rows["val_end"].dropna().items()}
+    images, rows = (
+        int(_number(reported, "val_images")),
+        reported("fine_tuning").assign(name=lambda rows: "run " + rows["run"]),
+    )
+    rows = rows.set_index("name")
     known, loss = rows.dropna(subset=["val_printed", "val_end"]), rows.dropna(subset=["l2", "loss_start"])
     widths = loss["head"].str.split(",").str[0].astype(int)
+    penalties = {run: first_layer_penalty(loss["l2"][run], widths[run]) for run in loss.index}
+    before, after = rows["val_end"]["run 3"], rows["val_end"]["run 4"]
     return {
-        "printed-accuracies-follow-curves": {
-            "printed": {f"run {run}": value for run, value in known["val_printed"].items()},
-            "other": {f"run {run}": value for run, value in known["val_end"].items()},
-        },
-        "printed-runs-differ": {"value": ends[known.index[-1]].minus(ends[known.index[0]])},
-        "printed-lower-rate-improves": {
-            "value": ends["4"].minus(ends["3"]),
-            "before": rows["val_end"]["3"],
-            "after": rows["val_end"]["4"],
-        },
-        "printed-l2-fits-curves": {
-            "printed": {f"run {run}": first_layer_penalty(loss["l2"][run], widths[run]) for run in loss.index},
-            "other": {f"run {run}": value for run, value in loss["loss_start"].items()},
-        },
+        "printed-accuracies-follow-curves": {"printed": dict(known["val_printed"]), "other": dict(known["val_end"])},
+        "printed-runs-differ": {"value": _gap(known["val_end"].iloc[-1], images, known["val_end"].iloc[0])},
+        "printed-lower-rate-improves": {"value": _gap(after, images, before), "before": before, "after": after},
+        "printed-l2-fits-curves": {"printed": penalties, "other": dict(loss["loss_start"])},
     }

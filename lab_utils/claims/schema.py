@@ -15,49 +15,21 @@ TEXTS = Path(__file__).parent / "texts"
 Sentence = str | dict[str, str]
 
 
-class Decision(BaseModel):
-    """Which rule decides a claim.
-
-    Attributes:
-        name: of the function in `rules.py`.
-        parameters: its arguments that are set here.
-        also: further evidence that only the sentences use (`with` in the text).
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    parameters: dict[str, Any]
-    also: tuple[str, ...]
-
-    @property
-    def rule(self) -> Rule:
-        """The function with its cases."""
-        return RULES[self.name]
-
-    @property
-    def evidence(self) -> dict[str, bool]:
-        """Names of the evidence that it takes, and whether it can't go without."""
-        taken = {
-            name: one.default is one.empty
-            for name, one in self.rule.arguments.items()
-            if one.kind is not one.KEYWORD_ONLY and name not in self.parameters
-        }
-        return taken | dict.fromkeys(self.also, True)
-
-
 class Claim(BaseModel):
     """One testable sentence of the original, and what is said of it by verdict.
 
     Attributes:
         id: short unique name.
-        chapter: two digits of the notebook that decides it.
+        chapter: two digits of the notebook that decides it: the file's name.
         slide: of the original.
         says: the slide's own words (`…` joins several places).
         implicit: what the slide never says but acts on; either this or `says`.
         test: how it is decided.
-        needs: what can decide it: `any` (arithmetic on printed numbers), `photographs`, networks `trained` to an end.
-        rule: that decides it; in the text its name, or `{name: {parameter: value}, with: [further evidence]}`.
+        needs: what can decide it: `any` (arithmetic on printed numbers), `photographs`, networks `trained` to an end;
+            where it says nothing, what the file says.
+        rule: name of a rule in `rules.py`. In the text also `{name: {parameter: value}, with: [further evidence]}`.
+        parameters: arguments of the rule that are set by the text.
+        also: further evidence, which only the sentences use.
         supported: template of the sentence (`words.py`), or one for each case of the rule; so `contradicted` and `tie`.
         missing: a clause: why it can't be tested where evidence is missing (`evidence`), or where the rule says so.
         network: that the original looked at, by its name in the registry.
@@ -74,7 +46,9 @@ class Claim(BaseModel):
     implicit: str = ""
     test: str
     needs: tuple[Literal["any", "photographs", "trained"], ...]
-    rule: Decision | None = None
+    rule: str = ""
+    parameters: dict[str, Any] = {}
+    also: tuple[str, ...] = ()
     supported: Sentence = ""
     contradicted: Sentence = ""
     tie: Sentence = ""
@@ -88,57 +62,75 @@ class Claim(BaseModel):
         """`says “…”`, or `assumes that …`."""
         return f"says “{self.says}”" if self.says else f"assumes that {self.implicit}"
 
-    def template(self, verdict: str, case: str = "") -> str:
-        """The sentence of a verdict's case."""
-        found = {SUPPORTED: self.supported, CONTRADICTED: self.contradicted, TIE: self.tie, OPEN: self.missing}[verdict]
-        return found if isinstance(found, str) else found.get(case or "rule", "")
+    @property
+    def decider(self) -> Rule:
+        """Its rule."""
+        return RULES[self.rule]
 
+    @property
+    def evidence(self) -> dict[str, bool]:
+        """Names of the evidence that it asks for, and whether it can't go without."""
+        taken = {
+            name: one.default is one.empty
+            for name, one in self.decider.arguments.items()
+            if one.kind is not one.KEYWORD_ONLY and name not in self.parameters
+        }
+        return taken | dict.fromkeys(self.also, True)
+
+    def template(self, verdict: str, case: str = "") -> str:
+        """The sentence of a verdict's case; of not testable ones the clause."""
+        text = {SUPPORTED: self.supported, CONTRADICTED: self.contradicted, TIE: self.tie, OPEN: self.missing}[verdict]
+        return text if isinstance(text, str) else text.get(case or "rule", "")
+
+    # ---- checks -----------------------------------------------------------------------------------------------------
     @field_validator("needs", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("rule", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _decision(cls, value: Any) -> Any:
-        also = tuple(value.get("with", ())) if isinstance(value, dict) else ()
-        named = {value: {}} if isinstance(value, str) else {key: one for key, one in value.items() if key != "with"}
-        name, parameters = next(iter(named.items()))
-        if len(named) != 1 or name not in RULES:
-            raise ValueError(f"{', '.join(named)} is no rule; rules are {', '.join(RULES)}")
-        for key, one in parameters.items():
-            argument = RULES[name].arguments.get(key)
-            if argument is None:
-                raise ValueError(f"rule {name} has no parameter {key}")
-            try:
-                TypeAdapter(Any if isinstance(argument.annotation, str) else argument.annotation).validate_python(one)
-            except ValidationError as error:
-                raise ValueError(f"rule {name}, {key}: {error.errors()[0]['msg']}, not {one!r}") from error
-        return Decision(name=name, parameters=parameters, also=also)
+    def _split_rule(cls, text: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(text.get("rule"), dict):
+            return text
+        (name, parameters), *others = [(name, one) for name, one in text["rule"].items() if name != "with"]
+        if others:
+            raise ValueError(f"rule: {others[0][0]} beside {name}")
+        return text | {"rule": name, "parameters": parameters, "also": text["rule"].get("with", ())}
 
     @model_validator(mode="after")
-    def _whole(self) -> "Claim":
+    def _check(self) -> "Claim":
         if bool(self.says) == bool(self.implicit):
             raise ValueError("give either says or implicit")
         if bool(self.rule) == bool(self.undecided):
             raise ValueError("give either a rule or why it is undecided")
-        for verdict in (SUPPORTED, CONTRADICTED, TIE, OPEN) if self.rule else ():
-            self._check(verdict, getattr(self, "missing" if verdict == OPEN else verdict))
+        if not self.rule:
+            return self
+        if self.rule not in RULES:
+            raise ValueError(f"{self.rule} is no rule; rules are {', '.join(RULES)}")
+        for name, value in self.parameters.items():
+            if name not in self.decider.arguments:
+                raise ValueError(f"rule {self.rule} has no parameter {name}")
+            kind = self.decider.arguments[name].annotation
+            try:
+                TypeAdapter(Any if isinstance(kind, str) else kind).validate_python(value)
+            except ValidationError as error:
+                raise ValueError(f"rule {self.rule}, {name}: {error.errors()[0]['msg']}, not {value!r}") from error
+        for verdict in (SUPPORTED, CONTRADICTED, TIE, OPEN):
+            self._check_sentences(verdict, self.missing if verdict == OPEN else getattr(self, verdict))
         return self
 
-    def _check(self, verdict: str, given: Sentence) -> None:
+    def _check_sentences(self, verdict: str, text: Sentence) -> None:
         """A verdict has a sentence for each case of the rule, and its sentences ask for evidence that there is."""
-        cases = self.rule.rule.cases.get(verdict)
-        reasons = set(given) if isinstance(given, dict) else set()
+        cases, given = self.decider.cases.get(verdict), set(text) if isinstance(text, dict) else set()
+        fits = given == set(cases or ()) and bool(text) == (cases is not None)
         if verdict == OPEN:
-            fits = reasons <= {"evidence", *(cases or ("rule",))} and (bool(given) or not cases)
-        else:
-            fits = reasons == set(cases or ()) and bool(given) == (cases is not None)
+            fits = given <= {"evidence", *(cases or ("rule",))} and (bool(text) or not cases)
         if not fits:
-            raise ValueError(f"{verdict}: rule {self.rule.name} has the cases {', '.join(cases or ()) or 'none'}")
-        known = {*self.rule.evidence, *self.rule.rule.gives, *self.rule.rule.arguments}
-        for sentence in given.values() if isinstance(given, dict) else [given]:
-            if unknown := words.placeholders(sentence) - known:
+            raise ValueError(f"{verdict}: rule {self.rule} has the cases {', '.join(cases or ()) or 'none'}")
+        known = {*self.evidence, *self.decider.gives, *self.decider.arguments}
+        for template in text.values() if isinstance(text, dict) else [text]:
+            if unknown := words.placeholders(template) - known:
                 raise ValueError(f"{verdict}: unknown placeholder {', '.join(sorted(unknown))}")
 
 
@@ -157,10 +149,10 @@ def read(folder: Path) -> dict[str, Claim]:
         for text in content["claims"]:
             try:
                 claim = Claim(**{"chapter": path.stem, "needs": content.get("needs"), **text})
-            except (ValidationError, TypeError) as error:
-                first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
-                where = ".".join(map(str, first["loc"]))
-                raise LabError(f"{path.name}, claim {text.get('id')}: {where} {first['msg']}.") from error
+            except ValidationError as error:
+                where = ".".join(map(str, error.errors()[0]["loc"]))
+                what = error.errors()[0]["msg"].removeprefix("Value error, ")
+                raise LabError(f"{path.name}, claim {text.get('id')}: {where} {what}.".replace("  ", " ")) from error
             if claim.id in claims:
                 raise LabError(f"{path.name}, claim {claim.id}: chapter {claims[claim.id].chapter} has one of this id.")
             claims[claim.id] = claim
