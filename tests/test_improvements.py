@@ -81,13 +81,13 @@ def test_a_class_with_one_image_does_not_keep_the_others_from_being_weighted():
 def test_few_images_are_drawn_and_not_the_first_of_a_sorted_table():
     labels = np.tile(np.arange(3), 40)
     rows = np.arange(30, 120)
-    found = improvements.drawn(labels, rows, 5, seed=1)
+    found = improvements.few_images(labels, rows, 5, seed=1)
     assert np.bincount(labels[found]).tolist() == [5, 5, 5]
     assert set(found) <= set(rows) and (np.diff(found) > 0).all()
     assert found.max() > 75  # the first five of each class end at row 44
-    assert np.array_equal(found, improvements.drawn(labels, rows, 5, seed=1))
-    assert not np.array_equal(found, improvements.drawn(labels, rows, 5, seed=2))
-    assert 3 not in np.append(labels, 3)[improvements.drawn(np.append(labels, 3), np.arange(121), 5, least=2)]
+    assert np.array_equal(found, improvements.few_images(labels, rows, 5, seed=1))
+    assert not np.array_equal(found, improvements.few_images(labels, rows, 5, seed=2))
+    assert 3 not in np.append(labels, 3)[improvements.few_images(np.append(labels, 3), np.arange(121), 5, least=2)]
 
 
 def test_class_folders_hold_links_to_the_images_of_each_class(tmp_path):

@@ -283,7 +283,7 @@ def at_test_time(lab: "Lab", run: "FineTunedNetwork", size: int | None = None, f
 
 
 # ---- few images ------------------------------------------------------------------------------------------------------
-def drawn(labels: np.ndarray, rows: np.ndarray, most: int, seed: int = 0, least: int = 1) -> np.ndarray:
+def few_images(labels: np.ndarray, rows: np.ndarray, most: int, seed: int = 0, least: int = 1) -> np.ndarray:
     """At most `most` of the rows of each class, drawn, in table order; classes with fewer than `least` are left out.
 
     Args:

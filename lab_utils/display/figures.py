@@ -382,20 +382,19 @@ def class_counts(table: pd.DataFrame) -> "Figure":
 
 
 @style()
-def size_boxes(rows: pd.DataFrame, classes: Sequence[str], side: int = 256) -> "Figure":
+def size_boxes(rows: pd.DataFrame, classes: Sequence[str]) -> "Figure":
     """Pixels and aspect ratio of the originals by class: median, half of the images (box), nine tenths (line).
 
     Args:
         rows: with medium, product (pixels) and aspect (width / height).
         classes: names in the order of the rows.
-        side: of the square copies; its area is drawn as a line.
     """
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     figure, (left, right) = subplots(1, 2, height=1.1 + 0.19 * len(classes), sharey=True)
     _quantile_rows(left, rows["product"] / 1e6, rows["medium"], classes)
     _quantile_rows(right, rows["aspect"], rows["medium"], classes)
-    left.axvline(side * side / 1e6, color=REPORTED, ls="--", lw=1, label=f"{side}×{side} pixels")
+    left.axvline(256 * 256 / 1e6, color=REPORTED, ls="--", lw=1, label="256×256 pixels")
     right.axvline(1, color=REPORTED, ls=":", lw=1.2, label="square")
     left.set(xscale="log", xlabel="megapixels of the original")
     right.set(xscale="log", xlabel="width / height")
@@ -475,21 +474,20 @@ def accuracy_by_size(lines: Mapping[str, tuple[np.ndarray, ...]], references: Ma
 
 # ---- chapter 04 -----------------------------------------------------------------------------------------------------
 @style()
-def explained_variance(cumulative: Mapping[str, np.ndarray], share: float = 0.9) -> "Figure":
-    """Cumulative explained variance by number of components, a line a network, marked where it reaches `share`.
+def explained_variance(cumulative: Mapping[str, np.ndarray]) -> "Figure":
+    """Cumulative explained variance by number of components, a line a network, marked where it reaches 0.9.
 
     Args:
         cumulative: `{network: (components,)}`, shares in 0 to 1.
-        share: that is marked.
     """
     figure, axes = subplots(height=3.0)
     for place, (name, values) in enumerate(cumulative.items()):
-        color, reached = SERIES[place % len(SERIES)], int(np.searchsorted(values, share - 1e-12))
+        color, reached = SERIES[place % len(SERIES)], int(np.searchsorted(values, 0.9 - 1e-12))
         axes.plot(np.arange(1, len(values) + 1), values, color=color, label=f"{name}: {reached + 1}")
         axes.plot(reached + 1, values[reached], MARKERS[place % len(MARKERS)], color=color)
-    axes.axhline(share, color=REPORTED, ls=":", lw=1)
+    axes.axhline(0.9, color=REPORTED, ls=":", lw=1)
     axes.set(xlabel="principal components", ylabel="variance explained", ylim=(0, 1.02), xlim=(0, None))
-    axes.legend(loc="lower right", title=f"components for {share}")
+    axes.legend(loc="lower right", title="components for 0.9")
     return figure
 
 
