@@ -11,7 +11,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ("00_dataset", "01_baseline", "02_paper_baselines", "03_task_similarity")
-OPEN = 'from lab_utils.lab import open_lab\n\nlab = open_lab(RUN, "{name}")'
+OPEN = """from lab_utils.core.profiles import load_settings
+from lab_utils.lab import Lab  # (`open_lab` loads TensorFlow for most chapters, which takes seconds)
+
+lab = Lab(load_settings(RUN), "{name}")"""
 
 
 def copy_of_the_lab(folder: Path, leave: tuple[str, ...] = ("notebooks/",)) -> Path:

@@ -16,6 +16,8 @@ from lab_utils.core import usage
 from lab_utils.core.errors import LabError
 from lab_utils.core.records import PROJECT, write_if_changed
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times quicker where PyYAML was built with it
+
 
 class Section(BaseModel):
     """Settings that belong together; unknown names are errors."""
@@ -355,7 +357,7 @@ def _section(place: list[str]) -> type[BaseModel]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), LOADER)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LabError(f"{path} is not readable YAML ({str(error).splitlines()[0]}): correct that line.") from None
     if not isinstance(values, dict):
