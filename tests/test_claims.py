@@ -67,8 +67,8 @@ def test_every_template_renders_in_singular_and_plural(id):
 
 def test_words_agree_with_their_numbers():
     agree = "{n} {n:network/networks} {n:is/are} {change:better/worse} by {change:points} ({change:interval})"
-    one = words.render(agree, {"n": 1, "change": TIED})
-    assert one == "1 network is better by 1.0 points (-4.0 to +6.0 points)"
+    singular = words.render(agree, {"n": 1, "change": TIED})
+    assert singular == "1 network is better by 1.0 points (-4.0 to +6.0 points)"
     assert words.render("{names:it is/they are} {names}", {"names": ["a", "b", "c"]}) == "they are a, b and c"
     loss = Estimate(-0.25, -0.5, 0.1, 8, digits=3, unit=" nats")
     assert words.render("{x} {x:signed} {x:interval}", {"x": loss}) == "-0.250 nats -0.250 nats -0.500 to +0.100 nats"
@@ -180,7 +180,7 @@ def test_museum_photographs_are_mame_or_a_folder_of_its_mediums(source, classes,
 HISTORIES = json.loads((records.PROJECT / "tests" / "data" / "histories.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("stored", HISTORIES, ids=lambda one: one["title"])
+@pytest.mark.parametrize("stored", HISTORIES, ids=lambda history: history["title"])
 def test_trainings_labelled_by_hand_are_told_apart(stored):
     history = pd.DataFrame({name: stored[name] for name in ("val_cross_entropy", "clean_accuracy")})
     assert bool(cut_short(history)) == stored["cut_short"], cut_short(history)
@@ -257,9 +257,9 @@ def code(name: str) -> str:
 def calls(name: str) -> list[tuple[str, set[str], bool]]:
     """Claim, evidence by name, and whether there is more of it, of each `lab.verdict` in a notebook."""
     nodes = [node for node in ast.walk(ast.parse(code(name))) if isinstance(node, ast.Call)]
-    found = [node for node in nodes if ast.unparse(node.func) == "lab.verdict"]
-    names = [{one.arg for one in node.keywords} for node in found]
-    return [(node.args[0].value, given - {None}, None in given) for node, given in zip(found, names, strict=True)]
+    verdicts = [node for node in nodes if ast.unparse(node.func) == "lab.verdict"]
+    names = [{keyword.arg for keyword in node.keywords} for node in verdicts]
+    return [(node.args[0].value, given - {None}, None in given) for node, given in zip(verdicts, names, strict=True)]
 
 
 NOTEBOOKS = sorted(path.stem for path in (records.PROJECT / "notebooks").glob("[0-9]*.ipynb"))
@@ -276,7 +276,7 @@ def test_a_notebook_decides_all_claims_of_its_chapter_on_what_they_ask_for(name)
             continue
         wanted = CLAIMS[id].evidence | ({"histories": True} if "trained" in CLAIMS[id].needs else {})
         assert evidence <= set(wanted), id
-        assert more or {one for one, needed in wanted.items() if needed} <= evidence, id
+        assert more or {name for name, needed in wanted.items() if needed} <= evidence, id
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -83,7 +83,7 @@ ABOVE = [
 TRADE = {"accurate": 7, "lowest": 3, "accuracy": UP}
 CASES = {
     "scratch-overfits": [
-        (one | {"reference": 0.2}, word) for one, word in parts(gap(0.5), gap(0.1), gap(0.22), "#1", "#2")
+        (evidence | {"reference": 0.2}, word) for evidence, word in parts(gap(0.5), gap(0.1), gap(0.22), "#1", "#2")
     ],
     "regularisation-lowers-gap": parts(DOWN, UP, TIED),
     "too-much-regularisation": parts(DOWN, UP, TIED),
@@ -94,11 +94,11 @@ CASES = {
         for value, word in ((0.6, SUPPORTED), (0.2, CONTRADICTED), (0.37, TIE))
     ],
     "most-confused-classes": [
-        *((one | {"reference": 5.5}, word) for one, word in parts(estimate(2, 1), estimate(12, 5), estimate(5, 3))),
+        *((case | {"reference": 5.5}, word) for case, word in parts(estimate(2, 1), estimate(12, 5), estimate(5, 3))),
         ({"parts": {}, "reference": 5.5}, OPEN),
     ],
     "variable-shape-no-better": [
-        ({"differences": {str(i): one for i, one in enumerate(values)}}, word)
+        ({"differences": {str(i): gain for i, gain in enumerate(values)}}, word)
         for values, word in (
             ([UP], CONTRADICTED),
             ([DOWN], SUPPORTED),
@@ -127,8 +127,8 @@ CASES = {
     ],
     "imagenet-overlap": HIGHER,
     "three-groups-separable": [
-        ({"spaces": {"features": space(400, 0.05), "3-D PCA": one}}, word)
-        for one, word in (
+        ({"spaces": {"features": space(400, 0.05), "3-D PCA": third}}, word)
+        for third, word in (
             (space(398, 0.05), SUPPORTED),
             (space(300, 0.05), CONTRADICTED),
             (space(383, 0.05), TIE),
@@ -137,8 +137,8 @@ CASES = {
         )
     ],
     "hand-colored-engraving-connects": [
-        ({"ranks": {"Albumen photograph": one, "Woven fabric": other}}, word)
-        for one, other, word in ((1, 3, SUPPORTED), (1, 9, TIE), (7, 9, CONTRADICTED), (0, 9, CONTRADICTED))
+        ({"ranks": {"Albumen photograph": first, "Woven fabric": second}}, word)
+        for first, second, word in ((1, 3, SUPPORTED), (1, 9, TIE), (7, 9, CONTRADICTED), (0, 9, CONTRADICTED))
     ],
     "albumen-perfectly-clustered": [
         ({"whole": standing(0.98), "without": standing(0.98)}, SUPPORTED),
@@ -243,8 +243,8 @@ CASES = {
     "smarter-focused": [(both(UP, UP), SUPPORTED), (both(DOWN, TIED), CONTRADICTED), (both(UP, DOWN), TIE)],
     "val-predicts-test": SAME,
     "hard-pairs-recur": [
-        ({"ranks": {"a → b": one, "b → a": other}, "among": 10}, word)
-        for one, other, word in (
+        ({"ranks": {"a → b": there, "b → a": back}, "among": 10}, word)
+        for there, back, word in (
             (3, None, SUPPORTED),
             (30, 0, CONTRADICTED),
             (3, 40, TIE),
@@ -403,12 +403,12 @@ ARITHMETIC = {
 
 
 def test_arithmetic_finds_the_known_errors_of_the_original():
-    found = {one.claim: one for one in reported_arithmetic.verdicts(reported)}
-    assert set(found) == set(ARITHMETIC) == {id for id, claim in schema.claims().items() if "any" in claim.needs}
+    verdicts = {verdict.claim: verdict for verdict in reported_arithmetic.verdicts(reported)}
+    assert set(verdicts) == set(ARITHMETIC) == {id for id, claim in schema.claims().items() if "any" in claim.needs}
     wrong = {
-        id: str(found[id])
+        id: str(verdicts[id])
         for id, (word, text) in ARITHMETIC.items()
-        if found[id].verdict != word or text not in str(found[id])
+        if verdicts[id].verdict != word or text not in str(verdicts[id])
     }
     assert not wrong
 
@@ -416,8 +416,8 @@ def test_arithmetic_finds_the_known_errors_of_the_original():
 def test_a_printed_size_that_is_none_of_vgg16s_is_called_so():
     table = reported("models").assign(parameters=[1, 2, 3, 4])
     changed = lambda name: table if name == "models" else reported(name)  # noqa: E731
-    found = {one.claim: one for one in reported_arithmetic.verdicts(changed)}
-    assert "none of its parts" in found["printed-vgg16-parameters"].sentence
+    verdicts = {verdict.claim: verdict for verdict in reported_arithmetic.verdicts(changed)}
+    assert "none of its parts" in verdicts["printed-vgg16-parameters"].sentence
 
 
 def test_the_penalty_of_a_layer_before_training_is_that_of_keras():

@@ -42,13 +42,13 @@ def entries() -> dict[str, list[dict]]:
 
 def test_every_claim_is_in_the_ledger_once_in_the_order_of_the_slides(entries) -> None:
     verdicts = ledger.collect(entries, ledger.arithmetic(reported))
-    assert sorted(one.claim for one in verdicts) == sorted(schema.claims())
-    slides = [one.slide for one in verdicts]
+    assert sorted(verdict.claim for verdict in verdicts) == sorted(schema.claims())
+    slides = [verdict.slide for verdict in verdicts]
     assert slides == sorted(slides)
 
 
 def test_ledger_takes_recorded_verdicts_and_says_why_others_are_open(entries) -> None:
-    verdicts = {one.claim: one for one in ledger.collect(entries)}
+    verdicts = {verdict.claim: verdict for verdict in ledger.collect(entries)}
     assert (verdicts["b0-worse"].verdict, verdicts["b0-worse"].sentence) == ("tie", "Sentence of b0-worse.")
     assert "chapter 04, which tests it, was not run" in verdicts["three-groups-separable"].sentence
     assert "chapter 05 ran, but" in verdicts["voting-best"].sentence
@@ -63,7 +63,7 @@ def test_a_verdict_of_another_version_is_an_error_that_says_what_to_run(entries)
 
 def test_a_claim_that_nothing_can_decide_says_what_is_missing(entries) -> None:
     entries["07_fine_tuning_run2"] = []
-    verdicts = {one.claim: one for one in ledger.collect(entries)}
+    verdicts = {verdict.claim: verdict for verdict in ledger.collect(entries)}
     assert "no run changes the width alone" in verdicts["narrower-head-regularises"].sentence
 
 
@@ -111,7 +111,7 @@ KNOWN_ERRORS = {  # number of the known error, and the claims that test it: on p
 
 def test_each_known_error_of_the_original_can_become_an_erratum() -> None:
     assert [id for ids in KNOWN_ERRORS.values() for id in ids if not find(id).erratum] == []
-    arithmetic = {one.claim: one.verdict for one in ledger.arithmetic(reported)}
+    arithmetic = {verdict.claim: verdict.verdict for verdict in ledger.arithmetic(reported)}
     assert {arithmetic.get(id, "contradicted") for ids in KNOWN_ERRORS.values() for id in ids} == {
         "contradicted",
         "tie",
@@ -164,7 +164,7 @@ def test_decisions_are_collected(entries) -> None:
 
 def test_missing_chapters_are_named(entries) -> None:
     assert "chapters 00, 01, 02, 03, 04, 06" in ledger.missing_words(entries)
-    everything = {one.name: [] for one in ledger.CHAPTERS}
+    everything = {step.name: [] for step in ledger.CHAPTERS}
     assert "All chapters" in ledger.missing_words(everything)
 
 

@@ -96,7 +96,7 @@ class Verdict:
         Raises:
             LabError: it was stored by another version, or is not whole.
         """
-        unlike = set(record) ^ {one.name for one in fields(cls)}
+        unlike = set(record) ^ {stored.name for stored in fields(cls)}
         if unlike:
             raise LabError(
                 f"The stored verdict on claim {record.get('claim')} is of another version of the lab "

@@ -47,7 +47,7 @@ def _why_open(claim: schema.Claim, entries: Entries) -> str:
 
 def missing_words(entries: Entries, own: str = "14_results") -> str:
     """Which chapters have no records."""
-    absent = sorted(one.name[:2] for one in CHAPTERS if one.name not in entries and one.name != own)
+    absent = sorted(step.name[:2] for step in CHAPTERS if step.name not in entries and step.name != own)
     if not absent:
         return "All chapters have been run: the ledger below draws on every one of them."
     return f"Not run so far: chapters {', '.join(absent)}. What they test is listed as not testable, with that reason."
@@ -60,7 +60,10 @@ def _chapter_link(number: str) -> Link:
 
 def ledger_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
     """Slide, what it says, test, verdict, finding and chapter (a link) of every claim."""
-    rows = [(one.slide, one.said, one.test, one.verdict, _finding(one), _chapter_link(one.chapter)) for one in verdicts]
+    rows = [
+        (verdict.slide, verdict.said, verdict.test, verdict.verdict, _finding(verdict), _chapter_link(verdict.chapter))
+        for verdict in verdicts
+    ]
     return pd.DataFrame(rows, columns=["slide", "the slide", "test", "verdict", "finding", "chapter"])
 
 
@@ -84,13 +87,13 @@ def errata_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
 
 def _doubted(verdicts: Iterable[Verdict], word: str) -> list[Verdict]:
     """Verdicts on statements that were doubted before any run."""
-    return [one for one in verdicts if one.verdict == word and find(one.claim).erratum]
+    return [verdict for verdict in verdicts if verdict.verdict == word and find(verdict.claim).erratum]
 
 
 def errata_words(verdicts: list[Verdict]) -> str:
     """How many of the known errors show on this data, and which could not be tested."""
     counts = {word: len(_doubted(verdicts, word)) for word in VERDICTS}
-    own = sum("any" in find(one.claim).needs for one in _doubted(verdicts, CONTRADICTED))
+    own = sum("any" in find(verdict.claim).needs for verdict in _doubted(verdicts, CONTRADICTED))
     words = f"Of {sum(counts.values())} statements that were doubted beforehand, {own} are contradicted by the "
     words += f"original's own numbers and {counts[CONTRADICTED] - own} by this run's photographs. "
     return (
@@ -169,8 +172,8 @@ def rubric_table(entries: Entries) -> pd.DataFrame:
 # ---- sentences -------------------------------------------------------------------------------------------------------
 def tally(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """Number of claims by verdict."""
-    words = [one.verdict for one in verdicts]
-    return {verdict: words.count(verdict) for verdict in VERDICTS}
+    words = [verdict.verdict for verdict in verdicts]
+    return {word: words.count(word) for word in VERDICTS}
 
 
 def tally_words(verdicts: list[Verdict]) -> str:
@@ -183,10 +186,10 @@ def tally_words(verdicts: list[Verdict]) -> str:
 
 def conclusions(verdicts: Iterable[Verdict]) -> list[str]:
     """One Markdown paragraph a theme, made of the verdicts of its claims; what was not tested is said at the end."""
-    by_id, paragraphs = {one.claim: one for one in verdicts}, []
+    by_id, paragraphs = {verdict.claim: verdict for verdict in verdicts}, []
     for theme, ids in schema.ledger()["themes"].items():
-        told = sorted((by_id[id] for id in ids if id in by_id), key=lambda one: one.verdict == OPEN)
-        lines = [f"- {' '.join(str(one).split())}" for one in told]
+        told = sorted((by_id[id] for id in ids if id in by_id), key=lambda verdict: verdict.verdict == OPEN)
+        lines = [f"- {' '.join(str(verdict).split())}" for verdict in told]
         paragraphs.append(f"**{theme}.**\n\n" + "\n".join(lines))
     return paragraphs
 
@@ -209,13 +212,13 @@ def abstract(
         verdicts: the ledger.
         data: the data in words.
     """
-    lots = "; ".join(f"{name} {one}" for name, one in groups.items())
-    contradicted = [one for one in verdicts if one.verdict == CONTRADICTED]
+    lots = "; ".join(f"{name} {share}" for name, share in groups.items())
+    contradicted = [verdict for verdict in verdicts if verdict.verdict == CONTRADICTED]
     chosen = contradicted[:: max(1, len(contradicted) // 3)][:3]
     return (
         f"This lab rebuilds a course lab on transfer learning for recognising the medium of museum objects, on {data}. "
         f"Its headline classifier ({title}) reaches {accuracy} on test, balanced {balanced}"
         + (f" ({lots})" if lots else "")
         + f". {tally_words(verdicts)}"
-        + (f" For instance: {' '.join(one.sentence for one in chosen)}" if chosen else "")
+        + (f" For instance: {' '.join(verdict.sentence for verdict in chosen)}" if chosen else "")
     )

@@ -76,19 +76,19 @@ def balanced_accuracy(rows: pd.DataFrame) -> Estimate:
 
 def _report(reported: Reported) -> Evidence:
     rows, images = report_rows(reported), _number(reported, "test_images")
-    printed, found = printed_averages(reported), recomputed_averages(rows)
+    printed, recomputed = printed_averages(reported), recomputed_averages(rows)
     accuracy, diagonal = {"accuracy": printed.loc["accuracy", "f1"]}, _number(reported, "confusion_diagonal") / images
-    head = _share(found.loc["weighted", "recall"], images)
+    head = _share(recomputed.loc["weighted", "recall"], images)
     features = _share(_scores(reported, "fine-tuned features")["VGG16"], images)
     paper = _share(reported("paper_r65k").set_index("architecture")["fs"]["VGG16"], images)
     val = _share(reported("fine_tuning").set_index("run")["val_printed"]["6"], _number(reported, "val_images"))
     balanced = balanced_accuracy(rows)
     carried = {"value": metrics.independent_difference(val, balanced), "val": val, "balanced": balanced}
     averages = {
-        kind: {"printed": dict(printed.loc[kind, COLUMNS]), "other": dict(found.loc[kind])} for kind in found.index
+        f"report-{kind}-follows": {"printed": dict(printed.loc[kind, COLUMNS]), "other": dict(recomputed.loc[kind])}
+        for kind in recomputed.index
     }
-    return {
-        **{f"report-{kind}-follows": given for kind, given in averages.items()},
+    return averages | {
         "report-accuracy-follows": {"printed": accuracy, "other": {"accuracy": head.value}},
         "diagonal-agrees-with-accuracy": {"printed": accuracy, "other": {"accuracy": diagonal}},
         "below-papers-vgg16": {"value": head.minus(paper), "lab": head, "paper": paper},

@@ -71,8 +71,13 @@ def rule(gives: str = "", **cases: str | None) -> Callable[[Callable[..., Outcom
         cases: by verdict (`not_testable` for the last) the names of its cases; None: the verdict is never given.
             Supported, contradicted and tie have one reason each where nothing is said; `not testable` is never given.
     """
-    kinds = {SUPPORTED: "", CONTRADICTED: "", TIE: "", **{name.replace("_", " "): one for name, one in cases.items()}}
-    by_verdict = {name: tuple(one.split()) for name, one in kinds.items() if one is not None}
+    given = {
+        SUPPORTED: "",
+        CONTRADICTED: "",
+        TIE: "",
+        **{name.replace("_", " "): names for name, names in cases.items()},
+    }
+    by_verdict = {verdict: tuple(names.split()) for verdict, names in given.items() if names is not None}
 
     def register(decide: Callable[..., Outcome]) -> Callable[..., Outcome]:
         RULES[decide.__name__] = Rule(decide, frozenset(gives.split()), by_verdict)
@@ -109,7 +114,9 @@ def compare(
     value: Value, reference: float = 0.0, floor: float = 0.0, *, expect: Expected = "higher", margin: float = 0.0
 ) -> Outcome:
     """A difference, or a level against a reference; what chance alone does (`floor`) is a tie."""
-    return Outcome(TIE if floor and abs(value.value) <= floor else word(value, reference, expect, margin), value)
+    return Outcome(
+        TIE if floor and abs(value.value - reference) <= floor else word(value, reference, expect, margin), value
+    )
 
 
 @rule(gives="name part", not_testable="")
@@ -132,7 +139,7 @@ def all_of(
     words = {name: word(part, reference, wanted[name], within[name]) for name, part in parts.items()}
     favour = {"higher": lambda x: x, "lower": lambda x: -x, "same": lambda x: -abs(x - reference)}
     favour |= {"not higher": favour["lower"], "not lower": favour["higher"]}
-    name = min(parts, key=lambda one: (WEAKEST.index(words[one]), favour[wanted[one]](parts[one].value)))
+    name = min(parts, key=lambda part: (WEAKEST.index(words[part]), favour[wanted[part]](parts[part].value)))
     verdict = mixed if {SUPPORTED, CONTRADICTED} <= set(words.values()) else words[name]
     return Outcome(verdict, parts[name], {"name": name, "part": parts[name]})
 
@@ -142,12 +149,11 @@ def no_better(differences: Mapping[str, Difference]) -> Outcome:
     """Most of several differences are not above zero."""
     if not differences:
         return Outcome(OPEN)
-    found, total = sorted(differences.values(), key=lambda one: one.value), len(differences)
-    better, worse = sum(one.low > 0 for one in found), sum(one.high < 0 for one in found)
+    ordered, total = sorted(differences.values(), key=lambda gain: gain.value), len(differences)
+    better, worse = sum(gain.low > 0 for gain in ordered), sum(gain.high < 0 for gain in ordered)
+    middle = ordered[total // 2]
     verdict = CONTRADICTED if 2 * better > total else SUPPORTED if worse > better else TIE
-    return Outcome(
-        verdict, found[total // 2], {"better": better, "worse": worse, "total": total, "part": found[total // 2]}
-    )
+    return Outcome(verdict, middle, {"better": better, "worse": worse, "total": total, "part": middle})
 
 
 @rule(gives="inside known", not_testable="")
@@ -164,7 +170,7 @@ def ranked(ranks: Mapping[str, int | None], among: int) -> Outcome:
 @rule(gives="falls", contradicted="fall lower")
 def steady(overall: Difference, steps: Sequence[Difference]) -> Outcome:
     """The last is better than the first, and no step between neighbours clearly falls."""
-    falls = sum(one.high < 0 for one in steps)
+    falls = sum(step.high < 0 for step in steps)
     if falls:
         return Outcome(CONTRADICTED, overall, {"falls": falls}, "fall")
     verdict = word(overall)
@@ -175,7 +181,7 @@ def steady(overall: Difference, steps: Sequence[Difference]) -> Outcome:
 @rule(gives="read", tie="told even")
 def looks_inside(border: Estimate, area: float, more: Mapping[str, Difference]) -> Outcome:
     """The border gets less than its share of the relevance, and the features tell nothing else (`more`)."""
-    verdict, read = word(border, area, "lower"), [name for name, one in more.items() if one.low > 0]
+    verdict, read = word(border, area, "lower"), [name for name, gain in more.items() if gain.low > 0]
     if verdict == SUPPORTED and read:
         return Outcome(TIE, border, {"read": read}, "told")
     return Outcome(verdict, border, case="even" if verdict == TIE else "")
@@ -195,8 +201,8 @@ def overlap(output: Accuracy, random_weights: Accuracy, floor: Accuracy, printed
 @rule(gives="name part p", tie="random few")
 def separable(spaces: "Mapping[str, Separability]", *, level: float, chance: float) -> Outcome:
     """In every space hyperplanes part the groups, held out, and random groups of the classes don't part as well."""
-    outcome = all_of({name: one.held for name, one in spaces.items()}, level)
-    p = max(one.p for one in spaces.values())
+    outcome = all_of({name: space.held for name, space in spaces.items()}, level)
+    p = max(space.p for space in spaces.values())
     random = outcome.verdict != CONTRADICTED and p > chance + 1e-9
     case = "random" if random else "few" if outcome.verdict == TIE else ""
     return Outcome(TIE if random else outcome.verdict, outcome.main, {**outcome.pieces, "p": p}, case)
@@ -205,9 +211,9 @@ def separable(spaces: "Mapping[str, Separability]", *, level: float, chance: flo
 @rule(gives="purity", contradicted="whole lot")
 def clustered(whole: "Standing", without: "Standing | None" = None, *, pure: float) -> Outcome:
     """A class's neighbours are of its class, without its big lot as well (None: too little is left)."""
-    found = all_of({"whole": whole.purity} | ({"lot": without.purity} if without else {}), pure)
-    case = found.pieces["name"] if found.verdict == CONTRADICTED else ""
-    return Outcome(found.verdict, found.main, {"purity": found.main}, case)
+    outcome = all_of({"whole": whole.purity} | ({"lot": without.purity} if without else {}), pure)
+    case = outcome.pieces["name"] if outcome.verdict == CONTRADICTED else ""
+    return Outcome(outcome.verdict, outcome.main, {"purity": outcome.main}, case)
 
 
 @rule(gives="inside known")
@@ -222,11 +228,11 @@ def kinds_of_object(clusters: "Sequence[Cluster]", *, share: float, most: float,
     """Far small clusters are of one class and several lots, rather than of one lot (exact binomial test)."""
     from scipy.stats import binomtest
 
-    known = [one for one in clusters if one.lot]
+    known = [cluster for cluster in clusters if cluster.lot]
     if not known:
         return Outcome(OPEN, case="lots" if clusters else "none")
-    lots = sum(one.lot_share >= most for one in known)
-    kinds = sum(one.share >= share and one.lot_share < most for one in known)
+    lots = sum(cluster.lot_share >= most for cluster in known)
+    kinds = sum(cluster.share >= share and cluster.lot_share < most for cluster in known)
     clear = kinds + lots > 0 and binomtest(kinds, kinds + lots).pvalue <= chance
     verdict = TIE if not clear else SUPPORTED if kinds > lots else CONTRADICTED
     return Outcome(verdict, Accuracy(kinds, len(known)), {"known": len(known)})

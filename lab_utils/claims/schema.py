@@ -71,9 +71,9 @@ class Claim(BaseModel):
     def evidence(self) -> dict[str, bool]:
         """Names of the evidence that it asks for, and whether it can't go without."""
         taken = {
-            name: one.default is one.empty
-            for name, one in self.decider.arguments.items()
-            if one.kind is not one.KEYWORD_ONLY and name not in self.parameters
+            name: argument.default is argument.empty
+            for name, argument in self.decider.arguments.items()
+            if argument.kind is not argument.KEYWORD_ONLY and name not in self.parameters
         }
         return taken | dict.fromkeys(self.also, True)
 
@@ -93,7 +93,7 @@ class Claim(BaseModel):
     def _split_rule(cls, text: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(text.get("rule"), dict):
             return text
-        (name, parameters), *others = [(name, one) for name, one in text["rule"].items() if name != "with"]
+        (name, parameters), *others = [(name, given) for name, given in text["rule"].items() if name != "with"]
         if others:
             raise ValueError(f"rule: {others[0][0]} beside {name}")
         return text | {"rule": name, "parameters": parameters, "also": text["rule"].get("with", ())}
