@@ -199,9 +199,7 @@ def group_accuracies(
     order = [name for name in names.value_counts(sort=True).index if name != ""]
     masks = {name: (names == name).to_numpy() for name in order}
     right, within = truth == predicted, {name: None if lots is None else lots[mask] for name, mask in masks.items()}
-    return {
-        str(name): Accuracy.from_hits(right[mask], f"{of}, {name}", within[name]) for name, mask in masks.items()
-    }
+    return {str(name): Accuracy.from_hits(right[mask], f"{of}, {name}", within[name]) for name, mask in masks.items()}
 
 
 def largest_difference(accuracies: Mapping[str, Accuracy]) -> tuple[str, str, Difference]:
