@@ -346,11 +346,27 @@ class Lab:
         """Show nothing: give the page what several interactive figures use; the report keeps one of each."""
         self._display({"text/html": script}, kind="library")
 
-    def tabulate(self, table: pd.DataFrame, caption: str, label: str = "", index: bool = False, fold: bool = False):
-        """Show a data frame as a table with its caption; `fold` starts it closed in the HTML report.
+    def tabulate(
+        self,
+        table: pd.DataFrame,
+        caption: str,
+        label: str = "",
+        index: bool = False,
+        fold: bool = False,
+        reported: str = "",
+    ) -> None:
+        """Show a data frame as a table with its caption.
 
         Columns whose name contains "reported" are kept in the records: `core/consistency.py` compares them with
         `data/reported`.
+
+        Args:
+            table: its columns become the table's.
+            caption: what it shows, of what.
+            label: as for `show`.
+            index: whether the index is shown as well.
+            fold: whether it starts closed in the HTML report.
+            reported: name of the table of `data/reported` that such columns are from; "": of any.
         """
         from lab_utils.display import bundles
 
@@ -358,7 +374,7 @@ class Lab:
         for column in table.columns:
             if "reported" in str(column).lower():
                 name = f"reported: {label or records.content_hash(caption, 8)}, {column}"
-                self.record(name, [records.plain(cell) for cell in table[column]], kind="reported")
+                self.record(name, [records.plain(cell) for cell in table[column]], kind="reported", table=reported)
         self._display(bundles.table_bundle(table, index), kind="table", caption=caption, label=label, fold=fold)
 
     def say(self, sentence: Any, numbers: Any = None, kind: str = "sentence") -> None:

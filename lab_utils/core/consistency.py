@@ -20,7 +20,7 @@ Tables = Mapping[str, Sequence[Mapping[str, Any]]]  # table of data/reported -> 
 SPLIT = re.compile(r", (?:train|val|test)$")
 DECIMAL = re.compile(r"(?<![\w#.,])\d+(?:,\d{3})*\.\d+(?![\w.]*\w)")
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e-?\d+)?(?!\w)")
-LOTS = re.compile(r"\b(?:lot|lots|most is) (?:of )?(?:[A-Z][\w .'&-]*? )?\d[\w.]*")
+LOTS = re.compile(r"\b(?:lot|class most is)[ (]+(?:[A-Z][^\d()]{0,60} )?\d[\w.]*+(?! %)")  # numbers that are names
 TOLERANCE = 1e-6
 
 

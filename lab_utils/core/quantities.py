@@ -1,7 +1,7 @@
 """Named quantities: a number that several chapters show is computed once, stored under its name, and read by it.
 
-    lab.quantity("cost of 1/255", difference, split="val", network="EfficientNet-Lite0")   # in the chapter that makes it
-    lab.quantity("cost of 1/255")                                                         # in one that needs it
+lab.quantity("cost of 1/255", difference, split="val", network="EfficientNet-Lite0")   # in the chapter that makes it
+lab.quantity("cost of 1/255")                                                         # in one that needs it
 """
 
 from collections.abc import Iterable, Mapping
@@ -92,7 +92,9 @@ def find(name: str, entries: Entries) -> Quantity | None:
 
 def names(entries: Entries) -> list[str]:
     """Names of all quantities in the records of chapters, sorted."""
-    return sorted({record["name"] for records in entries.values() for record in records if record["kind"] == "quantity"})
+    return sorted(
+        {record["name"] for records in entries.values() for record in records if record["kind"] == "quantity"}
+    )
 
 
 def _of_record(record: Mapping[str, Any], chapter: str) -> Quantity:
