@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lab_utils.core import profiles, records
+from lab_utils.core import profiles, quantities, records
 from lab_utils.core.chapters import chapter, needed
 from lab_utils.core.errors import LabError, NotRunError
 from lab_utils.core.quiet import load_tensorflow, quiet
-from lab_utils.data.splits import SPLITS, SplitImages
+from lab_utils.data.splits import SPLITS, SplitImages, fold_groups
 
 if TYPE_CHECKING:
     import keras
@@ -134,6 +134,10 @@ class Lab:
             )
         return self._labels[self.rows(*splits)]
 
+    def lots(self, *splits: str) -> np.ndarray:
+        """What intervals draw as a whole (`splits.fold_groups`), shape (n,), aligned with `rows`."""
+        return fold_groups(self.images.iloc[self.rows(*splits)])
+
     def pixels(self, size: int) -> np.ndarray:
         """Decoded images in the order of `images`, made once for all runs on the same data.
 
@@ -236,11 +240,56 @@ class Lab:
         self._save()
         return value
 
-    def cost(self, recipe: str, accuracy: Any, seconds: float, **more: Any) -> None:
-        """Keep a recipe's test or val accuracy and its seconds for the accuracy-against-cost plot of chapter 15."""
-        split = more.pop("split", "test")
-        about = {"recipe": recipe, "seconds": seconds, "split": split, **more}
-        self.record(f"cost: {recipe}, {split}", accuracy, kind="cost", **about)
+    def quantity(self, name: str, value: Any = None, *, split: str = "", network: str = "", how: str = "") -> Any:
+        """Keep a number under a name that it has in all chapters, or read it where another chapter made it.
+
+        Args:
+            name: unique over all chapters (`accuracy, EfficientNet-Lite0, run 6, test`).
+            value: a number, or one with its interval (`Accuracy`, `Difference`, `Estimate`); None: read it.
+            split: `train`, `val` or `test` that it is of; "": none.
+            network: title of the network that it is of; "": none.
+            how: how its interval is made, where that doesn't follow from its type.
+
+        Returns:
+            `value`, or the `quantities.Quantity` that was read.
+
+        Raises:
+            LabError: it is read, and neither this chapter nor one that it needs has made it.
+        """
+        if value is None:
+            return self._read_quantity(name)
+        about = quantities.entry(name, value, split, network, how)
+        id, kind, stored = (about.pop(key) for key in ("id", "kind", "value"))
+        self.record(id, stored, kind=kind, **about)
+        return value
+
+    def _read_quantity(self, name: str) -> quantities.Quantity:
+        if found := quantities.find(name, self.all_entries()):
+            return found
+        folder, mine = self.records_path.parent, f"chapter {self.chapter}"
+        others = {path.stem: records.read_json(path)["records"] for path in sorted(folder.glob("*.json"))}
+        if elsewhere := quantities.find(name, others):
+            raise LabError(
+                f"The quantity {name!r} is made by chapter {elsewhere.chapter}, which {mine} doesn't need: name it "
+                "there in core/chapters.py."
+            )
+        there = ", ".join(quantities.names(self.all_entries())) or "none"
+        raise LabError(f"No chapter that {mine} needs has made the quantity {name!r}; there are: {there}.")
+
+    def cost(self, model: str, accuracy: Any, seconds: float, split: str = "test", **more: Any) -> None:
+        """Keep a model's accuracy, as a quantity, and its seconds for the accuracy-against-cost plot of chapter 15.
+
+        Args:
+            model: its name in all chapters, as for `read_test`.
+            accuracy: on val or test.
+            seconds: of training.
+            split: which of both.
+            more: `network`, its title; else kept with the record.
+        """
+        about = {"recipe": model, "seconds": seconds, "split": split, **more}
+        self.record(f"cost: {model}, {split}", accuracy, kind="cost", **about)
+        name = quantities.accuracy_name(model, split)
+        self.quantity(name, accuracy, split=split, network=more.get("network", ""))
 
     def results(self, notebook: str) -> dict[str, Any]:
         """Records of another chapter, `{id: value}`.
@@ -297,15 +346,49 @@ class Lab:
         """Show nothing: give the page what several interactive figures use; the report keeps one of each."""
         self._display({"text/html": script}, kind="library")
 
-    def tabulate(self, table: pd.DataFrame, caption: str, label: str = "", index: bool = False, fold: bool = False):
-        """Show a data frame as a table with its caption; `fold` starts it closed in the HTML report."""
+    def tabulate(
+        self,
+        table: pd.DataFrame,
+        caption: str,
+        label: str = "",
+        index: bool = False,
+        fold: bool = False,
+        reported: str = "",
+    ) -> None:
+        """Show a data frame as a table with its caption.
+
+        Columns whose name contains "reported" are kept in the records: `core/consistency.py` compares them with
+        `data/reported`.
+
+        Args:
+            table: its columns become the table's.
+            caption: what it shows, of what.
+            label: as for `show`.
+            index: whether the index is shown as well.
+            fold: whether it starts closed in the HTML report.
+            reported: name of the table of `data/reported` that such columns are from; "": of any.
+        """
         from lab_utils.display import bundles
 
         self._note_shown(label)
+        for column in table.columns:
+            if "reported" in str(column).lower():
+                name = f"reported: {label or records.content_hash(caption, 8)}, {column}"
+                self.record(name, [records.plain(cell) for cell in table[column]], kind="reported", table=reported)
         self._display(bundles.table_bundle(table, index), kind="table", caption=caption, label=label, fold=fold)
 
-    def say(self, sentence: Any, kind: str = "sentence") -> None:
-        """Show a sentence that was rendered from results."""
+    def say(self, sentence: Any, numbers: Any = None, kind: str = "sentence") -> None:
+        """Show a sentence that was rendered from results, and keep it.
+
+        Args:
+            sentence: Markdown.
+            numbers: results that it shows and that no other record holds: each number of a sentence must be in the
+                records (`core/consistency.py`).
+            kind: how the report sets it; a verdict or decision has a record of its own.
+        """
+        if kind == "sentence":
+            about = {} if numbers is None else {"numbers": numbers}
+            self.record(f"sentence: {records.content_hash(str(sentence))}", str(sentence), kind=kind, **about)
         self._display({"text/markdown": str(sentence), "text/plain": str(sentence)}, kind=kind)
 
     def verdict(self, id: str, **evidence: Any) -> None:

@@ -54,10 +54,10 @@ def test_unrelated_images_have_neither_lot_nor_object_in_train():
 
 
 def test_related_words_split_the_accuracy():
-    text = baseline.related_words(Accuracy(60, 100), Accuracy(20, 50))
+    text = baseline.related_words(Accuracy(60, 100), Accuracy(20, 50), Accuracy(40, 50))
     assert str(Accuracy(40, 50)) in text and "better" in text
-    assert "No test image" in baseline.related_words(Accuracy(60, 100), Accuracy(60, 100))
-    assert "can't be split" in baseline.related_words(Accuracy(60, 100), None)
+    assert "No test image" in baseline.related_words(Accuracy(60, 100), Accuracy(60, 100), None)
+    assert "can't be split" in baseline.related_words(Accuracy(60, 100), None, None)
 
 
 def test_rank_of_a_pair_counts_both_directions_and_has_an_interval():

@@ -10,6 +10,7 @@ from lab_utils.analysis.seed_spread import SeedSpread
 from lab_utils.chapters import classification_tables
 from lab_utils.core.profiles import Classification
 from lab_utils.core.records import PROJECT
+from lab_utils.stats import metrics
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 
 REPORTED = pd.read_csv(PROJECT / "data" / "reported" / "classification.csv")
@@ -48,11 +49,11 @@ def test_diamonds_stand_only_at_networks_that_the_original_used():
 
 def test_the_originals_table_is_chosen_on_val_not_on_test():
     results = {("CNN features", "a"): result_of(A=RIGHT, B=HALF)}
-    counts = {("CNN features", "a", "A"): np.array([[1, 3], [3, 1]]), ("CNN features", "a", "B"): np.eye(2, dtype=int)}
-    table = classification_tables.scores_table(results, TRUTH, ALL, counts, {"a": "Net"}, REPORTED)
+    on_test = {("CNN features", "a"): metrics.averages(np.array([[1, 3], [3, 1]]))}
+    table = classification_tables.scores_table(results, TRUTH, ALL, on_test, {"a": "Net"}, REPORTED)
     first = table.iloc[0]
     assert (first["model"], first["best on val"]) == ("Net", "A")
-    assert (first["test"].successes, first["test"].n, first["CV"].successes) == (2, 8, 4)
+    assert (first["test"].value, first["test"].n, first["CV"].successes) == (0.25, 8, 4)
     assert len(table) == 5 and table.iloc[1]["model"].startswith("VGG16 (reported")
 
 

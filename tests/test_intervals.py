@@ -10,6 +10,7 @@ from lab_utils.stats.intervals import (
     Estimate,
     bootstrap_estimate,
     bootstrap_means,
+    design_effect,
     paired_difference,
     wilson_interval,
 )
@@ -84,3 +85,52 @@ def test_estimates_say_whether_they_exclude_a_reference():
     assert estimate.excludes(1.5)
     assert not estimate.excludes(2)
     assert str(Estimate(0.5, 0.25, 0.75, 8, scale=100, unit=" %", digits=0)) == "50 % (25 to 75, n = 8)"
+
+
+def _answers_by_lot(seed: int, lots: int = 60, spread: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
+    """Right answers, and the lot of each: a lot has its own difficulty and 1 to 20 images."""
+    rng = np.random.default_rng(seed)
+    difficulty, sizes = 1 / (1 + np.exp(-rng.normal(0.8, spread, lots))), rng.integers(1, 21, lots)
+    member = np.repeat(np.arange(lots), sizes)
+    return rng.random(len(member)) < difficulty[member], member
+
+
+def test_an_accuracys_interval_is_as_wide_as_a_bootstrap_over_lots():
+    ratios = []
+    for seed in range(20):
+        right, lots = _answers_by_lot(seed)
+        low, high = Accuracy.from_hits(right, "", lots).interval
+        below, above = np.quantile(bootstrap_means(right, lots, seed, 4000), [0.025, 0.975])
+        ratios.append((high - low) / (above - below))
+    assert np.mean(ratios) == pytest.approx(1, abs=0.03)
+    assert max(np.abs(np.array(ratios) - 1)) < 0.12
+
+
+def test_an_accuracys_interval_covers_the_truth_where_lots_are_drawn():
+    truth = np.mean([_answers_by_lot(seed)[0].mean() for seed in range(1000, 1400)])
+    covered, as_images = [], []
+    for seed in range(400):
+        right, lots = _answers_by_lot(seed)
+        for kept, groups in ((covered, lots), (as_images, None)):
+            low, high = Accuracy.from_hits(right, "", groups).interval
+            kept.append(low <= truth <= high)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.03)
+    assert np.mean(as_images) < 0.85  # images of a lot are alike: drawn one by one they promise too much
+
+
+def test_a_design_effect_is_one_where_lots_tell_nothing_and_the_lots_size_where_they_tell_all():
+    singles = np.array([1, 0, 1, 1, 0])
+    assert design_effect(singles, np.ones(5)) == pytest.approx(1)
+    whole = np.array([20, 0, 20, 20, 0, 20, 0, 20])  # 160 images, but eight answers
+    assert design_effect(whole, np.full(8, 20)) == pytest.approx(20 * (159 / 160) * 8 / 7)
+    assert design_effect(np.full(6, 5), np.full(6, 10)) == 1  # more even than chance
+    assert [design_effect(np.array(hits), np.array([4, 6])) for hits in ([0, 0], [4, 6])] == [1, 1]
+    assert design_effect(np.array([3]), np.array([10])) == 1
+
+
+def test_an_accuracy_comes_back_from_its_record():
+    right, lots = _answers_by_lot(0)
+    accuracy = Accuracy.from_hits(right, "run 6, test", lots)
+    assert Accuracy.from_record(accuracy.to_record()) == accuracy and accuracy.effect > 1 and accuracy.lots == 60
+    with pytest.raises(ValueError, match="lots do not match"):
+        Accuracy.from_hits(right, "", lots[1:])

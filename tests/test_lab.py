@@ -13,6 +13,7 @@ from lab_utils.core import records
 from lab_utils.core.errors import LabError
 from lab_utils.data import image_table
 from lab_utils.lab import Lab
+from lab_utils.stats.intervals import Accuracy
 
 
 @pytest.fixture
@@ -102,3 +103,49 @@ def test_neither_opening_a_lab_nor_the_front_page_loads_networks_or_training() -
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=records.PROJECT
     )
     assert printed.stdout.strip() == "['lab_utils.networks.registry'] []"
+
+
+def test_a_quantity_is_returned_when_made_and_read_by_name_afterwards(lab: Lab) -> None:
+    accuracy = Accuracy.from_hits(np.array([1, 1, 0, 1]), "net, val", np.array(["a", "a", "b", "b"]))
+    assert lab.quantity("accuracy, net, val", accuracy, split="val", network="Net") is accuracy
+    read = lab.quantity("accuracy, net, val")
+    assert (read.value, read.low, read.high, read.n) == (0.75, *accuracy.interval, 4)
+    assert (read.split, read.network, str(read)) == ("val", "Net", str(accuracy))
+    assert read.how == "Wilson, n over the design effect of 2 lots"
+    assert lab.quantity("slope", 0.5) == 0.5 and lab.quantity("slope").low is None
+
+
+def test_a_quantity_is_read_only_from_chapters_that_this_one_needs(lab: Lab) -> None:
+    entry = {
+        "id": "quantity: gain",
+        "kind": "quantity",
+        "name": "gain",
+        "value": {"value": 0.1, "low": -0.1, "high": 0.3},
+    }
+    folder = lab.records_path.parent
+    records.write_json(folder / "05_classification.json", {"records": [entry]})
+    with pytest.raises(LabError, match="made by chapter 05_classification, which chapter 01_baseline doesn't need"):
+        lab.quantity("gain")
+    records.write_json(folder / "00_dataset.json", {"records": [entry]})
+    assert lab.quantity("gain").chapter == "00_dataset" and lab.quantity("gain").tie
+    with pytest.raises(LabError, match="has made the quantity 'loss'; there are: gain"):
+        lab.quantity("loss")
+
+
+def test_a_cost_names_the_models_accuracy_for_all_chapters(lab: Lab) -> None:
+    lab.cost("#10 from scratch", Accuracy(3, 4), 1.5, split="val")
+    assert lab.quantity("accuracy, #10 from scratch, val").value == 0.75
+
+
+def test_sentences_and_reported_columns_are_kept_for_the_check(lab: Lab, monkeypatch) -> None:
+    monkeypatch.setattr(lab, "_display", lambda *_, **__: None)
+    lab.say("The loss is 2.46.", {"loss": 2.4613})
+    lab.say("**Decision.** Shown, and kept as a decision.", kind="decision")
+    lab.tabulate(pd.DataFrame({"run": [1], "reported val": [0.74]}), "Runs.", reported="fine_tuning")
+    sentence, column = records.read_json(lab.records_path)["records"]
+    assert (sentence["kind"], sentence["value"], sentence["numbers"]) == (
+        "sentence",
+        "The loss is 2.46.",
+        {"loss": 2.4613},
+    )
+    assert (column["kind"], column["value"], column["table"]) == ("reported", [0.74], "fine_tuning")

@@ -6,7 +6,7 @@ from sklearn import metrics as sklearn_metrics
 
 from lab_utils.core.errors import LabError
 from lab_utils.stats import metrics
-from lab_utils.stats.intervals import Accuracy, Estimate
+from lab_utils.stats.intervals import Accuracy, Estimate, wilson_interval
 
 CLASSES = ["a", "b", "c", "never"]
 
@@ -200,6 +200,20 @@ def test_intervals_by_lot_are_wider_where_images_of_a_lot_are_alike() -> None:
     assert np.array_equal(parts.sum(0), counts)
     images, by_lot = (metrics.averages(counts, parts=part)["accuracy"] for part in (None, parts))
     assert images.value == by_lot.value == 0.7
-    expected = 1.96 * np.sqrt(0.7 * 0.3 / 10)  # ten draws of a lot, not 200 of an image
-    assert (by_lot.high - by_lot.low) / 2 == pytest.approx(expected, rel=0.15)
+    low, high = wilson_interval(0.7 * 9, 9)  # ten draws of a lot (one goes to their mean), not 200 of an image
+    assert (by_lot.low, by_lot.high) == pytest.approx((low, high), abs=0.001)
     assert by_lot.high - by_lot.low > 3 * (images.high - images.low)
+
+
+def test_the_rows_accuracy_and_weighted_recall_carry_the_one_interval_of_an_accuracy(labels) -> None:
+    truth, predicted = labels
+    lots = np.arange(len(truth)) // 7
+    counts, parts = (
+        metrics.confusion_matrix(truth, predicted, 3),
+        metrics.group_confusions(truth, predicted, lots, 3),
+    )
+    for groups, by_lot in ((None, None), (lots, parts)):
+        accuracy = Accuracy.from_labels(truth, predicted, "", groups)
+        rows = metrics.averages(counts, parts=by_lot)
+        for name in ("accuracy", "weighted recall"):
+            assert (rows[name].low, rows[name].high) == accuracy.interval

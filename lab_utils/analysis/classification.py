@@ -103,6 +103,8 @@ class CVResult:
         held: classifier -> its cross-validated prediction for each train row, shape (N,), UNSEEN elsewhere.
         fitted: classifier -> the estimator fitted on train.
         seconds: classifier -> seconds of the last fit and prediction (voting: of all voters).
+        lots: lot of each row, shape (N,), for the intervals; None: unknown.
+        labels: label of each row, shape (N,), where lots are known; only those of train are looked at.
     """
 
     predictions: dict[str, np.ndarray]
@@ -110,15 +112,24 @@ class CVResult:
     held: dict[str, np.ndarray]
     fitted: dict[str, Any] = field(repr=False, default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    lots: np.ndarray | None = field(repr=False, default=None)
+    labels: np.ndarray | None = field(repr=False, default=None)
 
     def cv(self, classifier: str) -> Accuracy:
         """Accuracy over all folds together."""
-        parts = self.folds[classifier]
-        return Accuracy(sum(fold.successes for fold in parts), sum(fold.n for fold in parts), f"{classifier}, CV")
+        if self.lots is None:
+            parts = self.folds[classifier]
+            return Accuracy(sum(fold.successes for fold in parts), sum(fold.n for fold in parts), f"{classifier}, CV")
+        held = self.held[classifier]
+        rows = np.flatnonzero(held != UNSEEN)
+        return Accuracy.from_labels(self.labels[rows], held[rows], f"{classifier}, CV", self._lots_of(rows))
 
     def accuracy(self, classifier: str, truth: np.ndarray, rows: np.ndarray, of: str = "") -> Accuracy:
         """Accuracy on `rows` whose labels are `truth`."""
-        return Accuracy.from_labels(truth, self.predictions[classifier][rows], of or classifier)
+        return Accuracy.from_labels(truth, self.predictions[classifier][rows], of or classifier, self._lots_of(rows))
+
+    def _lots_of(self, rows: np.ndarray) -> np.ndarray | None:
+        return None if self.lots is None else self.lots[rows]
 
 
 def compare(
@@ -127,6 +138,7 @@ def compare(
     rows: np.ndarray,
     classifiers: dict[str, EstimatorOnView],
     folds: Folds | None = None,
+    lots: np.ndarray | None = None,
 ) -> CVResult:
     """Cross-validate classifiers on `rows`, then fit on all of them and predict every other row.
 
@@ -137,6 +149,7 @@ def compare(
         rows: positions of train, shape (n,).
         classifiers: name -> classifier; those that vote get the companion "Voting".
         folds: of `rows`; None leaves cross-validation out.
+        lots: lot of each row, shape (N,), for the intervals; None: unknown.
 
     Returns:
         Predictions, accuracies by fold, fitted estimators.
@@ -153,7 +166,7 @@ def compare(
     whole = {name: labels.copy() for name in predicted}
     for name, guess in predicted.items():
         whole[name][others] = guess
-    return CVResult(whole, {name: scores[name] for name in predicted}, held, fitted, seconds)
+    return CVResult(whole, {name: scores[name] for name in predicted}, held, fitted, seconds, lots, labels)
 
 
 def _fit_all(
@@ -183,6 +196,7 @@ def as_in_the_original(
     reduction: Reduction | None = None,
     classifiers: dict[str, EstimatorOnView] | None = None,
     folds: int = 5,
+    lots: np.ndarray | None = None,
 ) -> tuple[CVResult, pd.DataFrame]:
     """The original's protocol, its flaws included: reduction on all of train with its labels, then unshuffled folds.
 
@@ -194,6 +208,7 @@ def as_in_the_original(
         reduction: default supervised UMAP to 8 dimensions.
         classifiers: default the original's four.
         folds: number of folds, 0 for none.
+        lots: lot of each row, shape (N,), for the intervals; None: unknown.
 
     Returns:
         The result, and the table that the classifiers saw (N rows).
@@ -201,7 +216,8 @@ def as_in_the_original(
     table = original_table(features, images, labels, rows, reduction or Reduction("supervised umap", 8))
     fixed = {"all": table.to_numpy(np.float32)}
     splits = original_folds(labels, rows, folds) if folds else None
-    return compare(lambda _: fixed, labels, rows, classifiers or original_classifiers(), splits), table
+    chosen = classifiers or original_classifiers()
+    return compare(lambda _: fixed, labels, rows, chosen, splits, lots), table
 
 
 def done_right(
@@ -213,6 +229,7 @@ def done_right(
     reduction: Reduction | None = None,
     classifiers: dict[str, EstimatorOnView] | None = None,
     components: int = 256,
+    lots: np.ndarray | None = None,
 ) -> CVResult:
     """The same question without the flaws: whatever is fitted is fitted inside the fold; no external columns.
 
@@ -224,18 +241,19 @@ def done_right(
         reduction: None keeps all columns.
         classifiers: default `full_classifiers` on all columns, the original's four on a reduction.
         components: of the view "pca".
+        lots: lot of each row, shape (N,), for the intervals; None: unknown.
     """
     if reduction is None or reduction.method == "none":
         chosen = classifiers or full_classifiers(features.shape[1])
         leading = any(classifier.view != "all" for classifier in chosen.values())
         views = partial(full_views, features, components=components, leading=leading)
-        return compare(views, labels, rows, chosen, folds)
+        return compare(views, labels, rows, chosen, folds, lots)
 
     def tables(fit: np.ndarray) -> Tables:
         table = reduction.apply(features, labels, fit)
         return {"all": table, "pca": table, "few": table}
 
-    return compare(tables, labels, rows, classifiers or original_classifiers(), folds)
+    return compare(tables, labels, rows, classifiers or original_classifiers(), folds, lots)
 
 
 def importances(result: CVResult, columns: Sequence[str]) -> pd.DataFrame:
@@ -260,6 +278,7 @@ def accuracy_by_dimension(
     val: np.ndarray,
     reductions: Sequence[Reduction],
     most: int = 5000,
+    lots: np.ndarray | None = None,
 ) -> dict[Reduction, Accuracy]:
     """Val accuracy of one classifier (RBF SVM) on each reduction, fitted on the same train images.
 
@@ -270,6 +289,7 @@ def accuracy_by_dimension(
         val: positions of val.
         reductions: what to try.
         most: train images, at most.
+        lots: lot of each val image, shape (n,), for the intervals; None: unknown.
     """
     fit = stratified_part(labels, train, most)
     seen = np.concatenate([fit, val])
@@ -279,7 +299,7 @@ def accuracy_by_dimension(
         table = reduction.apply(features[seen], labels[seen], here)
         with few_threads(table.size):
             guess = fit_predict(RBFSVM(), table[here], labels[fit], table[len(fit) :])
-        reached[reduction] = Accuracy.from_labels(labels[val], guess, str(reduction))
+        reached[reduction] = Accuracy.from_labels(labels[val], guess, str(reduction), lots)
     return reached
 
 
@@ -339,7 +359,7 @@ def mean_difference(
 
 
 def group_confusion(
-    truth: np.ndarray, predicted: np.ndarray, groups: Sequence[str]
+    truth: np.ndarray, predicted: np.ndarray, groups: Sequence[str], lots: np.ndarray | None = None
 ) -> tuple[Accuracy, Accuracy | None]:
     """How often the super-group is right, and among images with the right group (None: there are none) the class.
 
@@ -347,10 +367,12 @@ def group_confusion(
         truth: labels, shape (n,).
         predicted: labels, shape (n,).
         groups: super-group of each class, by label.
+        lots: lot of each image, shape (n,), for the intervals; None: unknown.
     """
     names = np.asarray(groups, dtype=object)
     same = names[truth] == names[predicted]
-    between = Accuracy(int(same.sum()), len(truth), "super-group")
+    between = Accuracy.from_hits(same, "super-group", lots)
     if not same.any():
         return between, None
-    return between, Accuracy(int((truth == predicted)[same].sum()), int(same.sum()), "class, right group")
+    within = Accuracy.from_hits((truth == predicted)[same], "class, right group", None if lots is None else lots[same])
+    return between, within

@@ -29,22 +29,24 @@ class Probe:
         predicted: target predicted for each evaluated image, shape (m,).
         truth: the target there, shape (m,).
         guess: the commonest target of train, predicted for all (what no features give), shape (m,).
+        lots: lot of each evaluated image, shape (m,), for the intervals; None: unknown.
     """
 
     of: str
     predicted: np.ndarray
     truth: np.ndarray
     guess: np.ndarray
+    lots: np.ndarray | None = None
 
     @property
     def accuracy(self) -> Accuracy:
         """Of the probe."""
-        return Accuracy.from_labels(self.truth, self.predicted, self.of)
+        return Accuracy.from_labels(self.truth, self.predicted, self.of, self.lots)
 
     @property
     def floor(self) -> Accuracy:
         """Of the commonest target."""
-        return Accuracy.from_labels(self.truth, self.guess, f"commonest answer, {self.of}")
+        return Accuracy.from_labels(self.truth, self.guess, f"commonest answer, {self.of}", self.lots)
 
     def minus(self, other: "Probe", groups: np.ndarray | None = None) -> Difference:
         """Difference to another probe of the same target on the same images, paired bootstrap."""
@@ -52,7 +54,14 @@ class Probe:
         return paired_difference(self.truth, self.predicted, other.predicted, of, groups)
 
 
-def probe(features: np.ndarray, targets: np.ndarray, train: np.ndarray, held: np.ndarray, of: str = "") -> Probe:
+def probe(
+    features: np.ndarray,
+    targets: np.ndarray,
+    train: np.ndarray,
+    held: np.ndarray,
+    of: str = "",
+    lots: np.ndarray | None = None,
+) -> Probe:
     """Linear probe (`classification.Ridge`: penalty by leave-one-out on train) fitted on train, asked on other images.
 
     On the 1,000 ImageNet outputs this is the lab's "ImageNet-output probe", our definition of the original's "task
@@ -64,6 +73,7 @@ def probe(features: np.ndarray, targets: np.ndarray, train: np.ndarray, held: np
         train: positions to fit on.
         held: positions to ask about.
         of: words for the result.
+        lots: lot of every image, shape (N,), for the intervals; None: unknown.
 
     Raises:
         LabError: no known target on one of the sides, unusable features, or none that varies over train.
@@ -79,7 +89,8 @@ def probe(features: np.ndarray, targets: np.ndarray, train: np.ndarray, held: np
     with few_threads(table.size):
         predicted = fit_predict(Ridge(), table[fit], targets[fit].astype(str), table[asked])
     kinds, counts = np.unique(targets[fit].astype(str), return_counts=True)
-    return Probe(of, predicted, targets[asked].astype(str), np.full(len(asked), kinds[counts.argmax()]))
+    guess, groups = np.full(len(asked), kinds[counts.argmax()]), None if lots is None else lots[asked]
+    return Probe(of, predicted, targets[asked].astype(str), guess, groups)
 
 
 def shuffled(targets: np.ndarray, rows: np.ndarray, seed: int = 0) -> np.ndarray:

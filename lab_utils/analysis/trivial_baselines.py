@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from lab_utils.data.splits import fold_groups
 from lab_utils.stats.intervals import Accuracy
 
 SIZES = ["width", "height", "product", "aspect"]
@@ -81,8 +82,10 @@ def forest(rows: pd.DataFrame, columns: Sequence[str], trees: int = 300, leaf: i
 def accuracies(rows: pd.DataFrame, guessed: dict[str, np.ndarray], subset: str) -> dict[str, Accuracy]:
     """Accuracy of each trivial baseline on a split (read test inside `lab.read_test` only)."""
     there = (rows["subset"] == subset).to_numpy()
-    truth = rows["label"].to_numpy()[there]
-    return {name: Accuracy.from_labels(truth, labels[there], f"{name}, {subset}") for name, labels in guessed.items()}
+    truth, lots = rows["label"].to_numpy()[there], fold_groups(rows[there])
+    return {
+        name: Accuracy.from_labels(truth, labels[there], f"{name}, {subset}", lots) for name, labels in guessed.items()
+    }
 
 
 def best_column(rows: pd.DataFrame, trees: int = 50) -> str:

@@ -47,8 +47,7 @@ class ScratchResult:
 
     def accuracy(self, split: str) -> Accuracy:
         """Accuracy on `train` or `val`."""
-        right = getattr(self, split)
-        return Accuracy(int(right.sum()), len(right), f"#{self.number}, {split}")
+        return Accuracy.from_hits(getattr(self, split), f"#{self.number}, {split}", self.groups[split])
 
     def learnt(self, classes: int) -> bool:
         """Whether val accuracy lies above that of guessing among the classes, beyond its interval."""
@@ -197,13 +196,12 @@ def unrelated(images: pd.DataFrame) -> np.ndarray:
     return ~related
 
 
-def related_words(all_images: Accuracy, alone: Accuracy | None) -> str:
-    """What images related to train add to a test accuracy."""
+def related_words(all_images: Accuracy, alone: Accuracy | None, rest: Accuracy | None) -> str:
+    """What images related to train add to a test accuracy: all images, those without a relative in train, the rest."""
     if alone is None:
         return f"Every test image has its lot or a sibling in train, so {all_images} can't be split."
-    if alone.n == all_images.n:
+    if rest is None:
         return f"No test image is known to have its lot or a sibling in train; all of them: {all_images}."
-    rest = Accuracy(all_images.successes - alone.successes, all_images.n - alone.n)
     return (
         f"All test images: {all_images}. Without those whose lot or sibling is in train: {alone}; those alone: {rest}. "
         f"The related ones are {rest.minus(alone)}."

@@ -14,7 +14,7 @@ from lab_utils.analysis.seed_spread import SeedSpread
 from lab_utils.analysis.variance import Decomposition
 from lab_utils.core.profiles import Classification
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, paired_difference
-from lab_utils.stats.metrics import averages, independent_difference, mcnemar
+from lab_utils.stats.metrics import independent_difference, mcnemar
 
 Key = tuple[str, str]  # (what the classifiers saw, network)
 LAYERS = {"CNN features": "penultimate", "dense classifier": "logits"}  # the original's words -> layer
@@ -76,16 +76,11 @@ def original_says(table: pd.DataFrame) -> str:
     )
 
 
-def confusion_accuracy(counts: np.ndarray, of: str = "") -> Accuracy:
-    """Accuracy of a confusion matrix (C, C)."""
-    return Accuracy(int(np.trace(counts)), int(counts.sum()), of)
-
-
 def scores_table(
     results: Mapping[Key, CVResult],
     truth: np.ndarray,
     val: np.ndarray,
-    confusions: Mapping[tuple[str, str, str], np.ndarray],
+    averages: Mapping[tuple[str, str], Mapping[str, Estimate]],
     titles: Mapping[str, str],
     reported: pd.DataFrame,
 ) -> pd.DataFrame:
@@ -95,7 +90,7 @@ def scores_table(
         results: (what they saw, network) -> result.
         truth: labels of val.
         val: positions of val.
-        confusions: (what they saw, network, classifier) -> confusion matrix on test.
+        averages: (what they saw, network) -> `metrics.averages` on test of the classifier that is best on val.
         titles: network -> title.
         reported: `data/reported/classification.csv`.
 
@@ -105,10 +100,9 @@ def scores_table(
     rows = []
     for (seen, network), result in results.items():
         name = best(result, truth, val)
-        counts = confusions[seen, network, name]
-        balanced = averages(counts)["balanced accuracy"]
-        held = result.accuracy(name, truth, val)
-        rows.append((seen, titles[network], name, result.cv(name), held, confusion_accuracy(counts), balanced))
+        mean, held = averages[seen, network], result.accuracy(name, truth, val)
+        on_test = (mean["accuracy"], mean["balanced accuracy"])
+        rows.append((seen, titles[network], name, result.cv(name), held, *on_test))
     for seen in dict.fromkeys(key[0] for key in results):
         for row in reported_scores(reported, seen).itertuples():
             model = f"{row.network} (reported, chosen on test)"
@@ -279,9 +273,10 @@ def neighbours_words(
     apart = [
         f"{first} above {second} (p = {p:.2g})" for (first, second), p in zip(pairs, chances, strict=True) if p < 0.05
     ]
+    reached = Accuracy.from_labels(truth, guesses[names[0]], names[0], groups)
     return (
-        f"Best on val: {names[0]} ({Accuracy.from_labels(truth, guesses[names[0]])}); {ties} of the {len(names) - 1} "
-        f"others tie with it (paired bootstrap). Of {len(pairs)} neighbours in the ranking {len(apart) or 'none'} "
+        f"Best on val: {names[0]} ({reached}); {ties} of the {len(names) - 1} others tie with it "
+        f"(paired bootstrap). Of {len(pairs)} neighbours in the ranking {len(apart) or 'none'} "
         f"{'differ' if len(apart) != 1 else 'differs'} (McNemar, Holm-corrected)"
         f"{': ' if apart else ''}{'; '.join(apart[:most])}{', …' if len(apart) > most else ''}."
     )
@@ -419,7 +414,8 @@ def museum_words(
 ) -> str:
     """How well the museum of each image is read from features, beside what its true medium tells; shapes (n,)."""
     more = paired_difference(truth, by_features, by_medium, groups=lots)
+    read, told = (Accuracy.from_labels(truth, answers, "museum", lots) for answers in (by_features, by_medium))
     return (
-        f"The museum, read from the features on val: {Accuracy.from_labels(truth, by_features)}; told by the true "
-        f"medium alone: {Accuracy.from_labels(truth, by_medium)}. The features against that: {more}."
+        f"The museum, read from the features on val: {read}; told by the true medium alone: {told}. The features "
+        f"against that: {more}."
     )

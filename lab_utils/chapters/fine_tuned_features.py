@@ -153,7 +153,7 @@ class Votes:
     @property
     def accuracy(self) -> Accuracy:
         """How often the vote is right."""
-        return Accuracy.from_labels(self.labels, self.predicted, self.of)
+        return Accuracy.from_labels(self.labels, self.predicted, self.of, self.groups)
 
     def minus(self, other: "Votes") -> Difference:
         """This minus another space's votes on the same images, paired by image, drawn by lot."""
@@ -232,7 +232,7 @@ def classify(space: FeatureSpace, labels: np.ndarray, rounds: int, trees: int, c
     train = space.of("train")
     keep = min(components, space.features.shape[1], len(train) - 1)
     views = lambda fit: classification.full_views(space.features, fit, keep)  # noqa: E731
-    space.result = classification.compare(views, labels, train, chosen)
+    space.result = classification.compare(views, labels, train, chosen, lots=space.groups)
 
 
 def scores(space: FeatureSpace, labels: np.ndarray, split: str) -> dict[str, Accuracy]:
@@ -288,14 +288,21 @@ def report_by(val: Difference, test: Difference, classifier: str) -> tuple[str, 
 
 
 # ---- single classes --------------------------------------------------------------------------------------------------
-def recall(labels: np.ndarray, predicted: np.ndarray, member: int, of: str) -> Accuracy | None:
+def recall(
+    labels: np.ndarray, predicted: np.ndarray, member: int, of: str, lots: np.ndarray | None = None
+) -> Accuracy | None:
     """Share of a class's images that are named so; None where it has none."""
     inside = labels == member
-    return Accuracy.from_labels(labels[inside], predicted[inside], of) if inside.any() else None
+    groups = None if lots is None else lots[inside]
+    return Accuracy.from_labels(labels[inside], predicted[inside], of, groups) if inside.any() else None
 
 
 def followed(
-    classes: Sequence[str], names: Sequence[str], labels: np.ndarray, predicted: Mapping[str, np.ndarray]
+    classes: Sequence[str],
+    names: Sequence[str],
+    labels: np.ndarray,
+    predicted: Mapping[str, np.ndarray],
+    lots: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Recall of some classes, by name where they exist, and what they are taken for most.
 
@@ -304,12 +311,13 @@ def followed(
         names: to follow; those that are not there are left out.
         labels: shape (n,).
         predicted: space's title -> predictions, shape (n,).
+        lots: of the images, shape (n,), for the intervals.
     """
     rows = []
     for name in (kind for kind in names if kind in classes):
         member = list(classes).index(name)
         for title, guess in predicted.items():
-            share = recall(labels, guess, member, f"{name}, {title}")
+            share = recall(labels, guess, member, f"{name}, {title}", lots)
             wrong = guess[(labels == member) & (guess != member)]
             taken = classes[int(np.bincount(wrong).argmax())] if len(wrong) else "nothing else"
             rows.append((name, title, share if share is not None else "no images", taken))
@@ -326,9 +334,9 @@ def components_words(parts: Mapping[str, "Components"], reported: pd.DataFrame) 
     )
 
 
-def tested(labels: np.ndarray, predicted: np.ndarray, of: str) -> Accuracy:
-    """Test accuracy of a route."""
-    return Accuracy.from_labels(labels, predicted, f"{of}, test")
+def tested(space: FeatureSpace, labels: np.ndarray, predicted: np.ndarray, of: str) -> Accuracy:
+    """Test accuracy of a route through features of the images of `space`."""
+    return Accuracy.from_labels(labels, predicted, f"{of}, test", space.groups[space.of("test")])
 
 
 def silk_evidence(
@@ -357,7 +365,7 @@ def silk_evidence(
     groups = space.groups[space.of("test")][inside]
     gain = paired_difference(labels[inside], after[inside], before[inside], name, groups)
     pair = {"before": before, "after": after}
-    recalls = {when: Accuracy.from_labels(labels[inside], guess[inside], name) for when, guess in pair.items()}
+    recalls = {when: Accuracy.from_labels(labels[inside], guess[inside], name, groups) for when, guess in pair.items()}
     return {"value": gain, "images": images, **recalls}
 
 
@@ -373,16 +381,15 @@ def frozen_or_tuned(
         known: labels of all rows, shape (N,); only those of train are looked at.
         fine: the fine-tuned network's space.
     """
-    answers = fine.run.probabilities("val").argmax(1)
+    answers, lots = fine.run.probabilities("val").argmax(1), fine.groups[fine.of("val")]
     rows, words = [], []
     for space in frozen:
         predicted, seconds = frozen_probe.linear_svm(space.features, known, space.of("train"), space.of("val"))
-        rows.append(
-            (f"{space.title} + linear SVM", Accuracy.from_labels(labels, predicted, space.title), round(seconds, 1))
-        )
+        reached = Accuracy.from_labels(labels, predicted, space.title, lots)
+        rows.append((f"{space.title} + linear SVM", reached, round(seconds, 1)))
         gap = fine.compare("val", labels, predicted, answers, "frozen embedding minus fine-tuning, val")
         words.append(f"{space.title}: {gap}, {seconds:.1f} s against {fine.run.seconds:.1f} s of training")
-    tuned = Accuracy.from_labels(labels, answers, "head")
+    tuned = Accuracy.from_labels(labels, answers, "head", lots)
     rows.append((f"fine-tuning, {fine.run.recipe.name}, {fine.size} px", tuned, round(fine.run.seconds, 1)))
     table = pd.DataFrame(rows, columns=["route", "val", "seconds of training"])
     against = f"On val, a linear SVM on the frozen embedding against fine-tuning at {fine.size} px"

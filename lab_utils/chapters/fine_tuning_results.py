@@ -64,12 +64,13 @@ class FineTuningResult:
     @property
     def val(self) -> Accuracy:
         """Val accuracy of the best epoch (chosen on the same images, so a little too good)."""
-        return Accuracy.from_labels(self.labels, self.predicted(), f"{self.name}, val, best epoch")
+        return Accuracy.from_labels(self.labels, self.predicted(), f"{self.name}, val, best epoch", self.groups)
 
     @property
     def val_at_end(self) -> Accuracy:
         """Val accuracy of the last epoch."""
-        return Accuracy.from_labels(self.labels, self.predicted(len(self.history)), f"{self.name}, val, last epoch")
+        answers = self.predicted(len(self.history))
+        return Accuracy.from_labels(self.labels, answers, f"{self.name}, val, last epoch", self.groups)
 
     @property
     def train_at_end(self) -> Accuracy:

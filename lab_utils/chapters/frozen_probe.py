@@ -74,7 +74,7 @@ def probe_words(result: FineTuningResult, answers: np.ndarray, title: str) -> st
         answers: the linear classifier's predictions on val, shape (n,).
         title: what it is.
     """
-    probe = Accuracy.from_labels(result.labels, answers, title)
+    probe = Accuracy.from_labels(result.labels, answers, title, result.groups)
     gap = paired_difference(result.labels, result.predicted(), answers, f"{result.name} minus {title}", result.groups)
     words = f"**Under-training.** On val {result.name} is at {result.val}, {title} at {probe}: {result.name} is {gap}."
     if gap.tie:

@@ -150,7 +150,7 @@ def compare(
         if name != reference:
             of = f"{name} minus {reference}"
             gain = paired_difference(truth, labels, predicted[reference], of, groups, comparisons=comparisons)
-        rows.append((name, Accuracy.from_labels(truth, labels, name), gain))
+        rows.append((name, Accuracy.from_labels(truth, labels, name, groups), gain))
     return pd.DataFrame(rows, columns=["variant", "accuracy", "gain"])
 
 
@@ -173,7 +173,7 @@ def staircase(
         gain = None
         if before:
             gain = paired_difference(truth, labels, predicted[before], f"{name} minus {before}", groups)
-        rows.append((name, Accuracy.from_labels(truth, labels, name), gain, round(seconds[name], 1)))
+        rows.append((name, Accuracy.from_labels(truth, labels, name, groups), gain, round(seconds[name], 1)))
         before = name
     return pd.DataFrame(rows, columns=["step", "accuracy", "gain", "seconds"])
 
@@ -362,7 +362,7 @@ def costs(entries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Cost]:
             if entry["kind"] != "cost" or not entry["value"]:
                 continue
             recipe, value, split = entry["recipe"], entry["value"], entry.get("split", "test")
-            accuracy = Accuracy(value["successes"], value["n"], recipe)
+            accuracy = Accuracy.from_record(value, recipe)
             by_recipe.setdefault((recipe, split), Cost(recipe, name[:2], accuracy, entry["seconds"], split))
     return sorted(by_recipe.values(), key=lambda cost: cost.seconds)
 

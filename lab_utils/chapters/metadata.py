@@ -255,15 +255,18 @@ def reported_baselines(table: pd.DataFrame, source: str) -> dict[str, dict[str, 
     return {name: {"test": value} for name, value in zip(names, middle, strict=True)}
 
 
-def baselines_words(truth: np.ndarray, guessed: dict[str, np.ndarray], classes: int) -> str:
+def baselines_words(
+    truth: np.ndarray, guessed: dict[str, np.ndarray], classes: int, lots: np.ndarray | None = None
+) -> str:
     """Say what the trivial baselines mean, whatever they are.
 
     Args:
         truth: labels of the test images, shape (n,).
         guessed: labels of the same images by each trivial baseline, each (n,).
         classes: number of classes; chance is one of them.
+        lots: lot of each image, shape (n,), for the intervals; None: unknown.
     """
-    reached = {name: Accuracy.from_labels(truth, labels) for name, labels in guessed.items()}
+    reached = {name: Accuracy.from_labels(truth, labels, name, lots) for name, labels in guessed.items()}
     chance, best = 1 / classes, max(reached, key=lambda name: reached[name].value)
     parts = [
         f"Chance is {100 * chance:.2f} %. Without a look at any picture, the best trivial baseline ({best}) is right "
@@ -273,11 +276,11 @@ def baselines_words(truth: np.ndarray, guessed: dict[str, np.ndarray], classes: 
     words = "carry signal" if low > chance else "carry no signal that shows" if high >= chance else "mislead"
     parts.append(f"The sizes of the originals alone {words}: a forest on them is right in {reached[FOREST]}.")
     if FOREST_MUSEUM in reached:
-        gain = paired_difference(truth, guessed[FOREST_MUSEUM], guessed[FOREST], resamples=500)
+        gain = paired_difference(truth, guessed[FOREST_MUSEUM], guessed[FOREST], "", lots, resamples=500)
         parts.append(f"With the museum as well it is right in {reached[FOREST_MUSEUM]}: {gain}.")
     if LOT in reached:
         coarse = MUSEUM if MUSEUM in reached else ONE_CLASS
-        gain = paired_difference(truth, guessed[LOT], guessed[coarse], resamples=500)
+        gain = paired_difference(truth, guessed[LOT], guessed[coarse], "", lots, resamples=500)
         parts.append(
             f"The accession lot, what a museum acquired together, against {coarse}: {gain}"
             + ("." if gain.tie else ", so later chapters also give accuracies by lot seen and not seen in train.")

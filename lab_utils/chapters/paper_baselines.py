@@ -330,7 +330,7 @@ def fit(lab: "Lab", architecture: str, name: str, shape: str, progress: Callable
         **{"folder": folder, "title": title, "tolerance": loop.NEAR, "progress": progress},
     )
     predicted = fitted.logits(feeds["val"]).argmax(axis=1)
-    val = Accuracy.from_labels(np.asarray(feeds["val"].labels), predicted, f"{title}, val")
+    val = Accuracy.from_labels(np.asarray(feeds["val"].labels), predicted, f"{title}, val", lab.lots("val"))
     return PaperRun(architecture, name, shape, fitted, val, fitted.logits(feeds["test"]))
 
 

@@ -33,6 +33,7 @@ class Headline:
         test: logits, shape (n_test, C).
         truth: labels of test, shape (n_test,).
         size: side of the pictures that it sees, in pixels.
+        lots: by split, val and test, what intervals draw as a whole, shapes (n_val,) and (n_test,).
         histories: of its training by title, one row an epoch; empty where it was not trained step by step.
     """
 
@@ -44,6 +45,7 @@ class Headline:
     test: np.ndarray
     truth: np.ndarray
     size: int
+    lots: Mapping[str, np.ndarray | None] = field(default_factory=lambda: {"val": None, "test": None})
     histories: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
@@ -59,12 +61,18 @@ class Headline:
     @property
     def val_accuracy(self) -> Accuracy:
         """On val."""
-        return Accuracy.from_labels(self.val_truth, self.val.argmax(1), f"{self.title}, val")
+        return Accuracy.from_labels(self.val_truth, self.val.argmax(1), f"{self.title}, val", self.lots["val"])
 
     @property
     def accuracy(self) -> Accuracy:
         """On test."""
-        return Accuracy.from_labels(self.truth, self.predicted, f"{self.title}, test")
+        return Accuracy.from_labels(self.truth, self.predicted, f"{self.title}, test", self.lots["test"])
+
+    def taken_for(self, label: int, other: int) -> Accuracy:
+        """Share of a class's test images that are taken for another class."""
+        inside, lots = self.truth == label, self.lots["test"]
+        of = f"{self.classes[label]} taken for {self.classes[other]}"
+        return Accuracy.from_hits((self.predicted == other)[inside], of, None if lots is None else lots[inside])
 
 
 def open_headline(lab: "Lab") -> Headline:
@@ -87,8 +95,8 @@ def open_headline(lab: "Lab") -> Headline:
         answers = {split: frozen.logits(lab, lab.rows(split)) for split in ("val", "test")}
     with lab.read_test(title, note):
         truth = lab.labels("test")
-    val_truth = lab.labels("val")
-    return Headline(title, note, lab.classes, answers["val"], val_truth, answers["test"], truth, size, histories)
+    val_truth, lots = lab.labels("val"), {split: lab.lots(split) for split in ("val", "test")}
+    return Headline(title, note, lab.classes, answers["val"], val_truth, answers["test"], truth, size, lots, histories)
 
 
 # ---- classification report beside the original's ---------------------------------------------------------------------
@@ -188,7 +196,9 @@ def group_accuracies(lab: "Lab", headline: Headline) -> dict[str, dict[str, Accu
     objects[objects == ""] = "sibling image not seen"
     groups = {"museum": test["museum"].to_numpy(), "lot": lots, "object": objects}
     return {
-        name: metrics.group_accuracies(headline.truth, headline.predicted, values, headline.title)
+        name: metrics.group_accuracies(
+            headline.truth, headline.predicted, values, f"{headline.title}, test", headline.lots["test"]
+        )
         for name, values in groups.items()
     }
 
@@ -293,7 +303,8 @@ def calibration_table(headline: Headline, bins: int = 15, seed: int = 0) -> pd.D
         logits = headline.test / factor
         error = metrics.calibration_estimate(metrics.softmax(logits), headline.truth, name, bins, seed)
         loss = metrics.mean_cross_entropy(logits, headline.truth, name, seed)
-        rows.append((name, error, loss, Accuracy.from_labels(headline.truth, logits.argmax(1), name)))
+        accuracy = Accuracy.from_labels(headline.truth, logits.argmax(1), name, headline.lots["test"])
+        rows.append((name, error, loss, accuracy))
     return pd.DataFrame(rows, columns=["probabilities", "calibration error", "negative log likelihood", "accuracy"])
 
 
@@ -331,7 +342,7 @@ def pairs_table(headline: Headline, pairs: int) -> pd.DataFrame:
     rows = []
     for first, second in metrics.confused_pairs(headline.counts, pairs):
         support = headline.counts.sum(1)
-        there = Accuracy(int(headline.counts[first, second]), int(support[first])) if support[first] else None
-        back = Accuracy(int(headline.counts[second, first]), int(support[second])) if support[second] else None
+        there = headline.taken_for(first, second) if support[first] else None
+        back = headline.taken_for(second, first) if support[second] else None
         rows.append((headline.classes[first], headline.classes[second], there, back))
     return pd.DataFrame(rows, columns=["class", "other class", "taken for the other", "the other taken for it"])

@@ -137,6 +137,17 @@ def read_json(path: Path | str, missing: Any = None) -> Any:
         raise LabError(f"{path} is not readable JSON ({error}): delete it and run again.") from error
 
 
+def all_reported() -> dict[str, list[dict[str, str]]]:
+    """Rows of all tables of `data/reported` as they stand there, by table."""
+    import csv
+
+    tables = {}
+    for path in sorted((PROJECT / "data" / "reported").glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            tables[path.stem] = list(csv.DictReader(file))
+    return tables
+
+
 def reported(name: str) -> "pd.DataFrame":
     """Numbers printed in the original or the paper: `data/reported/<name>.csv`, always to be labelled so.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lab_utils.core import profiles, usage
+from lab_utils.core import consistency, profiles, records, usage
 from lab_utils.core.chapters import CHAPTERS, chapter
 from lab_utils.core.errors import LabError
 from lab_utils.core.profiles import Settings
@@ -21,7 +21,8 @@ EXAMPLES = """examples:
   ./run_all.sh --profile mame --data ~/MAMe         the real data set, from files that are there
   ./run_all.sh --only 05                            one notebook, and what it needs
 A run goes on where it stopped. What is up to date is not run again. Exit codes: 0 done (chapters that the data do not
-allow count as not run), 1 a chapter failed, 2 an option or the data are wrong, 130 stopped by Ctrl-C."""
+allow count as not run), 1 a chapter failed or the run contradicts itself, 2 an option or the data are wrong, 130
+stopped by Ctrl-C."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -209,7 +210,25 @@ def bring_up_to_date(state: RunState, work: Plan, jobs: int) -> int:
     built = report(state)
     if work.todo:
         print(ledger(state, work.wanted))
-    return 1 if failed or not built else 0
+    consistent = check_records(state)
+    return 1 if failed or not built or not consistent else 0
+
+
+def check_records(state: RunState) -> bool:
+    """Look for contradictions in the records of the chapters that are up to date, print them; return if there are none.
+
+    A chapter that is out of date is left out: its numbers are of another state of the run.
+    """
+    outdated, entries = state.plan(), {}
+    for step in state.steps:
+        path = state.settings.report_folder / "results" / f"{step.name}.json"
+        if path.is_file() and step.name not in outdated and state.status(step.name).get("state") == "ok":
+            entries[step.name] = records.read_json(path)["records"]
+    sentences = consistency.contradictions(entries, records.all_reported())
+    if sentences:
+        print(f"\nThe run contradicts itself in {len(sentences)} places:", file=sys.stderr)
+        print("\n".join(f"  {sentence}" for sentence in sentences), file=sys.stderr)
+    return not sentences
 
 
 def settle(state: RunState, wanted: set[str]) -> list[str]:

@@ -1,6 +1,17 @@
-"""Numbers that carry what they are of: an accuracy with its n, an estimate with its interval, and their differences."""
+"""Numbers that carry what they are of: an accuracy with its n, an estimate with its interval, and their differences.
+
+One kind of interval for one kind of question, in all chapters:
+
+* **An accuracy**: Wilson's score interval. Images of one accession lot are easy or hard together, so where lots are
+  known their number counts, not that of the images: n is divided by the design effect (Kish 1965; Korn and Graubard
+  1998). Where no lots are known, images are drawn.
+* **A mean, a difference of accuracies on the same images**: percentile bootstrap over whole lots where they are known,
+  else over images.
+* **A difference of accuracies on other images**: from both intervals (Newcombe 1998, method 10).
+"""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +20,12 @@ import numpy as np
 Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 
 
-def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float) -> tuple[float, float]:
     """95 % Wilson score interval of a proportion (Wilson 1927, doi:10.1080/01621459.1927.10502953).
 
     Args:
         successes: between 0 and `n`.
-        n: number of trials, at least 1.
+        n: number of trials, at least 1; no whole number where it is an effective one.
 
     Returns:
         Lower and upper bound, both within [0, 1].
@@ -28,6 +39,29 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def design_effect(hits: np.ndarray, sizes: np.ndarray) -> float:
+    """How many times as much the share of right answers varies when whole groups are drawn as when images are.
+
+    The variance of the ratio of both sums over groups (Taylor linearisation; Kish 1965, section 6.5), divided by that
+    of as many images drawn one by one.
+
+    Args:
+        hits: right answers of each group, shape (G,).
+        sizes: images of each group, shape (G,), at least 1 each.
+
+    Returns:
+        From 1 (groups of one image, or images of a group are no more alike than others) to the number of images; 1 too
+        where all or none are right, or where there is one group, which doesn't tell how groups differ.
+    """
+    groups, n = len(sizes), float(np.sum(sizes))
+    share = float(np.sum(hits)) / n
+    if groups < 2 or share in (0.0, 1.0):
+        return 1.0
+    residuals = np.asarray(hits, float) - share * np.asarray(sizes, float)
+    variance = groups / (groups - 1) * float(residuals @ residuals) / n**2
+    return float(np.clip(variance / (share * (1 - share) / (n - 1)), 1.0, n))
 
 
 def _record(number: "Estimate | Accuracy | Difference", low: float, high: float) -> dict[str, Any]:
@@ -65,29 +99,69 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Correct answers of `n`; prints itself with its Wilson interval and never as a bare percentage."""
+    """Right answers of `n`; prints itself with its interval and never as a bare percentage.
+
+    Attributes:
+        successes: number of right answers.
+        n: number of images.
+        of: what was evaluated, in words.
+        effect: design effect of the lots that the images belong to; 1: images count one by one.
+        lots: number of those lots; 0: unknown, images are drawn.
+    """
 
     successes: int
     n: int
     of: str = ""
+    effect: float = 1.0
+    lots: int = 0
 
     @classmethod
-    def from_labels(cls, truth: np.ndarray, predicted: np.ndarray, of: str = "") -> "Accuracy":
-        """Count agreements of two label arrays of shape (n,)."""
+    def from_labels(
+        cls, truth: np.ndarray, predicted: np.ndarray, of: str = "", groups: np.ndarray | None = None
+    ) -> "Accuracy":
+        """Count agreements of two label arrays of shape (n,); `groups` as in `from_hits`."""
         truth, predicted = np.asarray(truth), np.asarray(predicted)
         if truth.shape != predicted.shape or truth.ndim != 1:
             raise ValueError(f"labels of shape {truth.shape} and predictions of shape {predicted.shape} do not match.")
-        return cls(int((truth == predicted).sum()), len(truth), of)
+        return cls.from_hits(truth == predicted, of, groups)
+
+    @classmethod
+    def from_hits(cls, right: np.ndarray, of: str = "", groups: np.ndarray | None = None) -> "Accuracy":
+        """Count right answers.
+
+        Args:
+            right: whether each image is right, shape (n,).
+            of: what was evaluated, in words.
+            groups: lot of each image, shape (n,) (`data.splits.fold_groups`); None: unknown.
+        """
+        right = np.asarray(right, bool)
+        if groups is None:
+            return cls(int(right.sum()), len(right), of)
+        if len(groups) != len(right):
+            raise ValueError(f"{len(right)} answers and {len(groups)} lots do not match.")
+        _, member = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+        return cls.from_lots(np.bincount(member, right), np.bincount(member), of)
+
+    @classmethod
+    def from_lots(cls, hits: np.ndarray, sizes: np.ndarray, of: str = "") -> "Accuracy":
+        """Right answers (G,) and images (G,) of each lot."""
+        return cls(int(np.sum(hits)), int(np.sum(sizes)), of, design_effect(hits, sizes), len(sizes))
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], of: str = "") -> "Accuracy":
+        """Back from `to_record`."""
+        return cls(record["successes"], record["n"], of or record["of"], record["effect"], record["lots"])
 
     @property
     def value(self) -> float:
-        """The share of correct answers in [0, 1]."""
+        """The share of right answers in [0, 1]."""
         return self.successes / self.n
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % Wilson interval in [0, 1]."""
-        return wilson_interval(self.successes, self.n)
+        """95 % Wilson interval in [0, 1], of n over the design effect."""
+        effective = self.n / self.effect
+        return wilson_interval(min(self.value * effective, effective), effective)
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -103,7 +177,8 @@ class Accuracy:
 
     def to_record(self) -> dict[str, Any]:
         """Plain values for a record."""
-        return _record(self, *self.interval) | {"successes": self.successes}
+        more = {"successes": self.successes, "effect": self.effect, "lots": self.lots}
+        return _record(self, *self.interval) | more
 
 
 @dataclass(frozen=True)

@@ -97,10 +97,11 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def averages(
     counts: np.ndarray, of: str = "", seed: int = 0, resamples: int = 2000, parts: np.ndarray | None = None
 ) -> dict[str, Estimate]:
-    """Accuracy, balanced accuracy (macro recall), macro and weighted averages, each with a bootstrap interval.
+    """Accuracy, balanced accuracy (macro recall), macro and weighted averages, each with its interval.
 
-    Images are drawn with replacement; for a confusion matrix that is a multinomial draw of its cells. Where images of
-    a group (a lot) share what makes them easy or hard, whole groups are drawn instead.
+    Accuracy, and weighted recall, which is the same number, have the interval of `Accuracy`. For the others images are
+    drawn with replacement; for a confusion matrix that is a multinomial draw of its cells. Where images of a group
+    (a lot) share what makes them easy or hard, whole groups are drawn instead.
 
     Args:
         counts: confusion matrix, shape (C, C).
@@ -121,6 +122,11 @@ def averages(
         drawn = np.tensordot(_draws(rng, len(parts), resamples), np.asarray(parts, float), 1)
     point, spread = _averages(counts[None])[:, 0], _averages(drawn)
     low, high = np.quantile(spread, [0.025, 0.975], axis=1)
+    accuracy = Accuracy(int(np.trace(counts)), images)
+    if parts is not None:
+        accuracy = Accuracy.from_lots(np.trace(parts, axis1=1, axis2=2), np.asarray(parts).sum((1, 2)))
+    for place in (AVERAGES.index("accuracy"), AVERAGES.index("weighted recall")):
+        low[place], high[place] = accuracy.interval
     style = {"scale": 100, "unit": " %", "digits": 1}
     return {
         name: Estimate(float(point[place]), float(low[place]), float(high[place]), images, f"{name} {of}", **style)
@@ -177,7 +183,9 @@ def _bounds(value: Estimate | Accuracy) -> tuple[float, float]:
 
 
 # ---- groups of images ------------------------------------------------------------------------------------------------
-def group_accuracies(truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray, of: str = "") -> dict[str, Accuracy]:
+def group_accuracies(
+    truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray, of: str = "", lots: np.ndarray | None = None
+) -> dict[str, Accuracy]:
     """Accuracy in each group of images, largest group first.
 
     Args:
@@ -185,13 +193,13 @@ def group_accuracies(truth: np.ndarray, predicted: np.ndarray, groups: np.ndarra
         predicted: labels, shape (n,).
         groups: name of each image's group, shape (n,); "" is left out.
         of: what was evaluated, in words.
+        lots: lot of each image, shape (n,), for the intervals; None: unknown.
     """
     names = pd.Series(np.asarray(groups, dtype=object))
     order = [name for name in names.value_counts(sort=True).index if name != ""]
     masks = {name: (names == name).to_numpy() for name in order}
-    return {
-        str(name): Accuracy.from_labels(truth[mask], predicted[mask], f"{of}, {name}") for name, mask in masks.items()
-    }
+    right, within = truth == predicted, {name: None if lots is None else lots[mask] for name, mask in masks.items()}
+    return {str(name): Accuracy.from_hits(right[mask], f"{of}, {name}", within[name]) for name, mask in masks.items()}
 
 
 def largest_difference(accuracies: Mapping[str, Accuracy]) -> tuple[str, str, Difference]:
