@@ -73,7 +73,7 @@ def result(lab: "Lab", trained: "ScratchNetwork") -> ScratchResult:
     predicted = {split: trained.probabilities(split).argmax(1) for split in rows}
     right = {split: predicted[split] == labels[rows[split]] for split in rows}
     groups = {split: lots[rows[split]] for split in rows}
-    return ScratchResult(trained.network.number, right["train"], right["val"], predicted["val"], groups)
+    return ScratchResult(trained.spec.number, right["train"], right["val"], predicted["val"], groups)
 
 
 def gap_change(first: ScratchResult, second: ScratchResult) -> Difference:
