@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ("00_dataset", "01_baseline", "02_paper_baselines", "03_task_similarity")
@@ -52,6 +54,12 @@ def write_notebook(folder: Path, name: str, *code: str) -> Path:
     path.parent.mkdir(exist_ok=True)
     nbformat.write(new_notebook(cells=cells, metadata=about), path)
     return path
+
+
+def picture(path: Path, seed: int) -> None:
+    """A picture of noise whose file has the same size whatever is on it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (12, 12, 3), dtype=np.uint8)).save(path)
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen:

@@ -8,7 +8,7 @@ import time
 
 import psutil
 import pytest
-from miniature import CHAPTERS, copy_of_the_lab, miniature, run, start, write_notebook
+from miniature import CHAPTERS, copy_of_the_lab, miniature, picture, run, start, write_notebook
 
 TINY = ("--profile", "tiny")
 WAIT = "import time\nfrom pathlib import Path\n\nPath({marker!r}).touch()\ntime.sleep(120)"
@@ -106,6 +106,22 @@ def test_a_chapter_that_the_data_do_not_allow_counts_as_not_run(lab):
     assert states(lab) == dict(zip(CHAPTERS, ["ok", "not run", "ok", "not run"], strict=True))
     assert "01_baseline" in state(lab, "03_task_similarity")["error"]["message"]
     assert "Every chapter is up to date." in run(lab, *TINY)
+
+
+def test_pictures_that_are_added_reach_the_chapter_that_is_asked_for(lab, tmp_path):
+    for i in range(4):
+        picture(tmp_path / "pictures" / "drawings" / f"{i}.bmp", i)
+        picture(tmp_path / "pictures" / "prints" / f"{i}.bmp", 100 + i)
+    options = (*TINY, "--images", str(tmp_path / "pictures"), "--only", "00")
+    run(lab, *options)
+    for i in range(4, 7):
+        picture(tmp_path / "pictures" / "drawings" / f"{i}.bmp", i)
+    assert "2 of 2 steps would run." in run(lab, *options, "--dry-run")
+    output = run(lab, *options)
+    assert "[1 of 2] data … 0:" in output and "[2 of 2] 00_dataset … 0:" in output
+    results = json.loads((lab / "report" / "pictures" / "results" / "00_dataset.json").read_text())
+    assert results["records"][0]["value"] == 11
+    assert "Every chapter is up to date." in run(lab, *options)
 
 
 def test_two_runs_of_one_name_are_refused_and_ctrl_c_stops_at_once(lab, tmp_path):

@@ -8,10 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from miniature import CHAPTERS, copy_of_the_lab, write_notebook
-from PIL import Image
+from miniature import CHAPTERS, copy_of_the_lab, picture, write_notebook
 
 STEPS = ("data", *CHAPTERS)
 MODULES = {
@@ -71,12 +69,6 @@ def dedent(text):
     lines = text.strip("\n").split("\n")
     indent = len(lines[0]) - len(lines[0].lstrip())
     return "\n".join(line[indent:] for line in lines).rstrip() + "\n"
-
-
-def picture(path, seed):
-    """A picture whose file has the same size whatever is on it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (12, 12, 3), dtype=np.uint8)).save(path)
 
 
 def edit(path, old, new):

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from lab_utils.core import links, profiles, records
+from lab_utils.core import links, profiles, records, usage
 from lab_utils.display import bundles, figures
 from lab_utils.report import build, to_html, to_pdf
 from lab_utils.report import front as report_front
@@ -295,7 +295,7 @@ def test_errata_on_printed_numbers_stand_in_front_where_chapter_14_made_none(set
     records.write_json(
         bare.run_folder / "status" / "14_results.json", {"state": "waiting", "error": {"message": "Waits for 11."}}
     )
-    front = build._front(bare, build.read_chapters(bare), "key")
+    front = build._front(bare, build.read_chapters(bare))
     words = " ".join([part.text for part in front] + [str(part.data.get("text/html", "")) for part in front])
     assert "Errata of the original" in words and "diagonal of the matrix gives an accuracy of 0.778" in words
     assert words.count(">its own numbers<") > 10 and ">this run<" not in words
@@ -410,27 +410,39 @@ def test_signs_that_mean_something_to_typst_are_text(text):
 
 
 # ---- building --------------------------------------------------------------------------------------------------------
-def test_the_report_is_rebuilt_only_when_its_content_changed(settings, built):
-    before = built[0].stat().st_mtime_ns
-    build.build(settings)
-    assert built[0].stat().st_mtime_ns == before
-    path = settings.report_folder / "notebooks" / "04_projections.ipynb"
-    original = path.read_text(encoding="utf-8")
-    stamped = json.loads(original)
-    stamped["metadata"]["papermill"] = {"start_time": "2026-01-01"}
-    path.write_text(json.dumps(stamped), encoding="utf-8")
-    build.build(settings)
-    assert built[0].stat().st_mtime_ns == before  # a time stamp is no content
-    path.write_text(original.replace("Text.", "Other text."), encoding="utf-8")
-    assert "Other text." in build.build(settings)[0].read_text(encoding="utf-8")
-    path.write_text(original, encoding="utf-8")
-    build.build(settings)
-
-
-def test_a_report_that_was_damaged_is_made_again_with_the_same_bytes(settings, built):
+def test_the_same_notebooks_and_records_give_the_same_bytes(settings, built):
     whole = [path.read_bytes() for path in built]
     built[1].write_bytes(b"half")
     assert [path.read_bytes() for path in build.build(settings)] == whole
+
+
+def test_all_that_a_report_is_made_from_is_recorded_also_what_is_not_there_yet(settings, built, monkeypatch):
+    with usage.recording() as used:
+        build.build(settings)
+    assert {"settings title", "file data/reported/references.csv"} <= set(used)
+    assert any(name.endswith("templates/report/style.css") for name in used)
+    monkeypatch.setattr(usage, "PROJECT", profiles.PROJECT)  # where the notebooks of this test are
+    with usage.recording() as used:
+        build._front(settings, build.read_chapters(settings))
+    used = usage.complete(used, settings)
+    assert {"results of 14_results", "file report/hand-made/notebooks/00_dataset.ipynb"} <= set(used)
+    assert used["file report/hand-made/notebooks/01_baseline.ipynb"] == used["results of 02_paper_baselines"] == ""
+    assert not usage.changed(used, settings)
+    records.write_json(settings.run_folder / "status" / "01_baseline.json", {"state": "ok"})
+    assert usage.changed(used, settings) == ["file data/runs/hand-made/status/01_baseline.json"]
+    (settings.run_folder / "status" / "01_baseline.json").unlink()
+
+
+def test_a_chapter_that_is_out_of_date_says_so_and_gives_nothing_to_the_first_page(settings):
+    words = "Its numbers are from before: pictures."
+    status = {"state": "out of date", "error": {"message": words}}
+    chapters = [
+        report_parts.read_chapter("14_results", notebooks()["14_results"], about) for about in (status, {"state": "ok"})
+    ]
+    late, current = chapters
+    assert late.parts[0].text == f"**Out of date.** {words}" and len(late.parts) == len(current.parts) + 1
+    assert not build._results(settings, [late]) and build._results(settings, [current])
+    assert report_front._not_complete(chapters) == ["Out of date, with numbers from before: chapters 14."]
 
 
 def test_a_half_written_notebook_counts_as_missing(settings, built):

@@ -1,8 +1,8 @@
 """The validated settings of a run: where the data come from, sizes, budgets, networks, seeds.
 
 A profile is a YAML file in `profiles/`; `resolve` turns it and the command line's options into one file,
-`data/runs/<name>/settings.yaml`, which is all that a notebook reads. Each section belongs to one or more chapters
-(`chapters.py` says which), so that a change re-runs only those that use it.
+`data/runs/<name>/settings.yaml`, which is all that a notebook reads. Whoever reads a section is recorded to use it
+(`usage`), so that a change runs only those chapters again.
 """
 
 import re
@@ -230,7 +230,7 @@ class Settings(Section):
 
     @property
     def run_folder(self) -> Path:
-        """Where the run keeps its settings, stamps, states and artefacts."""
+        """Where the run keeps its settings, its image table and the states of its steps."""
         return PROJECT / "data" / "runs" / self.name
 
     @property

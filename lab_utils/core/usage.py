@@ -261,8 +261,13 @@ def modules_of(*names: str, loaded: bool = True) -> Used:
 
 
 def code_hash(*names: str) -> str:
-    """One hash of all code that some modules consist of, loaded or not, but for the room `core`: a part of a key."""
+    """One hash of all code that some modules consist of, loaded or not, but for the room `core`: a part of a key.
+
+    Who asks for it depends on that code: it counts as used.
+    """
     used = makers(modules_of(*names, loaded=False))
+    for name, value in used.items():
+        note(name, value)
     return content_hash({name: value.split()[1] for name, value in used.items()})
 
 

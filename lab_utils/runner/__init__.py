@@ -1,1 +1,1 @@
-"""Behind run_all.sh: command line, stamps, state, execution, processes."""
+"""Behind run_all.sh: command line, state, execution, processes."""
