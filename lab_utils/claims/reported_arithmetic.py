@@ -149,7 +149,7 @@ def _features(reported: Reported) -> Evidence:
     sizes, printed = vgg16_parameters(), int(reported("models").set_index("model")["parameters"]["VGG16"])
     alone, *whole = sizes.values()
     extractor = printed if printed in whole else whole[0]
-    part = "those of its layer fc1 alone" if printed == alone else "those of none of its parts"
+    part = "fc1 alone" if printed == alone else "no part"
     held = {"the lowest of all": ("cv_lowest", "val_and_test"), "the linear SVM": ("linear_svm_cv", "linear_svm_test")}
     pairs = {name: [_number(reported, id) for id in ids] for name, ids in held.items()}
     folds, below = {}, {}
