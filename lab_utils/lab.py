@@ -13,6 +13,7 @@ from lab_utils.core.chapters import chapter, needed
 from lab_utils.core.errors import LabError, NotRunError
 from lab_utils.core.quiet import load_tensorflow, quiet
 from lab_utils.data.splits import SPLITS, SplitImages, fold_groups
+from lab_utils.stats import intervals
 
 if TYPE_CHECKING:
     import keras
@@ -378,17 +379,17 @@ class Lab:
         self._display(bundles.table_bundle(table, index), kind="table", caption=caption, label=label, fold=fold)
 
     def say(self, sentence: Any, numbers: Any = None, kind: str = "sentence") -> None:
-        """Show a sentence that was rendered from results, and keep it.
+        """Show a sentence that was rendered from results, and keep it with the values that were printed into it.
 
         Args:
             sentence: Markdown.
-            numbers: results that it shows and that no other record holds: each number of a sentence must be in the
-                records (`core/consistency.py`).
+            numbers: plain numbers that it shows and that no other record holds: each number of a sentence must be in
+                the records (`core/consistency.py`). Accuracies, differences and estimates come along by themselves.
             kind: how the report sets it; a verdict or decision has a record of its own.
         """
         if kind == "sentence":
-            about = {} if numbers is None else {"numbers": numbers}
-            self.record(f"sentence: {records.content_hash(str(sentence))}", str(sentence), kind=kind, **about)
+            values = {"numbers": numbers, "printed": intervals.printed_in(str(sentence))}
+            self.record(f"sentence: {records.content_hash(str(sentence))}", str(sentence), kind=kind, **values)
         self._display({"text/markdown": str(sentence), "text/plain": str(sentence)}, kind=kind)
 
     def verdict(self, id: str, **evidence: Any) -> None:
@@ -401,12 +402,13 @@ class Lab:
         from lab_utils.claims import engine
 
         verdict = engine.check(id, engine.Context(self.table.source, tuple(self.classes)), **evidence)
-        self.record(f"claim: {id}", verdict, kind="verdict")
+        self.record(f"claim: {id}", verdict, kind="verdict", printed=intervals.printed_in(str(verdict)))
         self.say(verdict, kind="verdict")
 
     def decide(self, what: str, because: str, instead_of: str) -> None:
         """Record and show the chapter's decision: what, on which evidence, what else was considered."""
-        self.record("decision", what, kind="decision", because=because, instead_of=instead_of)
+        values = intervals.printed_in(f"{what} {because} {instead_of}")
+        self.record("decision", what, kind="decision", because=because, instead_of=instead_of, printed=values)
         parts = (f"**Decision.** {what}", f"**Because** {because}", f"**Considered instead:** {instead_of}")
         self.say(" ".join(part if part.rstrip().endswith(".") else f"{part}." for part in parts), kind="decision")
 

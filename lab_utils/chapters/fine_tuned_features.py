@@ -386,7 +386,7 @@ def frozen_or_tuned(
     for space in frozen:
         predicted, seconds = frozen_probe.linear_svm(space.features, known, space.of("train"), space.of("val"))
         reached = Accuracy.from_labels(labels, predicted, space.title, lots)
-        rows.append((f"{space.title} + linear SVM", reached, round(seconds, 1)))
+        rows.append((f"Linear SVM on {space.title}", reached, round(seconds, 1)))
         gap = fine.compare("val", labels, predicted, answers, "frozen embedding minus fine-tuning, val")
         words.append(f"{space.title}: {gap}, {seconds:.1f} s against {fine.run.seconds:.1f} s of training")
     tuned = Accuracy.from_labels(labels, answers, "head", lots)

@@ -131,6 +131,18 @@ def sizes(rows: pd.DataFrame, classes: list[str], side: int = 256) -> pd.DataFra
     return table.reindex(classes)
 
 
+def sizes_numbers(rows: pd.DataFrame, side: int = 256) -> dict[str, float]:
+    """Numbers of `sizes_words`: medians of megapixels, of the share of pixels kept, and of the change of shape."""
+    stretch = np.exp(np.abs(np.log(rows["aspect"])))
+    return {
+        "megapixels": float(rows["product"].median() / 1e6),
+        "pixels kept": float((side * side / rows["product"]).median()),
+        "larger": float((rows["product"] > side * side).mean()),
+        "change of shape": float(stretch.median()),
+        "longer than 2 : 1": float((stretch > 2).mean()),
+    }
+
+
 def sizes_words(rows: pd.DataFrame, side: int = 256) -> str:
     """Say what a squashed copy of `side` x `side` pixels throws away of the originals."""
     area = side * side

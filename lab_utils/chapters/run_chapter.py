@@ -55,7 +55,7 @@ class RunChapter:
     def show_changes(self) -> None:
         """Say what the run changes, and how runs are scaled."""
         self.lab.say(changes_words(self.number, self.lab.settings.fine_tuning))
-        self.lab.say(recipes.scaling(self.lab.settings.fine_tuning))
+        self.lab.say(recipes.scaling(self.lab.settings.fine_tuning), run_diagnosis.scaling_numbers(self.lab.settings))
 
     def show_settings(self) -> None:
         """Tabulate the run's settings and those of the run before, as printed and in this profile."""
@@ -74,12 +74,12 @@ class RunChapter:
         panels = run_diagnosis.curve_panels(self.run)
         figure = figures.curves(panels, log=["cross-entropy (nats)"], reported=levels)
         self.lab.show(figure, caption, run_diagnosis.curves_alt(self.run), label="curves")
-        self.lab.say(start_words(self.run, table, self.number))
+        self.lab.say(start_words(self.run, table, self.number), run_diagnosis.numbers(self.run))
 
     def diagnose(self) -> None:
         """Say all sentences of the diagnosis."""
         for sentence in run_diagnosis.diagnose(self.run):
-            self.lab.say(sentence)
+            self.lab.say(sentence, run_diagnosis.numbers(self.run))
 
 
 def open_run(lab: "Lab") -> RunChapter:

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.chapters.fine_tuning_results import FineTuningResult
+from lab_utils.core.profiles import Settings
 from lab_utils.stats import curves
 from lab_utils.stats.intervals import Difference, Estimate
+from lab_utils.training import recipes
 
 NATS = " nats an epoch"
 
@@ -48,6 +50,20 @@ def curves_alt(result: FineTuningResult) -> str:
 def diagnose(result: FineTuningResult) -> list[str]:
     """All sentences of the diagnosis, in order."""
     return [gap_words(result), order_words(result), trend_words(result), rise_words(result), cost_words(result)]
+
+
+def numbers(result: FineTuningResult) -> dict[str, float]:
+    """Plain numbers that sentences on a run's curves show: its first and last epoch, the first loss, its seconds."""
+    ends = {"first": result.history.iloc[0], "last": result.history.iloc[-1]}
+    values = {f"{name}, {which} epoch": float(row[name]) for which, row in ends.items() for name in row.index}
+    loss = float(ends["first"]["cross_entropy"] + ends["first"]["penalty"])
+    return {**values, "first loss": loss, "seconds": result.run.seconds}
+
+
+def scaling_numbers(settings: Settings) -> dict[str, Any]:
+    """Numbers that the sentence on how runs are scaled shows."""
+    used = settings.fine_tuning
+    return {"fine_tuning": used, "batch, share": used.batch / recipes.LARGEST_BATCH}
 
 
 def gap_words(result: FineTuningResult) -> str:

@@ -125,12 +125,13 @@ def _times_read(entries: Entries) -> dict[str, list[str]]:
 
 
 def reads_counts(entries: Entries) -> str:
-    """How often test labels were opened, for how many models, and which were read more than once."""
-    times, reads = _times_read(entries), len(list(_of_kind(entries, "test read")))
+    """How many models were read on test, how often, and which were read more than once."""
+    times = _times_read(entries)
+    reads = sum(map(len, times.values()))
     if not times:
         return "No test labels were read."
     again = "; ".join(model for model, purposes in times.items() if len(purposes) > 1)
-    words = f"Test labels were opened {reads} times, for {len(times)} fitted models in all"
+    words = f"{len(times)} fitted models were read on test, {reads} readings in all"
     return f"{words}; read more than once: {again}." if again else f"{words}; no model was read twice."
 
 

@@ -64,6 +64,21 @@ def design_effect(hits: np.ndarray, sizes: np.ndarray) -> float:
     return float(np.clip(variance / (share * (1 - share) / (n - 1)), 1.0, n))
 
 
+_printed: dict[str, dict[str, Any]] = {}  # what was printed in this process, by its text
+
+
+def _print(number: "Estimate | Accuracy | Difference", text: str) -> str:
+    """Keep what a text was printed from, and return the text."""
+    low, high = number.interval if isinstance(number, Accuracy) else (number.low, number.high)
+    _printed[text] = {"value": number.value, "low": low, "high": high, "n": number.n}
+    return text
+
+
+def printed_in(sentence: str) -> list[dict[str, Any]]:
+    """Value, interval and n of all accuracies, differences and estimates that were printed into a sentence."""
+    return [values for text, values in _printed.items() if text in sentence]
+
+
 def _record(number: "Estimate | Accuracy | Difference", low: float, high: float) -> dict[str, Any]:
     return {"value": number.value, "low": low, "high": high, "n": number.n, "of": number.of, "text": str(number)}
 
@@ -90,7 +105,7 @@ class Estimate:
 
     def __str__(self) -> str:
         value, low, high = (f"{self.scale * x:.{self.digits}f}" for x in (self.value, self.low, self.high))
-        return f"{value}{self.unit} ({low} to {high}, n = {self.n:,})"
+        return _print(self, f"{value}{self.unit} ({low} to {high}, n = {self.n:,})")
 
     def to_record(self) -> dict[str, Any]:
         """Plain values for a record."""
@@ -165,7 +180,7 @@ class Accuracy:
 
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{100 * self.value:.1f} % ({100 * low:.1f} to {100 * high:.1f}, n = {self.n:,})"
+        return _print(self, f"{100 * self.value:.1f} % ({100 * low:.1f} to {100 * high:.1f}, n = {self.n:,})")
 
     def minus(self, other: "Accuracy") -> "Difference":
         """Difference to an accuracy on *other* images (Newcombe 1998, method 10, unpaired)."""
@@ -199,9 +214,10 @@ class Difference:
     def __str__(self) -> str:
         points = f"{abs(100 * self.value):.1f} points"
         if self.tie:
-            return f"a tie ({100 * self.value:+.1f} points, {100 * self.low:+.1f} to {100 * self.high:+.1f})"
+            text = f"a tie ({100 * self.value:+.1f} points, {100 * self.low:+.1f} to {100 * self.high:+.1f})"
+            return _print(self, text)
         low, high = sorted((abs(100 * self.low), abs(100 * self.high)))
-        return f"{'better' if self.value > 0 else 'worse'} by {points} ({low:.1f} to {high:.1f})"
+        return _print(self, f"{'better' if self.value > 0 else 'worse'} by {points} ({low:.1f} to {high:.1f})")
 
     def to_record(self) -> dict[str, Any]:
         """Plain values for a record."""
