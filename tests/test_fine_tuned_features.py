@@ -65,12 +65,13 @@ def test_a_network_whose_dense_layers_fix_its_size_keeps_it_and_shows_it():
     assert "rows of their own" in fine_tuned_features.sizes_words(space("fine", 3), [plain])
 
 
-def test_the_settings_of_the_features_run_stand_as_printed_and_in_this_profile():
+def test_the_settings_of_the_features_run_stand_as_reported_and_in_this_profile():
     from lab_utils.core.profiles import FineTuning
 
     lab = SimpleNamespace(settings=SimpleNamespace(fine_tuning=FineTuning(size=96)))
     table = fine_tuned_features.settings(lab).set_index("setting")
-    assert list(table.loc["input size"]) == ["256", "96"]
+    assert list(table.loc["input size"]) == ["not reported", "96"]
+    assert list(table.loc["preprocessing"]) == ["1/255", "right"]
     assert list(table.loc["head"]) == ["512", "512"]
 
 

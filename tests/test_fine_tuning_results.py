@@ -163,14 +163,18 @@ def test_settings_that_scaling_makes_equal_are_not_called_changed_here():
     assert "epochs" not in run_chapter.changed_here(3, SMALL)
     assert "In this profile: batch, L2, dropout." in run_chapter.changes_words(3, SMALL)
     table = run_chapter.settings_table(3, SMALL).set_index("setting")
-    assert list(table.columns[:4]) == [f"run {k}, {where}" for where in ("printed", "in this profile") for k in (2, 3)]
-    assert table.loc["epochs", "changed"] == "as printed"
-    assert table.loc["L2", "changed"] == "as printed and here"
+    assert list(table.columns[:4]) == [f"run {k}, {where}" for where in ("reported", "in this profile") for k in (2, 3)]
+    assert table.loc["epochs", "changed"] == "as reported"
+    assert table.loc["L2", "changed"] == "as reported and here"
 
 
 def test_the_first_run_is_compared_with_none():
     assert "starts" in run_chapter.changes_words(1, SMALL)
-    assert list(run_chapter.settings_table(1, SMALL).columns) == ["setting", "run 1, printed", "run 1, in this profile"]
+    assert list(run_chapter.settings_table(1, SMALL).columns) == [
+        "setting",
+        "run 1, reported",
+        "run 1, in this profile",
+    ]
 
 
 def lab_like(source: str = "mame", weights: str = "imagenet", missing: int = 0, tuning: FineTuning = AS_PRINTED):

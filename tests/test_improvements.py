@@ -11,8 +11,9 @@ from sklearn.preprocessing import StandardScaler, normalize
 
 from lab_utils.chapters import improvements
 from lab_utils.chapters.improvements import Cost
+from lab_utils.core import quantities
 from lab_utils.core.errors import LabError
-from lab_utils.stats.intervals import Accuracy
+from lab_utils.stats.intervals import Accuracy, Difference
 
 
 @pytest.fixture(scope="module")
@@ -220,8 +221,21 @@ def test_advice_prefers_the_cheapest_tie():
     assert "no recipe" in improvements.advice([])
 
 
+def test_what_the_preprocessing_costs_here_stands_beside_the_other_chapters_quantity():
+    stairs = pd.DataFrame(
+        {"step": ["1/255", "+ right preprocessing"], "gain": [None, Difference(-0.004, -0.03, 0.02, 9)]}
+    )
+    there = quantities.Quantity("cost", 0.056, 0.021, 0.091, 232, chapter="06_fine_tuning_run1", text="better by 5.6")
+    words = improvements.preprocessing_words(stairs, there)
+    assert (
+        "a tie (-0.4 points" in words and "in chapter 06, run 1, better by 5.6" in words and "differ in head" in words
+    )
+    agreeing = quantities.Quantity("cost", -0.01, -0.04, 0.02, 232, chapter="06_fine_tuning_run1", text="a tie")
+    assert "differ in head" not in improvements.preprocessing_words(stairs, agreeing)
+
+
 def test_costs_are_read_from_records_once_a_recipe():
-    value = {"value": 0.5, "successes": 5, "n": 10}
+    value = {"value": 0.5, "successes": 5, "n": 10, "effect": 1.0, "lots": 0}
     one = {"id": "cost: x", "kind": "cost", "value": value, "recipe": "x", "seconds": 3.0, "split": "val"}
     other = {**one, "recipe": "y", "seconds": 1.0, "split": "test"}
     found = improvements.costs({"06_a": [one, {"id": "r", "kind": "result", "value": 1}], "11_b": [one, other]})

@@ -143,7 +143,7 @@ def test_a_model_that_was_read_among_others_counts_as_read_again() -> None:
     }
     assert len(ledger.test_reads(entries)) == 3
     words = ledger.reads_words(entries)
-    assert "opened 3 times, for 3 fitted models" in words and "read more than once: #10." in words
+    assert "3 fitted models were read on test, 4 readings in all" in words and "read more than once: #10." in words
     assert "#10 (chapter 01: on val; chapter 13: labels of mosaics)" in words
 
 

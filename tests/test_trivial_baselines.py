@@ -33,6 +33,7 @@ def rows():
         ],
         columns=["subset", "museum", "lot", "label"],
     )
+    table = table.assign(group="", file=[f"{place}.jpg" for place in range(len(table))])
     sizes = np.array([10, 11, 10, 50, 51, 90, 50, 10, 91, 10, 50])
     return table.assign(width=sizes, height=sizes, product=sizes**2, aspect=1.0)
 

@@ -1,6 +1,6 @@
 """Tables and sentences of chapters 05 and 12 out of results of `classification`; nothing is fitted here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from lab_utils.analysis.seed_spread import SeedSpread
 from lab_utils.analysis.variance import Decomposition
 from lab_utils.core.profiles import Classification
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, paired_difference
-from lab_utils.stats.metrics import independent_difference, mcnemar
+from lab_utils.stats.metrics import averages, group_confusions, independent_difference, mcnemar
 
 Key = tuple[str, str]  # (what the classifiers saw, network)
 LAYERS = {"CNN features": "penultimate", "dense classifier": "logits"}  # the original's words -> layer
@@ -76,11 +76,33 @@ def original_says(table: pd.DataFrame) -> str:
     )
 
 
+def averages_on_test(
+    guesses: Mapping[tuple[str, str, str], np.ndarray],
+    wanted: Iterable[tuple[str, str, str]],
+    truth: np.ndarray,
+    lots: np.ndarray,
+) -> dict[tuple[str, str, str], dict[str, Estimate]]:
+    """`metrics.averages` on test of some of the classifiers, lots drawn.
+
+    Args:
+        guesses: (what they saw, network, classifier) -> predicted labels of test, shape (n,).
+        wanted: whose averages are needed.
+        truth: labels of test, shape (n,).
+        lots: of the test images, shape (n,).
+    """
+    classes = max(int(labels.max()) for labels in (truth, *guesses.values())) + 1
+    reached = {}
+    for key in wanted:
+        parts = group_confusions(truth, guesses[key], lots, classes)
+        reached[key] = averages(parts.sum(0), ", ".join(key), parts=parts)
+    return reached
+
+
 def scores_table(
     results: Mapping[Key, CVResult],
     truth: np.ndarray,
     val: np.ndarray,
-    averages: Mapping[tuple[str, str], Mapping[str, Estimate]],
+    on_test: Mapping[tuple[str, str], Mapping[str, Estimate]],
     titles: Mapping[str, str],
     reported: pd.DataFrame,
 ) -> pd.DataFrame:
@@ -90,7 +112,7 @@ def scores_table(
         results: (what they saw, network) -> result.
         truth: labels of val.
         val: positions of val.
-        averages: (what they saw, network) -> `metrics.averages` on test of the classifier that is best on val.
+        on_test: (what they saw, network) -> `metrics.averages` on test of the classifier that is best on val.
         titles: network -> title.
         reported: `data/reported/classification.csv`.
 
@@ -100,9 +122,9 @@ def scores_table(
     rows = []
     for (seen, network), result in results.items():
         name = best(result, truth, val)
-        mean, held = averages[seen, network], result.accuracy(name, truth, val)
-        on_test = (mean["accuracy"], mean["balanced accuracy"])
-        rows.append((seen, titles[network], name, result.cv(name), held, *on_test))
+        mean, held = on_test[seen, network], result.accuracy(name, truth, val)
+        means = (mean["accuracy"], mean["balanced accuracy"])
+        rows.append((seen, titles[network], name, result.cv(name), held, *means))
     for seen in dict.fromkeys(key[0] for key in results):
         for row in reported_scores(reported, seen).itertuples():
             model = f"{row.network} (reported, chosen on test)"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lab_utils.analysis import classification, classifiers, transferability
 from lab_utils.chapters import frozen_probe
-from lab_utils.chapters.fine_tuning_results import NEVER_VARIED
+from lab_utils.chapters.fine_tuning_results import NEVER_VARIED, reported_setting
 from lab_utils.data.splits import fold_groups, subsample
 from lab_utils.networks import backbones
 from lab_utils.stats.intervals import Accuracy, Difference, paired_difference
@@ -126,11 +126,13 @@ def sizes_words(fine: FeatureSpace, spaces: Sequence[FeatureSpace]) -> str:
 
 
 def settings(lab: "Lab") -> pd.DataFrame:
-    """Settings of the features run as printed and in this profile."""
-    printed = recipes.FEATURES_RUN
-    here = replace(recipes.scaled(printed, lab.settings.fine_tuning), name="in this profile")
+    """Settings of the features run as the original reports them and in this profile."""
+    recipe = recipes.FEATURES_RUN
+    here = replace(recipes.scaled(recipe, lab.settings.fine_tuning), name="in this profile")
     shown = tuple(name for name in recipes.SHOWN if name not in NEVER_VARIED)
-    return recipes.table(replace(printed, name="as printed"), here, settings=shown)
+    table = recipes.table(here, settings=shown)
+    table.insert(1, "reported", [reported_setting(recipe.name, name) for name in shown])
+    return table
 
 
 # ---- neighbours ------------------------------------------------------------------------------------------------------

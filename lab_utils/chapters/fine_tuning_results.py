@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from lab_utils.core.records import reported
 from lab_utils.data.splits import fold_groups
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 from lab_utils.stats.metrics import cross_entropy
@@ -93,6 +94,23 @@ class FineTuningResult:
             name: _share(self.history[column][:epochs].mean(), n, f"{self.name}, {name}, first {epochs} epochs")
             for name, (column, n) in columns.items()
         }
+
+
+def reported_setting(run: str, setting: str) -> str:
+    """What the original reports of a setting, from `data/reported/fine_tuning.csv`; "not reported" where nothing.
+
+    Args:
+        run: name of the recipe, `run 1` to `run 6` or `features run`.
+        setting: a field of `FineTuningRecipe`.
+    """
+    row = reported("fine_tuning").set_index("run").loc[run.removeprefix("run ").removesuffix(" run")]
+    value = row.get(setting)
+    if value is None or pd.isna(value):
+        return "not reported"
+    text = str(value).removesuffix(".0")
+    if setting == "head":
+        return " + ".join(part.strip() for part in text.split(","))
+    return f"{value:g}" if isinstance(value, float) else text
 
 
 def _share(value: float, n: int, of: str) -> Accuracy:

@@ -23,6 +23,7 @@ from lab_utils.stats.metrics import softmax
 from lab_utils.training.recipes import FineTuningRecipe
 
 if TYPE_CHECKING:
+    from lab_utils.core.quantities import Quantity
     from lab_utils.lab import Lab
     from lab_utils.training.fine_tuning import FineTunedNetwork
 
@@ -176,6 +177,25 @@ def staircase(
         rows.append((name, Accuracy.from_labels(truth, labels, name, groups), gain, round(seconds[name], 1)))
         before = name
     return pd.DataFrame(rows, columns=["step", "accuracy", "gain", "seconds"])
+
+
+def preprocessing_words(stairs: pd.DataFrame, cost: "Quantity") -> str:
+    """What 1/255 costs here beside what it costs in chapter 06, and why the two need not agree.
+
+    Args:
+        stairs: of `staircase`; the step called "right preprocessing" is looked at.
+        cost: chapter 06's quantity: right preprocessing minus 1/255, val.
+    """
+    gains = {step: gain for step, gain in zip(stairs["step"], stairs["gain"], strict=True) if "preprocessing" in step}
+    if not gains:
+        return f"Right preprocessing against 1/255 in chapter {cost.chapter[:2]}, run 1: {cost}."
+    here = next(iter(gains.values()))
+    unlike = here.tie != cost.tie or (here.value > 0) != (cost.value > 0)
+    why = " The two recipes differ in head and rate, so one doesn't decide for the other." if unlike else ""
+    return (
+        f"Right preprocessing against 1/255, on val: in this recipe {here}; in chapter {cost.chapter[:2]}, run 1, "
+        f"{cost}.{why}"
+    )
 
 
 def best_of(truth: np.ndarray, predicted: Mapping[str, np.ndarray]) -> str:

@@ -60,8 +60,8 @@ class RunChapter:
     def show_settings(self) -> None:
         """Tabulate the run's settings and those of the run before, as printed and in this profile."""
         table = settings_table(self.number, self.lab.settings.fine_tuning)
-        caption = f"Settings of run {self.number} as printed by the original and as scaled to this profile."
-        self.lab.tabulate(table, caption, label="settings")
+        caption = f"Settings of run {self.number} as reported by the original and as scaled to this profile."
+        self.lab.tabulate(table, caption, label="settings", reported="fine_tuning")
 
     def show_curves(self) -> None:
         """Show the curves, with the original's levels where the run is like the original's; say how they start."""
@@ -152,7 +152,7 @@ def changes_words(number: int, settings: Any) -> str:
 
 
 def settings_table(number: int, settings: Any) -> pd.DataFrame:
-    """Settings of a run and of the one before, as printed and as scaled to this profile; differences are marked.
+    """Settings of a run and of the one before, as the original reports them and in this profile; changes are marked.
 
     Args:
         number: of the run, from 1.
@@ -162,16 +162,20 @@ def settings_table(number: int, settings: Any) -> pd.DataFrame:
     here = [recipes.scaled(recipe, settings) for recipe in printed]
     changes = [recipes.changed(pair[0], pair[-1]) for pair in (printed, here)]
     titles = [
-        *(f"{recipe.name}, printed" for recipe in printed),
+        *(f"{recipe.name}, reported" for recipe in printed),
         *(f"{recipe.name}, in this profile" for recipe in printed),
     ]
     rows = []
     for name in recipes.SHOWN:
         if name in NEVER_VARIED:
             continue
-        where = [title for title, names in zip(("as printed", "here"), changes, strict=True) if name in names]
-        values = [recipes.in_words(getattr(recipe, name)) for recipe in (*printed, *here)]
+        where = [title for title, names in zip(("as reported", "here"), changes, strict=True) if name in names]
+        told = [fine_tuning_results.reported_setting(recipe.name, name) for recipe in printed]
+        values = [*told, *(recipes.in_words(getattr(recipe, name)) for recipe in here)]
         rows.append((recipes.label(name), *values, " and ".join(where)))
+        if name == "l2":
+            layers = ("not reported", "the first dense one")
+            rows.append(("layer with L2", *(words for words in layers for _ in printed), ""))
     table = pd.DataFrame(rows, columns=["setting", *titles, "changed"])
     return table if number > 1 else table.drop(columns="changed")
 
