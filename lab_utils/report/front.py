@@ -11,12 +11,14 @@ import pandas as pd
 import yaml
 
 from lab_utils.core import escape
+from lab_utils.core.chapters import chapter
 from lab_utils.core.links import Link
 from lab_utils.core.profiles import Settings
 from lab_utils.display import figures
 from lab_utils.networks.backbones import backbone
 from lab_utils.report import ladder, ledger
 from lab_utils.report.parts import Chapter, Part
+from lab_utils.report.story import without_intervals
 from lab_utils.report.to_html import minutes
 
 FINDINGS = Path(__file__).with_name("findings.yaml")
@@ -78,11 +80,10 @@ def first_page(
     ]
     if any(one.value is not None for one in steps):
         parts.append(ladder.part(steps, source))
-    found = findings(steps, lines, results)
+    found = findings(steps, lines)
     if found:
         parts.append(Part("markdown", "## Findings\n\n" + "\n".join(f"{n}. {one}" for n, one in enumerate(found, 1))))
-    parts.append(Part("markdown", f"{_counts(lines)} {_not_run(settings, chapters)}"))
-    parts.append(Part("markdown", _HOW_TO_READ))
+    parts.append(Part("markdown", f"{_counts(lines)}\n\n{_not_run(settings, chapters)}\n\n{_HOW_TO_READ}"))
     return parts
 
 
@@ -117,7 +118,7 @@ def _device(results: Results) -> str:
     return f"{cores} processor {_plural('core', cores)} without a graphics card" if cores else ""
 
 
-def findings(steps: list[ladder.Rung], lines: list[ledger.Line], results: Results) -> list[str]:
+def findings(steps: list[ladder.Rung], lines: list[ledger.Line]) -> list[str]:
     """Up to five findings, each a sentence of Markdown with one number and a link to its chapter."""
     found = [_best(steps)] if ladder.best(steps) else []
     by_claim = {one.claim: one for one in lines}
@@ -128,21 +129,22 @@ def findings(steps: list[ladder.Rung], lines: list[ledger.Line], results: Result
         if sentence and isinstance(number, Mapping) and number.get("value") is not None:
             value = abs(100 * number["value"])
             words = sentence.format(points=f"{value:.1f} points", percent=f"{value:.1f} %")
-            found.append(f"{words} {_to_chapter(one.chapter, results)}")
+            found.append(f"{words} {_to_chapter(one.chapter)}")
     return found[:SHOWN]
 
 
 def _best(steps: list[ladder.Rung]) -> str:
     top = ladder.best(steps)
-    name = escape.markdown(top.name[:1].lower() + top.name[1:] if top.name.startswith("Frozen") else top.name)
-    kind = {"frozen": "No weight of the network was trained for it.", "fine-tuned": "Its network was fine-tuned."}
-    words = f"The best accuracy on {top.split} is {100 * top.value:.1f} %: {name}. {kind.get(top.kind, '')}".strip()
-    return f"{words} {_to_chapter(top.chapter, {})}"
+    who = {
+        "frozen": "A classifier on the features of a frozen network is best",
+        "fine-tuned": "A fine-tuned network is best",
+        "from scratch": "A network trained from scratch is best",
+        "without pixels": "No network beats guessing without a look at the pixels",
+    }[top.kind]
+    return f"{who}: {100 * top.value:.1f} % on {top.split}. {_to_chapter(top.chapter)}"
 
 
-def _to_chapter(number: str, results: Results) -> str:
-    from lab_utils.core.chapters import chapter
-
+def _to_chapter(number: str) -> str:
     return f"([chapter {int(number)}]({chapter(number).name}.ipynb))"
 
 
@@ -165,7 +167,8 @@ def _not_run(settings: Settings, chapters: list[Chapter]) -> str:
         words += [f"chapters {numbers} ({said})"] if numbers else []
     missing = ", ".join(str(int(one.number)) for one in chapters if one.state in ("missing", "running") and one.number)
     words += [f"chapters {missing} (not yet)"] if missing else []
-    return f"**Not run.** {'; '.join(words)}." if words else "Every chapter was run."
+    told = "; ".join(words)
+    return f"**Not run.** {told[:1].upper()}{told[1:]}." if words else "Every chapter was run."
 
 
 # ---- after the chapters ----------------------------------------------------------------------------------------------
@@ -176,12 +179,19 @@ def ledger_chapter(lines: list[ledger.Line]) -> Chapter:
             "slide": one.slide,
             "what the original says": one.wording,
             "verdict": one.verdict,
-            "chapter": Link(str(int(one.chapter)), _name(one.chapter)),
+            "chapter": _tested(one),
         }
         for one in lines
     ]
     caption = "The original's claims in the order of its slides. The chapters tell how each was tested"
     return Chapter("ledger", "Ledger of claims", "ok", parts=[_table(rows, caption)])
+
+
+def _tested(one: ledger.Line) -> Link:
+    """Where a claim's test stands: in a chapter, or among what the printed numbers contradict."""
+    if one.arithmetic and one.verdict == "contradicted":
+        return Link("numbers", "#errors")
+    return Link(str(int(one.chapter)), chapter(one.chapter).name)
 
 
 def errors_chapter(lines: list[ledger.Line]) -> Chapter:
@@ -190,12 +200,12 @@ def errors_chapter(lines: list[ledger.Line]) -> Chapter:
     rows = [
         {
             "slide": one.slide,
-            "what its own numbers say": one.sentence,
-            "chapter": Link(str(int(one.chapter)), _name(one.chapter)),
+            "what its own numbers say": without_intervals(one.sentence),
+            "chapter": Link(str(int(one.chapter)), chapter(one.chapter).name),
         }
         for one in wrong
     ]
-    caption = "Claims that the original's own printed numbers contradict. No image is needed for these"
+    caption = "What the original's own printed numbers contradict. No image is needed for it"
     parts = [_table(rows, caption)] if rows else [Part("markdown", "None was found.")]
     return Chapter("errors", "What is wrong in the original by its own numbers", "ok", parts=parts)
 
@@ -245,12 +255,6 @@ def _in_short(rows: pd.DataFrame) -> str:
 
 def _address(url: str) -> str:
     return escape.markdown(url.partition("://")[2].removeprefix("www."))
-
-
-def _name(number: str) -> str:
-    from lab_utils.core.chapters import chapter
-
-    return chapter(number).name
 
 
 def _distinct(values: Any) -> str:

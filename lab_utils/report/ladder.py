@@ -34,6 +34,7 @@ class Rung:
         chapter: number of the chapter it comes from.
         reported: accuracy that the original prints for its own, 0 to 1; None where it prints none.
         reported_split: the images that is of.
+        note: more about what was run.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Rung:
     chapter: str = ""
     reported: float | None = None
     reported_split: str = ""
+    note: str = ""
 
 
 def rungs(results: Results) -> list[Rung]:
@@ -170,7 +172,9 @@ def _improved(costs: list[dict[str, Any]]) -> Rung | None:
     if cost is None:
         return None
     frozen = str(cost["recipe"]).startswith("frozen")
-    return _of_cost(f"Best of chapter 15: {cost['recipe']}", "frozen" if frozen else "fine-tuned", cost)
+    return _of_cost(
+        "Best of further improvements", "frozen" if frozen else "fine-tuned", cost, note=str(cost["recipe"])
+    )
 
 
 # ---- drawing ---------------------------------------------------------------------------------------------------------
@@ -192,11 +196,15 @@ def part(steps: list[Rung], source: str) -> Part:
     return Part(
         "figure",
         data=figures.bundle(_drawn(steps, together)),
-        caption=f"The ladder: accuracy ({of}) with 95 % intervals, and seconds of training. {printed}",
+        caption=f"The ladder: accuracy ({of}) with 95 % intervals, and time of training.{_notes(steps)} {printed}",
         alt="; ".join(f"{one.name}: {100 * one.value:.1f} %" for one in steps if one.value is not None),
         label="ladder",
         story=True,
     )
+
+
+def _notes(steps: list[Rung]) -> str:
+    return "".join(f" {one.name}: {one.note}." for one in steps if one.note)
 
 
 @figures.style()

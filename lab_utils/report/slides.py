@@ -50,11 +50,11 @@ def _row(
         "slide": slide["slide"],
         "what it shows": slide["title"],
         "here": place,
-        "state": _state(slide, settings, chapters, shown),
+        "state": _state(slide, settings, chapters),
     }
 
 
-def _state(slide: dict[str, Any], settings: Settings, chapters: dict[str, Chapter], shown: str) -> str:
+def _state(slide: dict[str, Any], settings: Settings, chapters: dict[str, Chapter]) -> str:
     number = str(slide.get("chapter", ""))
     if not number:
         return ""
@@ -62,8 +62,6 @@ def _state(slide: dict[str, Any], settings: Settings, chapters: dict[str, Chapte
         return "listed"
     if number not in chapters or chapters[number].state != "ok":
         return NOT_RUN
-    if slide.get("shows") and not shown:
-        return "in the chapter's page"
     network = slide.get("of", "")
     if network == "paper":
         return REPRODUCED if settings.paper.download else STAND_IN

@@ -37,11 +37,11 @@ def story_of(chapter: Chapter) -> Chapter:
             if heading and part.kind != "box":
                 kept.append(Part("markdown", heading, story=True))
                 heading = ""
-            kept.append(dataclasses.replace(part, text=_plain(part.text)) if part.kind in _SAID else part)
+            kept.append(dataclasses.replace(part, text=without_intervals(part.text)) if part.kind in _SAID else part)
     return dataclasses.replace(chapter, parts=kept)
 
 
-def _plain(sentence: str) -> str:
+def without_intervals(sentence: str) -> str:
     """A sentence without the intervals behind its numbers: tables, figures and the chapter's page have them."""
     return _IN_TIE.sub("", _INTERVAL.sub("", sentence))
 

@@ -16,6 +16,7 @@ _CLEAR = re.compile(
     rf"(?P<word>better|worse) by (?P<value>{_NUMBER}) points \((?P<low>{_NUMBER}) to (?P<high>{_NUMBER})\)"
 )
 _EMPTY = ("", "–", "-")
+_SHORT = 10  # letters of a word (`not run`) that may stand among numbers
 
 
 @dataclass
@@ -123,18 +124,27 @@ def tidy(grid: Grid, most: int | None = None) -> Grid:
                 cell.right = True
     shown.rows = [list(row) for row in zip(*columns, strict=True)]
     for cell in (cell for row in shown.rows for cell in row):
-        cell.text, cell.below = _UNITS.sub("\u00a0", cell.text), cell.below.replace(" ", "\u00a0")
+        cell.text = _UNITS.sub("\u00a0", cell.text)
     return shown
 
 
 # ---- intervals -------------------------------------------------------------------------------------------------------
 def _quantities(cells: list[Cell]) -> list[dict[str, str] | None]:
-    """Value, unit, interval and n of each cell; nothing where one cell of the column is neither that nor empty."""
-    found = [None if cell.text.strip() in _EMPTY else _quantity(cell.text.strip()) for cell in cells]
-    plain = [cell for cell, one in zip(cells, found, strict=True) if one is None and cell.text.strip() not in _EMPTY]
-    numbers = [one for one in found if one]
-    units = {one["unit"] for one in numbers}
-    return found if numbers and not plain and len(units) == 1 else []
+    """Value, unit, interval and n of each cell of a column of quantities, None where a cell is empty or a short word.
+
+    Nothing where the column holds no quantity, or other things beside them.
+    """
+    found = [_quantity(cell.text.strip()) for cell in cells]
+    units = {one["unit"] for one in found if one and one["low"]}
+    if len(units) != 1:
+        return []
+    unit = units.pop()
+    for place, cell in enumerate(cells):
+        bare = re.fullmatch(rf"({_NUMBER})\s*{re.escape(unit)}", cell.text.strip())
+        if found[place] is None and bare and unit:
+            found[place] = {"value": bare[1], "unit": unit, "low": "", "high": "", "n": "", "word": ""}
+    others = (cell.text for cell, one in zip(cells, found, strict=True) if one is None)
+    return [] if any(len(text) > _SHORT for text in others) else found
 
 
 def _quantity(text: str) -> dict[str, str] | None:
@@ -174,7 +184,6 @@ def _heads(heads: int, text: str) -> list[Cell]:
 
 
 def _heading(text: str, unit: str, n: str) -> str:
-    unit = {"": "", "%": "%"}.get(unit, unit)
     inside = ", ".join(filter(None, [unit if unit and unit not in text else "", f"n = {n}" if n else ""]))
     return f"{text} ({inside})" if inside else text
 
@@ -183,7 +192,8 @@ def _value(cell: Cell, one: dict[str, str] | None) -> Cell:
     if one is None:
         return Cell(cell.text, right=True)
     tie = f" {one['word']}" if one["word"] else ""
-    return Cell(_minus(one["value"]) + tie, True, cell.href, f"{_minus(one['low'])} to {_minus(one['high'])}")
+    interval = f"{_minus(one['low'])} to {_minus(one['high'])}" if one["low"] else ""
+    return Cell(_minus(one["value"]) + tie, True, cell.href, interval)
 
 
 def _minus(text: str) -> str:

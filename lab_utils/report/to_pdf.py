@@ -14,6 +14,7 @@ from pathlib import Path
 from lab_utils.core import escape
 from lab_utils.core.errors import LabError
 from lab_utils.report import pictures
+from lab_utils.report.ledger import VERDICTS
 from lab_utils.report.parts import Chapter, Part, chapter_number, readable_markdown, text_of
 from lab_utils.report.tables import MOST_ROWS, Cell, Grid, parse, tidy
 from lab_utils.report.to_html import sentence_end
@@ -22,15 +23,17 @@ TEMPLATE = Path(__file__).parent / "templates" / "report" / "report.typ"
 TEXT_WIDTH = 170.0  # millimetres of a line on A4
 TEXT_HEIGHT = 225.0  # millimetres: no figure is higher
 SIZES = (8.5, 8.0)  # points, tried in this order for a table
-FIGURE = 0.92  # of a figure's size on paper, so that more of them share a page
-FLOATING = 70.0  # millimetres of height from which on a figure may stand where the page has room
+FIGURE = 0.9  # of a figure's size on paper, so that more of them share a page
+FLOATING = 60.0  # millimetres of height from which on a figure may stand where the page has room
 _EM = 0.5 * 0.3528  # average width of a letter, in millimetres a point of size
 _GUTTER = 2.6  # millimetres left and right of a cell's text, together
 _MARKDOWN = (
     "markdown-smart-auto_identifiers-raw_tex-raw_html-native_divs-native_spans-raw_attribute-citations"
     "-implicit_figures-fancy_lists-example_lists+lists_without_preceding_blankline"
 )
+_PAGE = ",\u00a0p.\u00a000"
 _PLACEHOLDER = re.compile(r"LABPART(\d{6})END")
+_GOES_ON = re.compile(r"(?<!\\)\](?=\.\w|\(|\[)")  # pandoc's `#strong[init].py`, which Typst takes for a field
 _HEADING = re.compile(r"#{2,6} .+")
 _FOREIGN = re.compile(r"‹[^›]*›")
 
@@ -128,22 +131,23 @@ def quoted(text: str) -> str:
     return escape.typst(breakable(printable(text)))
 
 
-def breakable(text: str, longest: int = 14) -> str:
-    """Text in which words longer than `longest` may break after `_`, `/`, `.`, `=`, `,` and between camelCase."""
+def breakable(text: str, longest: int = 12) -> str:
+    """Text in which words longer than `longest` may break after `_`, `/`, `-` and the like, and between camelCase."""
     return " ".join(
-        re.sub(r"([_/.=,:])(?=\w)", "\\1\u200b", word) if len(word) > longest else word for word in text.split(" ")
+        re.sub(r"([_/.=,:-])(?=\w)|(?<=[a-z])()(?=[A-Z])", "\\1\u200b", word) if len(word) > longest else word
+        for word in text.split(" ")
     )
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
-def table_layout(grid: Grid) -> tuple[float, list[float]]:
+def table_layout(grid: Grid) -> tuple[float, list[float]] | None:
     """Text size and column widths of a table, so that it fits the page and its cells take few lines.
 
     Args:
         grid: of the table.
 
     Returns:
-        Size in points, and the width of each column's text in millimetres.
+        Size in points, and the width of each column's text in millimetres; None where it has too many columns.
     """
     columns = grid.columns
     natural = [max(_length(cell) for cell in column) for column in columns]
@@ -154,7 +158,24 @@ def table_layout(grid: Grid) -> tuple[float, list[float]]:
             widths = [count * _EM * size + 0.8 for count in least]
             if sum(widths) <= room:
                 return size, _shares(widths, [count * _EM * size + 0.8 for count in natural], room)
-    return SIZES[-1], _shares([1.0] * len(columns), [float(count) for count in natural], room)
+    return None
+
+
+def stacked(grid: Grid) -> list[tuple[Grid, float, list[float]]]:
+    """The table in as many pieces of columns as it takes to fit the page, each with its size and widths.
+
+    The first column leads each piece.
+    """
+    first, columns = grid.columns[0], grid.columns[1:]
+    for many in range(1, max(len(columns), 1) + 1):
+        share = -(-len(columns) // many)
+        groups = [columns[place : place + share] for place in range(0, len(columns), share or 1)] or [[]]
+        pieces = [Grid([list(row) for row in zip(first, *group, strict=True)], grid.heads) for group in groups]
+        layouts = [table_layout(piece) for piece in pieces]
+        if None not in layouts:
+            break
+    widest = TEXT_WIDTH - 2 * _GUTTER
+    return [(piece, *(layout or (SIZES[-1], [widest / 2] * 2))) for piece, layout in zip(pieces, layouts, strict=True)]
 
 
 def _length(cell: Cell) -> int:
@@ -163,7 +184,9 @@ def _length(cell: Cell) -> int:
 
 def _letters(column: list[Cell], heads: int, lines: int) -> float:
     """Letters a column needs: for its longest word, short cells in so many lines, sentences in a readable width."""
-    texts = [text for cell in column for text in (cell.text, cell.below)]
+    texts = [
+        text for cell in column for text in (cell.text, cell.below if not lines else cell.below.replace(" ", "\u00a0"))
+    ]
     word = max((len(part) for text in texts for part in re.split("[ \u200b\n]", breakable(text))), default=1)
     longest = max((_length(cell) for cell in column[heads:]), default=1)
     if not lines:
@@ -199,11 +222,9 @@ class _Writer:
             function = "empty-chapter" if chapter.is_empty else "chapter"
             title = printable(re.sub(r"[`*]", "", chapter.title))
             pieces += [self.raw(f"#{function}[#{quoted(title)}] <{chapter.anchor}>")]
-            if chapter.name == "references":
-                pieces += [self.raw("#small-print[")]
-            pieces += self.parts(chapter.parts)
-            if chapter.name == "references":
-                pieces += [self.raw("]")]
+            small = chapter.name == "references"
+            pieces += [*([self.raw("#small-print[")] if small else []), *self.parts(chapter.parts)]
+            pieces += [self.raw("]")] if small else []
         body = self.drop_broken_links(self.convert("\n\n".join(filter(None, pieces))))
         foreign = any(_FOREIGN.search(text) for text in (body, head.title, head.subtitle, head.line))
         names = "".join(
@@ -223,7 +244,8 @@ class _Writer:
         import pypandoc
 
         typst = pypandoc.convert_text(printable(markdown), "typst", format=_MARKDOWN, extra_args=["--wrap=none"])
-        return _PLACEHOLDER.sub(lambda match: self.typst[int(match[1])], typst)
+        ended = _GOES_ON.sub("];", typst)
+        return _PLACEHOLDER.sub(lambda match: self.typst[int(match[1])], ended)
 
     def markdown(self, text: str) -> str:
         """Markdown of a notebook with its links turned and without pictures, which would be files elsewhere."""
@@ -302,13 +324,17 @@ class _Writer:
             return ""
         for cell in (cell for row in grid.rows for cell in row):
             cell.text = self._linked_text(cell)
-        size, widths = table_layout(Grid([[self._as_long(cell) for cell in row] for row in grid.rows], grid.heads))
+        more = f" {grid.left_out:,} more rows: in the chapter's page." if grid.left_out else ""
+        pieces = ", ".join(self._lined(*piece) for piece in stacked(self._as_long(grid)))
+        return f"#numbered-table({self.head(part, more)}, ({pieces},))"
+
+    def _lined(self, grid: Grid, size: float, widths: list[float]) -> str:
+        """One piece of a table as a Typst dictionary."""
         sides = ", ".join("right" if cell.right else "left" for cell in grid.rows[-1])
         columns = ", ".join(f"{width + _GUTTER:.1f}mm" for width in widths)
         head = "".join(self._cell(cell) for row in grid.rows[: grid.heads] for cell in row)
         rows = "\n".join("".join(self._cell(cell) for cell in row) for row in grid.rows[grid.heads :])
-        more = f" {grid.left_out:,} more rows: in the chapter's page." if grid.left_out else ""
-        return f"#numbered-table({self.head(part, more)}, {size}pt, ({columns},), ({sides},), ({head}),\n({rows}))"
+        return f"(size: {size}pt, columns: ({columns},), sides: ({sides},), head: ({head}), rows: (\n{rows}))"
 
     def drop_broken_links(self, typst: str) -> str:
         """Links whose target is not in the document keep their text only; Typst would refuse them."""
@@ -323,21 +349,26 @@ class _Writer:
         labelled = self.labels.get(cell.href.removeprefix("#")) if cell.href else None
         return (labelled[1].name if labelled else cell.text).replace(" ", "\u00a0" if cell.href else " ")
 
-    def _as_long(self, cell: Cell) -> Cell:
-        """A cell with a text as long as what will be printed, page number included."""
-        return (
-            dataclasses.replace(cell, text=f"{cell.text},\u00a0p.\u00a000") if self._target(cell)[:1] == "<" else cell
-        )
+    def _as_long(self, grid: Grid) -> Grid:
+        """The table with links as long as they are printed, page number included."""
+
+        def longer(cell: Cell) -> Cell:
+            inside = self._target(cell)[:1] == "<"
+            return dataclasses.replace(cell, text=cell.text + _PAGE) if inside else cell
+
+        return Grid([[longer(cell) for cell in row] for row in grid.rows], grid.heads)
 
     def _cell(self, cell: Cell) -> str:
-        text = f"#{quoted(cell.text)}"
+        text = quoted(cell.text.removesuffix(_PAGE))
         target = self._target(cell)
-        if target.startswith("<"):
-            return f"[#link({target})[{text},~p.~#page-of({target})]], "
+        if target[:1] == "<":
+            return f"[#link({target})[#{text},~p.~#page-of({target})]], "
         if target:
-            return f"[#link({target})[{text}]], "
+            return f"[#link({target})[#{text}]], "
+        if cell.text in VERDICTS:
+            return f"[#verdict-word({text})], "
         below = f"#below({quoted(cell.below)})" if cell.below else ""
-        return f"[{text}{below}], "
+        return f"[#{text}{below}], "
 
     def _target(self, cell: Cell) -> str:
         """Where a cell leads, as an argument of Typst's `link`; empty where it leads nowhere."""
