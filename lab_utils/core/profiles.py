@@ -209,6 +209,7 @@ class Settings(Section):
     name: str = Field(description="of the run: names its folders in data/runs and report")
     profile: str = Field(description="the YAML file it came from")
     title: str = Field("", description="what the data are, in words, for the first page")
+    course: str = Field("Deep Learning – MAI", description="the course, for the report's first page")
     data: Data = Data()
     dataset: Dataset = Dataset()
     networks: Networks = Networks()

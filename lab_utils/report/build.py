@@ -1,74 +1,89 @@
-"""Executed notebooks and records of a run → one HTML and one PDF.
+"""Executed notebooks and records of a run → the report in HTML and PDF, a page for each chapter, and the index.
 
 `build(settings)` works on what is there: chapters that failed get a red box, those that were not run a grey one.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from lab_utils.core import records
-from lab_utils.core.chapters import CHAPTERS
 from lab_utils.core.profiles import Settings
-from lab_utils.report import to_html, to_pdf
-from lab_utils.report.front import TITLE, errata_parts, front_parts, provenance_parts, references_chapter
-from lab_utils.report.parts import Chapter, Part, read_chapter
+from lab_utils.report import front, ledger, pages, slides, to_html, to_pdf
+from lab_utils.report.parts import Chapter, Part, labelled, results_of
+from lab_utils.report.story import story_of
+from lab_utils.report.tables import MOST_ROWS
+from lab_utils.report.to_html import Places
+from lab_utils.report.to_pdf import Head
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All that the report shows, whatever the medium.
+
+    Attributes:
+        head: title, subtitle, course and date.
+        first: parts of the first page.
+        index: parts after the contents.
+        chapters: as the report shows them, ledger, provenance and references included.
+        full: the chapters in full, as their pages show them.
+    """
+
+    head: Head
+    first: list[Part]
+    index: list[Part]
+    chapters: list[Chapter]
+    full: list[Chapter]
 
 
 def build(settings: Settings) -> tuple[Path, Path]:
-    """Build `report.html` and `report.pdf` of a run from its executed notebooks, records and states.
+    """Build `report.html` and `report.pdf` of a run, the pages of its chapters, and the index.
+
+    Args:
+        settings: of the run.
 
     Returns:
         The two files.
 
     Raises:
-        LabError: a results or status file is unreadable, or the disk is full.
+        LabError: a results or status file is unreadable, Typst refuses the document, or the disk is full.
     """
     folder = settings.report_folder
-    html, pdf = folder / "report.html", folder / "report.pdf"
-    subtitle, chapters = settings.title or settings.name, read_chapters(settings)
-    front = _front(settings, chapters)
-    chapters.append(references_chapter(records.reported("references")))
-    records.write_atomic(html, to_html.render(TITLE, subtitle, front, chapters))
-    records.write_atomic(pdf, to_pdf.render(TITLE, subtitle, front, chapters))
+    report = collect(settings)
+    html = records.write_atomic(folder / "report.html", as_html(report))
+    pages.write_chapters(settings, report.full)
+    pdf = records.write_atomic(folder / "report.pdf", as_pdf(report))
     return html, pdf
 
 
-def read_chapters(settings: Settings) -> list[Chapter]:
-    """All chapters of the lab in reading order, whatever state they are in."""
-    return [_read(settings, name) for name in sorted(chapter.name for chapter in CHAPTERS)]
+def collect(settings: Settings) -> Report:
+    """Read what a run has made, and choose and write what the report shows of it."""
+    full = pages.read_chapters(settings)
+    results = results_of(settings.report_folder, full)
+    manifest = records.read_json(settings.run_folder / "data.json", {})
+    lines = ledger.lines(results)
+    story = [story_of(chapter) for chapter in full]
+    key = records.content_hash([[dataclasses.asdict(chapter) for chapter in story], results, manifest, settings])
+    ends = [
+        front.ledger_chapter(lines),
+        front.errors_chapter(lines),
+        front.provenance_chapter(settings, results, key),
+        front.references_chapter(records.reported("references")),
+    ]
+    head = Head(pages.TITLE, settings.title or settings.name, front.line(settings, full))
+    first = front.first_page(settings, manifest, results, full, lines)
+    return Report(head, first, [slides.part(settings, story)], [*story, *ends], full)
 
 
-def _read(settings: Settings, name: str) -> Chapter:
-    status = records.read_json(settings.run_folder / "status" / f"{name}.json", {})
-    return read_chapter(name, _notebook(settings.report_folder / "notebooks" / f"{name}.ipynb"), status)
+def as_html(report: Report) -> str:
+    """The report as one page that needs no other file."""
+    own = frozenset(part.anchor for chapter in report.chapters for part in chapter.parts if part.anchor)
+    names = {chapter.number: chapter.name for chapter in report.full}
+    places = Places(labelled(report.full), names, own, inside=True, folder="chapters/")
+    about: dict[str, Any] = {**vars(report.head), "chapters": report.chapters, "front": [*report.first, *report.index]}
+    return to_html.render("report.html.j2", places, report=about, most=MOST_ROWS)
 
 
-def _results(settings: Settings, chapters: list[Chapter]) -> dict[str, dict[str, Any]]:
-    """Records by chapter, of those whose numbers are of this run as it is now."""
-    names = [chapter.name for chapter in chapters if chapter.state not in ("waiting", "out of date")]
-    there = {name: records.read_json(settings.report_folder / "results" / f"{name}.json", {}) for name in names}
-    return {name: content for name, content in there.items() if content}
-
-
-def _front(settings: Settings, chapters: list[Chapter]) -> list[Part]:
-    """The first page, then what chapters tagged `front-matter` (errata and ledger), then provenance."""
-    results, manifest = _results(settings, chapters), records.read_json(settings.run_folder / "data.json", {})
-    key = records.content_hash([settings, manifest, results, chapters])
-    current = [chapter for chapter in chapters if chapter.state != "out of date"]
-    moved = [part for chapter in current for part in chapter.parts if part.front and part.kind != "code"]
-    for chapter in current:
-        chapter.parts = [part for part in chapter.parts if not part.front or part.kind == "code"]
-    first = front_parts(settings, manifest, results, chapters)
-    if not any(part.kind == "table" for part in moved):  # chapter 14 was not run, or failed before it came to them
-        moved = errata_parts(results)
-    return [*first, *moved, *provenance_parts(settings, results, key)]
-
-
-def _notebook(path: Path) -> nbformat.NotebookNode | None:
-    """The executed notebook, or None where there is none or it was cut off while being written."""
-    try:
-        return nbformat.read(path, as_version=4)
-    except (FileNotFoundError, ValueError, nbformat.reader.NotJSONError):
-        return None
+def as_pdf(report: Report) -> bytes:
+    """The report as PDF."""
+    return to_pdf.render(report.head, report.first, report.index, report.chapters, labelled(report.full))

@@ -1,55 +1,66 @@
-"""The first page of a report: what to know before reading, the headline, the state of the chapters, provenance.
+"""What stands before and after the chapters: the first page, the ledger, what is wrong in the original, provenance.
 
 All of it is rendered from the run's settings, its data manifest, the states and the records.
 """
 
-import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
-from lab_utils.claims import ledger
-from lab_utils.core import links, records
+from lab_utils.core import escape
+from lab_utils.core.chapters import chapter
+from lab_utils.core.links import Link
 from lab_utils.core.profiles import Settings
 from lab_utils.display import bundles
-from lab_utils.report.parts import Chapter, Part, entries, verdict_counts
+from lab_utils.networks.registry import backbone
+from lab_utils.report import ladder, ledger
+from lab_utils.report.parts import Chapter, Part
+from lab_utils.report.story import without_intervals
+from lab_utils.report.to_html import minutes
 
-TITLE = "Transfer learning on MAMe"
-STATES = {
-    "ok": "complete",
-    "failed": "FAILED",
-    "not run": "not run on this data",
-    "waiting": "not run: waits for a failed chapter",
-    "out of date": "out of date: its numbers are from before",
-    "missing": "not run yet",
-}
-_MEANING = {
+FINDINGS = Path(__file__).with_name("findings.yaml")
+SHOWN = 5  # findings on the first page
+ORIGINAL = ("vgg16", "resnet50", "efficientnetb0", "efficientnetb3")
+QUESTION = (
+    "How far do networks trained on ImageNet carry over to the medium of museum objects? "
+    "Which conclusions of the original lab hold?"
+)
+_DATA = {
     "sample": (
-        "The pictures are **procedural drawings made by a program**, not photographs of museum objects. They have "
-        "MAMe's mediums, columns and proportions, so that every step of the lab can be run and checked, but **the "
-        "figures here say nothing about MAMe**, and cannot be compared with those of the original report."
+        "**The pictures are drawings made by a program**, with MAMe's mediums and proportions. Every step of the lab "
+        "runs on them, but **no number here says anything about MAMe**."
     ),
     "folder": (
-        "The pictures come from **a folder of the user's own images**, split by this lab. The figures hold for this "
-        "folder; they say nothing about MAMe. Where there are few images the intervals are wide: read them first."
+        "The pictures come from a folder of the user's own, split by this lab. The numbers hold for this folder and "
+        "say nothing about MAMe. Where images are few, the intervals are wide."
     ),
-    "mame": (
-        "The data are the **MAMe data set** with its official splits; the figures can be set beside the original's."
-    ),
+    "mame": "The data are the MAMe data set with its official splits.",
     "mame-toy": (
-        "The data are the **MAMe authors' own small list** (50 train, 20 val, 50 test images a class) inside the "
-        "official splits: less training data than the original had, so lower figures are expected."
+        "The data are the MAMe authors' own small list inside the official splits. It has less training data than the "
+        "original had, so lower numbers are expected."
     ),
 }
 _HOW_TO_READ = (
-    "A number in brackets is a 95 % interval, and n how many images (or groups) it rests on. Differences within their "
-    "interval are called **ties**. “Reported” marks numbers printed in the original lab or the MAMe paper.",
-    "Choices were made on the validation images, and each reading of test labels is logged.",
+    "A **tie** is a difference whose 95 % interval includes zero. **Reported** numbers are printed in the original or "
+    "in the MAMe paper. Figures keep the numbers that they have in the chapters' own pages, so some numbers are left "
+    "out here. [The last section](#provenance) tells how it was run."
 )
+Results = Mapping[str, Mapping[str, Any]]
 
 
-def front_parts(
-    settings: Settings, manifest: dict[str, Any], results: dict[str, dict[str, Any]], chapters: list[Chapter]
+# ---- the first page --------------------------------------------------------------------------------------------------
+def line(settings: Settings, chapters: list[Chapter]) -> str:
+    """The course and the day on which the run was finished."""
+    days = max((chapter.finished for chapter in chapters), default="")
+    date = pd.Timestamp(days).strftime("%-d %B %Y") if days else ""
+    return " · ".join(filter(None, [settings.course, date]))
+
+
+def first_page(
+    settings: Settings, manifest: Mapping[str, Any], results: Results, chapters: list[Chapter], lines: list[ledger.Line]
 ) -> list[Part]:
     """Parts of the first page.
 
@@ -58,187 +69,217 @@ def front_parts(
         manifest: content of the run's `data.json`; empty where there is none.
         results: content of the results files by chapter.
         chapters: of the report.
+        lines: the ledger.
     """
+    source = manifest.get("source") or settings.data.source
+    steps = ladder.rungs(results)
     parts = [
-        Part("markdown", "## Read this first"),
-        Part("box", read_first(settings, manifest, results, chapters), style="first"),
-        Part("markdown", f"## In short\n\n{abstract(settings, manifest, results)}"),
+        Part("markdown", " ".join(_what_was_run(settings, manifest, results))),
+        Part("box", _DATA[source], style="first"),
+        Part("markdown", f"**Question.** {QUESTION}"),
     ]
-    headline = headline_table(results)
-    if headline is not None:
-        parts.append(_table(headline, "The main results, each with its 95 % interval and what it is of."))
-    parts += [Part("markdown", "## Chapters"), _table(status_table(chapters), "State of each chapter.")]
+    if any(one.value is not None for one in steps):
+        parts.append(ladder.part(steps, source))
+    found = findings(steps, lines)
+    if found:
+        parts.append(Part("markdown", "## Findings\n\n" + "\n".join(f"{n}. {one}" for n, one in enumerate(found, 1))))
+    parts.append(Part("markdown", f"{_counts(lines)}\n\n{_not_run(settings, chapters)}\n\n{_HOW_TO_READ}"))
     return parts
 
 
-def errata_parts(results: dict[str, dict[str, Any]]) -> list[Part]:
-    """The errata where chapter 14 made none: arithmetic on printed numbers, and what the other chapters decided."""
-    recorded = {name: content.get("records", []) for name, content in sorted(results.items())}
-    verdicts = ledger.collect(recorded, ledger.arithmetic(records.reported))
-    words = (
-        "Chapter 14 has made no errata in this run. Those of its own numbers hold on any data; the others are what the "
-        f"chapters that were run decide. {ledger.errata_words(verdicts)}"
-    )
-    table = _table(
-        ledger.errata_table(verdicts), "Errata of the original: what the slide says, its evidence, what we find."
-    )
-    return [Part("markdown", f"## Errata of the original\n\n{words}"), table]
-
-
-def provenance_parts(settings: Settings, results: dict[str, dict[str, Any]], key: str) -> list[Part]:
-    """Parts of the page that says from what and on what the report was made."""
-    table = provenance_table(settings, results, key)
-    return [Part("markdown", "## Provenance"), _table(table, "What this report was made from, and on.")]
-
-
-def read_first(
-    settings: Settings, manifest: dict[str, Any], results: dict[str, dict[str, Any]], chapters: list[Chapter]
-) -> str:
-    """The sentences to know before reading, as a Markdown list."""
-    source = manifest.get("source") or settings.data.source
-    sentences = [_MEANING[source], *(manifest.get("notes") or [])]
-    if settings.networks.weights == "random":
-        sentences.append("The networks have **random weights**: nothing here is about pretrained networks.")
-    sentences += [*_HOW_TO_READ, _test_reads(results), *_not_complete(chapters), *_device(results)]
-    return "\n".join(f"- {sentence}" for sentence in sentences)
-
-
-def _test_reads(results: dict[str, dict[str, Any]]) -> str:
-    recorded = {name: content.get("records", []) for name, content in sorted(results.items())}
-    return f"{ledger.reads_counts(recorded)} Chapter 14 lists the readings and what each was for."
-
-
-def _not_complete(chapters: list[Chapter]) -> list[str]:
-    groups = {
-        state: ", ".join(one.name[:2] for one in chapters if one.state == state) for state in STATES if state != "ok"
-    }
-    words = {
-        "failed": "**Failed**, with a red box at their place: chapters",
-        "waiting": "Not run because they wait for a failed one: chapters",
-        "out of date": "Out of date, with numbers from before: chapters",
-        "not run": "Not run on this data: chapters",
-        "missing": "Not run yet: chapters",
-    }
-    return [f"{words[state]} {names}." for state, names in groups.items() if names]
-
-
-def _device(results: dict[str, dict[str, Any]]) -> list[str]:
-    machines = [content.get("provenance", {}).get("hardware", {}) for content in results.values()]
-    if not machines or any(machine.get("gpu") for machine in machines):
-        return []
-    return [
-        "Nothing here ran on a GPU: sizes, epochs and networks are those that a processor allows; speeds are its own."
-    ]
-
-
-def abstract(settings: Settings, manifest: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
-    """The report in a paragraph: chapter 14's record of kind `abstract` where there is one, else data and verdicts."""
-    written = entries(results, "abstract")
-    if written:
-        return str(written[-1]["value"])
+def _what_was_run(settings: Settings, manifest: Mapping[str, Any], results: Results) -> list[str]:
     counts, classes = manifest.get("images") or {}, manifest.get("classes") or []
+    name = escape.markdown(settings.title or settings.name)
     sizes = ", ".join(f"{count:,} {split}" for split, count in counts.items())
-    data = f" It was run on {settings.title or settings.name}"
-    data += f": {sizes} images of {len(classes)} mediums." if counts else "."
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in verdict_counts(results).items())
-    ledger = f" Of the original's claims that were tested here, the verdicts are: {verdicts}." if verdicts else ""
+    data = f"This run used {name}"
+    if counts:
+        data += f": {sum(counts.values()):,} images of {len(classes)} {_plural('class', len(classes))} ({sizes})"
+    weights = "ImageNet" if settings.networks.weights == "imagenet" else "**random**"
+    networks = f"The networks were {_titles(settings.networks.names)} with {weights} weights"
+    device = _device(results)
+    return [f"{data}.", f"{networks}{f', on {device}' if device else ''}."]
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}es" if word.endswith("s") else f"{word}s"
+
+
+def _titles(names: Iterable[str]) -> str:
+    titles = [escape.markdown(backbone(name).title) for name in names]
+    return " and ".join(filter(None, [", ".join(titles[:-1]), titles[-1]])) if titles else "none"
+
+
+def _device(results: Results) -> str:
+    machines = [content.get("provenance", {}).get("hardware", {}) for content in results.values()]
+    cards = sorted({machine["gpu"] for machine in machines if machine.get("gpu")})
+    if cards:
+        return escape.markdown(", ".join(cards))
+    cores = max((machine.get("cores") or 0 for machine in machines), default=0)
+    return f"{cores} processor {_plural('core', cores)} without a graphics card" if cores else ""
+
+
+def findings(steps: list[ladder.Rung], lines: list[ledger.Line]) -> list[str]:
+    """Up to five findings, each a sentence of Markdown and a link to its chapter.
+
+    The best step of the ladder, then the verdicts of the claims that `findings.yaml` lists, as far as they are decided;
+    after these what the method shows here of those that the data can't decide.
+    """
+    by_claim = {line.claim: line for line in lines}
+    listed = [by_claim[claim] for claim in yaml.safe_load(FINDINGS.read_text(encoding="utf-8")) if claim in by_claim]
+    decided = [(line, line.sentence) for line in listed if line.verdict != "not testable"]
+    shown = [(line, line.here) for line in listed if line.here]
+    sentences = [f"{escape.markdown(words)} {_to_chapter(line.chapter)}" for line, words in [*decided, *shown]]
+    return [*([_best(steps)] if ladder.best(steps) else []), *sentences][:SHOWN]
+
+
+def _best(steps: list[ladder.Rung]) -> str:
+    top = ladder.best(steps)
+    who = {
+        "frozen": "A classifier on the features of a frozen network is best",
+        "fine-tuned": "A fine-tuned network is best",
+        "from scratch": "A network trained from scratch is best",
+        "without pixels": "No network beats guessing without a look at the pixels",
+    }[top.kind]
+    return f"{who}: {100 * top.value:.1f} % on {top.split}. {_to_chapter(top.chapter)}"
+
+
+def _to_chapter(number: str) -> str:
+    return f"([chapter {int(number)}]({chapter(number).name}.ipynb))"
+
+
+def _counts(lines: list[ledger.Line]) -> str:
+    tally = {verdict: sum(one.verdict == verdict for one in lines) for verdict in ledger.VERDICTS}
+    ties = f"{tally['tie']} {_plural('tie', tally['tie'])}"
     return (
-        "A course lab on transfer learning for recognising the medium of museum objects, rebuilt so that every figure "
-        f"and every sentence about a result is computed.{data}{ledger}"
+        f"**Claims.** [The ledger](#ledger) has {len(lines)} claims of the original: {tally['supported']} supported, "
+        f"{tally['contradicted']} contradicted, {ties}, {tally['not testable']} not testable here."
     )
 
 
-def headline_table(results: dict[str, dict[str, Any]]) -> pd.DataFrame | None:
-    """Records of kind `headline`, or else the first accuracies; None where there are neither."""
-    chosen = entries(results, "headline") or [one for one in entries(results, "result") if _is_accuracy(one)][:8]
+_INCOMPLETE = {
+    "failed": "failed",
+    "waiting": "waiting for a failed one",
+    "out of date": "with numbers from before",
+    "not run": "not on this data",
+}
+
+
+def _not_run(settings: Settings, chapters: list[Chapter]) -> str:
+    absent = [name for name in ORIGINAL if name not in {*settings.networks.names, *settings.fine_tuning.networks}]
+    words = []
+    if absent:
+        words.append(f"the original's {_titles(absent)} ({_titles(settings.networks.names)} stand in)")
+    for state, said in (
+        ("failed", "failed"),
+        ("waiting", "waiting for a failed one"),
+        ("out of date", "with numbers from before"),
+        ("not run", "not on this data"),
+    ):
+        numbers = ", ".join(str(int(one.number)) for one in chapters if one.state == state and one.number)
+        words += [f"chapters {numbers} ({said})"] if numbers else []
+    missing = ", ".join(str(int(one.number)) for one in chapters if one.state in ("missing", "running") and one.number)
+    words += [f"chapters {missing} (not yet)"] if missing else []
+    told = "; ".join(words)
+    return f"**Not run.** {told[:1].upper()}{told[1:]}." if words else "Every chapter was run."
+
+
+# ---- after the chapters ----------------------------------------------------------------------------------------------
+def ledger_chapter(lines: list[ledger.Line]) -> Chapter:
+    """The claims of the original, a line each."""
     rows = [
         {
-            "result": str(one.get("label") or one["id"]),
-            "value": _words(one["value"]),
-            "of": one["value"].get("of", "") if isinstance(one["value"], dict) else "",
-            "chapter": links.Link(one["chapter"][:2], one["chapter"]),
+            "slide": one.slide,
+            "what the original says": one.said,
+            "verdict": one.verdict,
+            "chapter": _tested(one),
         }
-        for one in chosen
+        for one in lines
     ]
-    table = pd.DataFrame(rows)
-    return None if table.empty else table.loc[:, (table != "").any()]
+    caption = "The original's claims in the order of its slides. The chapters tell how each was tested"
+    return Chapter("ledger", "Ledger of claims", "ok", parts=[_table(rows, caption)])
 
 
-def _is_accuracy(entry: dict[str, Any]) -> bool:
-    return isinstance(entry["value"], dict) and {"successes", "n", "text"} <= set(entry["value"])
+def _tested(one: ledger.Line) -> Link:
+    """Where a claim's test stands: in a chapter, or among what the printed numbers contradict."""
+    if one.arithmetic and one.verdict == "contradicted":
+        return Link("numbers", "#errors")
+    return Link(str(int(one.chapter)), chapter(one.chapter).name)
 
 
-def _words(value: Any) -> str:
-    return str(value.get("text", value.get("sentence", value))) if isinstance(value, dict) else bundles.cell(value)
-
-
-def status_table(chapters: list[Chapter]) -> pd.DataFrame:
-    """State and seconds of each chapter."""
+def errors_chapter(lines: list[ledger.Line]) -> Chapter:
+    """What the original's own printed numbers contradict, which holds on any data."""
+    wrong = [one for one in lines if one.arithmetic and one.verdict == "contradicted"]
     rows = [
         {
-            "chapter": links.Link(one.title, one.name),
-            "state": STATES.get(one.state, one.state),
-            "seconds": None if one.seconds is None else round(one.seconds),
+            "slide": one.slide,
+            "what its own numbers say": without_intervals(one.sentence),
+            "chapter": Link(str(int(one.chapter)), chapter(one.chapter).name),
         }
-        for one in chapters
+        for one in wrong
     ]
-    return pd.DataFrame(rows).astype({"seconds": float})
+    caption = "What the original's own printed numbers contradict. No image is needed for it"
+    parts = [_table(rows, caption)] if rows else [Part("markdown", "None was found.")]
+    return Chapter("errors", "What is wrong in the original by its own numbers", "ok", parts=parts)
 
 
-def provenance_table(settings: Settings, results: dict[str, dict[str, Any]], key: str) -> pd.DataFrame:
-    """Revision, hashes, versions, hardware and seconds, as the chapters recorded them."""
+def provenance_chapter(settings: Settings, results: Results, key: str) -> Chapter:
+    """From what and on what the report was made, and how often test labels were read."""
     about = [content.get("provenance", {}) for _, content in sorted(results.items())]
-    hardware = [one.get("hardware", {}) for one in about]
+    seconds = sum(one.get("seconds") or 0 for one in about)
     rows = {
         "run": f"{settings.name} (profile {settings.profile})",
         "revision of the code": _distinct(one.get("git") for one in about),
-        "hash of the settings": _distinct(one.get("settings") for one in about),
         "hash of the data": _distinct(one.get("data") for one in about),
         "networks": f"{', '.join(settings.networks.names)} ({settings.networks.weights} weights)",
         "versions": _distinct(", ".join(f"{name} {v}" for name, v in one.get("versions", {}).items()) for one in about),
-        "hardware": _distinct(_machine(one) for one in hardware),
-        "seconds in chapters": f"{sum(one.get('seconds') or 0 for one in about):.0f}",
-        "key of this report's content": key,
+        "hardware": _distinct(_machine(one.get("hardware", {})) for one in about),
+        "time in chapters": minutes(seconds) if seconds else "",
+        "hash of this report's content": key,
     }
-    return pd.DataFrame([{"what": name, "value": value} for name, value in rows.items() if value])
+    words = f"Choices were made on the validation images. {ledger.readings(results)}"
+    table = _table(
+        [{"what": name, "value": value} for name, value in rows.items() if value], "What this report was made from"
+    )
+    return Chapter("provenance", "How it was run", "ok", parts=[Part("markdown", words), table])
 
 
-def _distinct(values: Any) -> str:
-    return " · ".join(dict.fromkeys(str(value) for value in values if value))
-
-
-def _machine(hardware: dict[str, Any]) -> str:
-    if not hardware:
-        return ""
-    gpu = hardware.get("gpu") or "no GPU used"
-    parts = (hardware.get("system"), hardware.get("machine"), f"{hardware.get('cores')} cores")
-    return ", ".join([*(str(part) for part in parts if part), f"{hardware.get('memory_gib')} GiB", str(gpu)])
-
-
-def _table(table: pd.DataFrame, caption: str) -> Part:
-    return Part("table", data=bundles.table_bundle(table), caption=caption)
-
-
-# ---- references ------------------------------------------------------------------------------------------------------
 def references_chapter(table: pd.DataFrame) -> Chapter:
     """The last section: the original's references in its order, then this lab's, each with its address.
 
     Args:
         table: `references` of `data/reported`.
     """
-    own = table[table["whose"] == "lab"].sort_values("text", key=lambda text: text.str.casefold())
-    lists = {
-        "Of the original": table[table["whose"] == "original"],
-        "Of this lab": own.assign(key=range(1 + len(table) - len(own), 1 + len(table))),
-    }
-    parts = [Part("markdown", f"## {title}\n\n{_listed(rows)}") for title, rows in lists.items()]
+    own = table[table["whose"] == "lab"].sort_values("key", key=lambda key: key.str.casefold())
+    parts = [Part("markdown", f"## Of the original\n\n{_listed(table[table['whose'] == 'original'])}")]
+    parts += [Part("markdown", f"## Of this lab\n\n{_in_short(own)}")]
     return Chapter("references", "References", "ok", parts=parts)
 
 
 def _listed(rows: pd.DataFrame) -> str:
-    """Numbered references as a Markdown list; whatever Markdown would read as a sign of its own is escaped."""
-    return "\n".join(f"- \\[{one.key}\\] {_escaped(one.text)} <{one.url}> ({one.source})" for one in rows.itertuples())
+    return "\n".join(f"- \\[{one.key}\\] {escape.markdown(one.text)} <{one.url}>" for one in rows.itertuples())
 
 
-def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>$|])", r"\\\1", text)
+def _in_short(rows: pd.DataFrame) -> str:
+    """First author, year and address, one after the other."""
+    listed = (f"{escape.markdown(one.key)}: [{_address(one.url)}]({one.url})" for one in rows.itertuples())
+    return "; ".join(listed) + "."
+
+
+def _address(url: str) -> str:
+    return escape.markdown(url.partition("://")[2].removeprefix("www."))
+
+
+def _distinct(values: Any) -> str:
+    return " · ".join(dict.fromkeys(str(value) for value in values if value))
+
+
+def _machine(hardware: Mapping[str, Any]) -> str:
+    if not hardware:
+        return ""
+    gpu = hardware.get("gpu") or "no graphics card used"
+    parts = (hardware.get("system"), hardware.get("machine"), f"{hardware.get('cores')} cores")
+    return ", ".join([*(str(part) for part in parts if part), f"{hardware.get('memory_gib')} GiB", str(gpu)])
+
+
+def _table(rows: list[dict[str, Any]], caption: str) -> Part:
+    return Part("table", data=bundles.table_bundle(pd.DataFrame(rows)), caption=caption, story=True, style="whole")
