@@ -1,5 +1,6 @@
 """`open_lab(run)`: what a notebook starts with: the gate to the data, the records, and the display."""
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from lab_utils.data.image_table import Table
     from lab_utils.training.fine_tuning import FineTunedNetwork
     from lab_utils.training.scratch import ScratchNetwork
+
+REPORTED = re.compile(r"^reported\b|\breported\)?$")  # names of columns that show what others reported
 
 
 def open_lab(run: str, notebook: str) -> "Lab":
@@ -358,8 +361,8 @@ class Lab:
     ) -> None:
         """Show a data frame as a table with its caption.
 
-        Columns whose name contains "reported" are kept in the records: `core/consistency.py` compares them with
-        `data/reported`.
+        Columns called reported (`reported val`, `test (reported)`, `run 1, reported`) are kept in the records:
+        `core/consistency.py` compares them with `data/reported`.
 
         Args:
             table: its columns become the table's.
@@ -373,7 +376,7 @@ class Lab:
 
         self._note_shown(label)
         for column in table.columns:
-            if "reported" in str(column).lower():
+            if REPORTED.search(str(column)):
                 name = f"reported: {label or records.content_hash(caption, 8)}, {column}"
                 self.record(name, [records.plain(cell) for cell in table[column]], kind="reported", table=reported)
         self._display(bundles.table_bundle(table, index), kind="table", caption=caption, label=label, fold=fold)
@@ -402,7 +405,8 @@ class Lab:
         from lab_utils.claims import engine
 
         verdict = engine.check(id, engine.Context(self.table.source, tuple(self.classes)), **evidence)
-        self.record(f"claim: {id}", verdict, kind="verdict", printed=intervals.printed_in(str(verdict)))
+        about = {"printed": intervals.printed_in(str(verdict)), "rule": engine.find(id).rule}
+        self.record(f"claim: {id}", verdict, kind="verdict", **about)
         self.say(verdict, kind="verdict")
 
     def decide(self, what: str, because: str, instead_of: str) -> None:

@@ -131,7 +131,7 @@ def result(lab: "Lab", recipe: Any, **changes: Any) -> FineTuningResult:
     counted = len(run.rows("train"))
     reached = FineTuningResult(run, lab.labels("val"), min(counted, len(rows)), counted, groups)
     title = lab.title(run.recipe.network)
-    lab.cost(f"{title}, {reached.name}", reached.val, run.seconds, split="val", network=title)
+    lab.cost(f"{title}, {reached.name}", reached.val, run.seconds, split="val", network=title, settings=run.recipe)
     return reached
 
 
