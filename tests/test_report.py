@@ -371,7 +371,10 @@ def test_the_first_page_says_what_was_run_asks_and_counts_claims(page):
 
 
 def test_the_ladder_takes_one_value_a_rung_and_the_best_of_several(settings):
-    steps = {one.name: one for one in ladder.rungs(report_parts.results_of(settings.report_folder))}
+    steps = {
+        one.name: one
+        for one in ladder.rungs(report_parts.results_of(settings.report_folder, pages.read_chapters(settings)))
+    }
     assert steps["Fine-tuning #2"].value == pytest.approx(50 / 74) and steps["Fine-tuning #2"].split == "val"
     assert steps["From scratch, #5"].seconds == 3.0
     assert steps["Fine-tuning #3"].value is None and steps["Fine-tuning #3"].reported == 0.75
