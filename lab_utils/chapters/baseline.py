@@ -107,11 +107,14 @@ def table(results: Mapping[str, ScratchResult], test: Mapping[str, Accuracy], re
     printed = reported[reported["kind"] == "printed"].set_index("network")
     rows = []
     for number, row in ROWS.items():
-        result, there = results[number], printed.loc[row]
+        result, there, again = results[number], printed.loc[row], any(row == above["row"] for above in rows)
         levels = {f"{split} (reported)": f"{100 * there[split]:.1f}" for split in ("train", "val", "test")}
+        levels["overfitting (reported)"] = there["overfitting"]
         words = {"row": row, "network": f"#{number}", "train, clean": result.accuracy("train")}
         words |= {"val": result.accuracy("val"), "test": test[number], "gap in points": points(result.gap)}
-        words |= {"overfitting": overfitting(result.gap)} | levels | {"overfitting (reported)": there["overfitting"]}
+        words |= {"overfitting": overfitting(result.gap)} | {
+            name: "same row" if again else level for name, level in levels.items()
+        }
         rows.append({key: str(value) for key, value in words.items()})
     return pd.DataFrame(rows)
 
