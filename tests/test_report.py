@@ -401,7 +401,9 @@ def test_findings_are_the_best_step_then_decided_claims_then_what_the_method_sho
     ]
     steps = [ladder.Rung("one", "frozen", 0.5, 0.4, 0.6, 10, "val", chapter="05")]
     told = front.findings(steps, lines)
-    assert [words in sentence for words, sentence in zip(("50.0", "They part", "It misleads"), told, strict=True)] == [True] * 3
+    assert [words in sentence for words, sentence in zip(("50.0", "They part", "It misleads"), told, strict=True)] == [
+        True
+    ] * 3
     assert all(sentence.count("05_classification.ipynb") == 1 for sentence in told)
 
 
