@@ -46,16 +46,16 @@ def lines(results: Results) -> list[Line]:
     entries = {name: content.get("records", []) for name, content in sorted(results.items())}
     return [
         Line(
-            one.claim,
-            one.slide,
-            one.wording,
-            one.verdict,
-            one.sentence,
-            one.chapter,
-            engine.find(one.claim).arithmetic,
-            records.plain(one.evidence) or {},
+            verdict.claim,
+            verdict.slide,
+            verdict.wording,
+            verdict.verdict,
+            verdict.sentence,
+            verdict.chapter,
+            engine.find(verdict.claim).arithmetic,
+            records.plain(verdict.evidence) or {},
         )
-        for one in claims.collect(entries, reported_arithmetic.verdicts(records.reported))
+        for verdict in claims.collect(entries, reported_arithmetic.verdicts(records.reported))
     ]
 
 
