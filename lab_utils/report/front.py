@@ -46,8 +46,9 @@ _DATA = {
 _HOW_TO_READ = (
     "A **tie** is a difference whose 95 % interval includes zero. **Reported** numbers are printed in the original or "
     "in the MAMe paper. Figures keep the numbers that they have in the chapters' own pages, so some numbers are left "
-    "out here. [The last section](#provenance) tells how it was run."
+    "out here. [How it was run](#provenance) has versions, machine and readings of the test labels."
 )
+_BY_NUMBERS = "([by its own numbers](#errors))"
 Results = Mapping[str, Mapping[str, Any]]
 
 
@@ -71,18 +72,20 @@ def first_page(
         chapters: of the report.
         lines: the ledger.
     """
-    source = manifest.get("source") or settings.data.source
+    source = manifest.get("source") or ("mame-toy" if settings.data.toy else settings.data.source)
     steps = ladder.rungs(results)
     parts = [
         Part("markdown", " ".join(_what_was_run(settings, manifest, results))),
         Part("box", _DATA[source], style="first"),
         Part("markdown", f"**Question.** {QUESTION}"),
     ]
-    if any(one.value is not None for one in steps):
+    if any(rung.value is not None for rung in steps):
         parts.append(ladder.part(steps, source))
-    found = findings(steps, lines)
-    if found:
-        parts.append(Part("markdown", "## Findings\n\n" + "\n".join(f"{n}. {one}" for n, one in enumerate(found, 1))))
+    told = findings(steps, lines)
+    if told:
+        parts.append(
+            Part("markdown", "## Findings\n\n" + "\n".join(f"{n}. {finding}" for n, finding in enumerate(told, 1)))
+        )
     parts.append(Part("markdown", f"{_counts(lines)}\n\n{_not_run(settings, chapters)}\n\n{_HOW_TO_READ}"))
     return parts
 
@@ -95,7 +98,8 @@ def _what_was_run(settings: Settings, manifest: Mapping[str, Any], results: Resu
     if counts:
         data += f": {sum(counts.values()):,} images of {len(classes)} {_plural('class', len(classes))} ({sizes})"
     weights = "ImageNet" if settings.networks.weights == "imagenet" else "**random**"
-    networks = f"The networks were {_titles(settings.networks.names)} with {weights} weights"
+    were = "The network was" if len(settings.networks.names) == 1 else "The networks were"
+    networks = f"{were} {_titles(settings.networks.names)} with {weights} weights"
     device = _device(results)
     return [f"{data}.", f"{networks}{f', on {device}' if device else ''}."]
 
@@ -128,7 +132,7 @@ def findings(steps: list[ladder.Rung], lines: list[ledger.Line]) -> list[str]:
     listed = [by_claim[claim] for claim in yaml.safe_load(FINDINGS.read_text(encoding="utf-8")) if claim in by_claim]
     decided = [(line, line.sentence) for line in listed if line.verdict != "not testable"]
     shown = [(line, line.here) for line in listed if line.here]
-    sentences = [f"{escape.markdown(words)} {_to_chapter(line.chapter)}" for line, words in [*decided, *shown]]
+    sentences = [f"{escape.markdown(words)} {_where(line)}" for line, words in [*decided, *shown]]
     return [*([_best(steps)] if ladder.best(steps) else []), *sentences][:SHOWN]
 
 
@@ -143,12 +147,16 @@ def _best(steps: list[ladder.Rung]) -> str:
     return f"{who}: {100 * top.value:.1f} % on {top.split}. {_to_chapter(top.chapter)}"
 
 
+def _where(line: ledger.Line) -> str:
+    return _BY_NUMBERS if line.arithmetic else _to_chapter(line.chapter)
+
+
 def _to_chapter(number: str) -> str:
     return f"([chapter {int(number)}]({chapter(number).name}.ipynb))"
 
 
 def _counts(lines: list[ledger.Line]) -> str:
-    tally = {verdict: sum(one.verdict == verdict for one in lines) for verdict in ledger.VERDICTS}
+    tally = {verdict: sum(line.verdict == verdict for line in lines) for verdict in ledger.VERDICTS}
     ties = f"{tally['tie']} {_plural('tie', tally['tie'])}"
     return (
         f"**Claims.** [The ledger](#ledger) has {len(lines)} claims of the original: {tally['supported']} supported, "
@@ -161,24 +169,25 @@ _INCOMPLETE = {
     "waiting": "waiting for a failed one",
     "out of date": "with numbers from before",
     "not run": "not on this data",
+    "running": "running now",
+    "missing": "not yet",
 }
 
 
 def _not_run(settings: Settings, chapters: list[Chapter]) -> str:
     absent = [name for name in ORIGINAL if name not in {*settings.networks.names, *settings.fine_tuning.networks}]
+    stand = "stands" if len(settings.networks.names) == 1 else "stand"
     words = []
     if absent:
-        words.append(f"the original's {_titles(absent)} ({_titles(settings.networks.names)} stand in)")
-    for state, said in (
-        ("failed", "failed"),
-        ("waiting", "waiting for a failed one"),
-        ("out of date", "with numbers from before"),
-        ("not run", "not on this data"),
-    ):
-        numbers = ", ".join(str(int(one.number)) for one in chapters if one.state == state and one.number)
-        words += [f"chapters {numbers} ({said})"] if numbers else []
-    missing = ", ".join(str(int(one.number)) for one in chapters if one.state in ("missing", "running") and one.number)
-    words += [f"chapters {missing} (not yet)"] if missing else []
+        words.append(f"the original's {_titles(absent)} ({_titles(settings.networks.names)} {stand} in)")
+    for state, said in _INCOMPLETE.items():
+        numbers = [str(int(chapter.number)) for chapter in chapters if chapter.state == state and chapter.number]
+        which = (
+            f"{_plural('chapter', len(numbers))} {', '.join(numbers)}"
+            if len(numbers) < len(chapters)
+            else "all chapters"
+        )
+        words += [f"{which} ({said})"] if numbers else []
     told = "; ".join(words)
     return f"**Not run.** {told[:1].upper()}{told[1:]}." if words else "Every chapter was run."
 
@@ -188,34 +197,34 @@ def ledger_chapter(lines: list[ledger.Line]) -> Chapter:
     """The claims of the original, a line each."""
     rows = [
         {
-            "slide": one.slide,
-            "what the original says": one.said,
-            "verdict": one.verdict,
-            "chapter": _tested(one),
+            "slide": line.slide,
+            "what the original says": line.said,
+            "verdict": line.verdict,
+            "chapter": _tested(line),
         }
-        for one in lines
+        for line in lines
     ]
     caption = "The original's claims in the order of its slides. The chapters tell how each was tested"
     return Chapter("ledger", "Ledger of claims", "ok", parts=[_table(rows, caption)])
 
 
-def _tested(one: ledger.Line) -> Link:
+def _tested(line: ledger.Line) -> Link:
     """Where a claim's test stands: in a chapter, or among what the printed numbers contradict."""
-    if one.arithmetic and one.verdict == "contradicted":
+    if line.arithmetic and line.verdict == "contradicted":
         return Link("numbers", "#errors")
-    return Link(str(int(one.chapter)), chapter(one.chapter).name)
+    return Link(str(int(line.chapter)), chapter(line.chapter).name)
 
 
 def errors_chapter(lines: list[ledger.Line]) -> Chapter:
     """What the original's own printed numbers contradict, which holds on any data."""
-    wrong = [one for one in lines if one.arithmetic and one.verdict == "contradicted"]
+    wrong = [line for line in lines if line.arithmetic and line.verdict == "contradicted"]
     rows = [
         {
-            "slide": one.slide,
-            "what its own numbers say": without_intervals(one.sentence),
-            "chapter": Link(str(int(one.chapter)), chapter(one.chapter).name),
+            "slide": line.slide,
+            "what its own numbers say": without_intervals(line.sentence),
+            "chapter": Link(str(int(line.chapter)), chapter(line.chapter).name),
         }
-        for one in wrong
+        for line in wrong
     ]
     caption = "What the original's own printed numbers contradict. No image is needed for it"
     parts = [_table(rows, caption)] if rows else [Part("markdown", "None was found.")]
@@ -225,14 +234,14 @@ def errors_chapter(lines: list[ledger.Line]) -> Chapter:
 def provenance_chapter(settings: Settings, results: Results, key: str) -> Chapter:
     """From what and on what the report was made, and how often test labels were read."""
     about = [content.get("provenance", {}) for _, content in sorted(results.items())]
-    seconds = sum(one.get("seconds") or 0 for one in about)
+    seconds = sum(run.get("seconds") or 0 for run in about)
     rows = {
         "run": f"{settings.name} (profile {settings.profile})",
-        "revision of the code": _distinct(one.get("git") for one in about),
-        "hash of the data": _distinct(one.get("data") for one in about),
+        "revision of the code": _distinct(run.get("git") for run in about),
+        "hash of the data": _distinct(run.get("data") for run in about),
         "networks": f"{', '.join(settings.networks.names)} ({settings.networks.weights} weights)",
-        "versions": _distinct(", ".join(f"{name} {v}" for name, v in one.get("versions", {}).items()) for one in about),
-        "hardware": _distinct(_machine(one.get("hardware", {})) for one in about),
+        "versions": _distinct(", ".join(f"{name} {v}" for name, v in run.get("versions", {}).items()) for run in about),
+        "hardware": _distinct(_machine(run.get("hardware", {})) for run in about),
         "time in chapters": minutes(seconds) if seconds else "",
         "hash of this report's content": key,
     }
@@ -256,12 +265,12 @@ def references_chapter(table: pd.DataFrame) -> Chapter:
 
 
 def _listed(rows: pd.DataFrame) -> str:
-    return "\n".join(f"- \\[{one.key}\\] {escape.markdown(one.text)} <{one.url}>" for one in rows.itertuples())
+    return "\n".join(f"- \\[{row.key}\\] {escape.markdown(row.text)} <{row.url}>" for row in rows.itertuples())
 
 
 def _in_short(rows: pd.DataFrame) -> str:
     """First author, year and address, one after the other."""
-    listed = (f"{escape.markdown(one.key)}: [{_address(one.url)}]({one.url})" for one in rows.itertuples())
+    listed = (f"{escape.markdown(row.key)}: [{_address(row.url)}]({row.url})" for row in rows.itertuples())
     return "; ".join(listed) + "."
 
 

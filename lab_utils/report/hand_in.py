@@ -125,7 +125,7 @@ def exercises(number: str, saved: nbformat.NotebookNode | None, executed: nbform
 
 
 def _answers(cell: nbformat.NotebookNode) -> list[str]:
-    texts = (text_of(one.get("text", "")) for one in cell.get("outputs", []) if one.output_type == "stream")
+    texts = (text_of(output.get("text", "")) for output in cell.get("outputs", []) if output.output_type == "stream")
     return [answer for text in texts for answer in _ANSWER.findall(text)]
 
 
@@ -140,7 +140,8 @@ def changes(number: str, given: nbformat.NotebookNode | None, saved: nbformat.No
     if given is None or saved is None:
         return []
     before, after = (
-        {cell.get("id"): cell.source for cell in one.cells if cell.cell_type == "code"} for one in (given, saved)
+        {cell.get("id"): cell.source for cell in notebook.cells if cell.cell_type == "code"}
+        for notebook in (given, saved)
     )
     rows = [Row(number, "cell", _first_line(text), "removed") for id, text in before.items() if id not in after]
     for id, text in after.items():

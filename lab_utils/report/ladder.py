@@ -64,13 +64,13 @@ def rungs(results: Results) -> list[Rung]:
     steps = [*_floors(results), _scratch(costs), *_frozen(results, costs), _paper(costs)]
     steps += [_run(costs, run) for run in RUNS]
     steps += [_tuned_features(costs), _improved(costs)]
-    return [one for one in steps if one is not None and (one.value is not None or one.reported is not None)]
+    return [rung for rung in steps if rung is not None and (rung.value is not None or rung.reported is not None)]
 
 
 def best(steps: list[Rung]) -> Rung | None:
     """The rung with the highest accuracy; None where nothing was run."""
-    run = [one for one in steps if one.value is not None]
-    return max(run, key=lambda one: one.value or 0, default=None)
+    run = [rung for rung in steps if rung.value is not None]
+    return max(run, key=lambda rung: rung.value or 0, default=None)
 
 
 # ---- finding ---------------------------------------------------------------------------------------------------------
@@ -83,15 +83,15 @@ def _rung(name: str, kind: str, value: Any, chapter: str, split: str = "val", **
 
 
 def _record(results: Results, chapter: str, id: str) -> Any:
-    found = [entry for entry in results.get(chapter, {}).get("records", []) if entry.get("id") == id]
-    return found[-1]["value"] if found else None
+    matching = [entry for entry in results.get(chapter, {}).get("records", []) if entry.get("id") == id]
+    return matching[-1]["value"] if matching else None
 
 
 def _highest(costs: list[dict[str, Any]], *starts: str, without: str = "") -> dict[str, Any] | None:
     """The cost record of highest accuracy whose recipe starts so."""
-    chosen = [one for one in costs if str(one.get("recipe", "")).startswith(starts)]
-    chosen = [one for one in chosen if not without or without not in one["recipe"]]
-    return max(chosen, key=lambda one: one["value"]["value"], default=None)
+    chosen = [cost for cost in costs if str(cost.get("recipe", "")).startswith(starts)]
+    chosen = [cost for cost in chosen if not without or without not in cost["recipe"]]
+    return max(chosen, key=lambda cost: cost["value"]["value"], default=None)
 
 
 def _of_cost(name: str, kind: str, cost: dict[str, Any] | None, **more: Any) -> Rung | None:
@@ -102,7 +102,7 @@ def _of_cost(name: str, kind: str, cost: dict[str, Any] | None, **more: Any) -> 
 
 def _floors(results: Results) -> list[Rung | None]:
     on_val = _record(results, "05_classification", "external features") or {}
-    on_test = {str(one["id"]).removeprefix("floor: "): one["value"] for one in entries(results, "floor")}
+    on_test = {str(floor["id"]).removeprefix("floor: "): floor["value"] for floor in entries(results, "floor")}
     names = {
         "forest on sizes and museum": "Sizes and museum, no pixels",
         "commonest class of the accession lot": "Accession lot, no pixels",
@@ -132,8 +132,8 @@ def _frozen(results: Results, costs: list[dict[str, Any]]) -> list[Rung | None]:
         for classifier, value in row.items()
         if _FULL not in classifier
     ]
-    name, value = max(cells, key=lambda one: one[1]["value"], default=("all columns", None))
-    full = _highest([one for one in costs if one["chapter"] == chapter and _FULL in one["recipe"]], "")
+    name, value = max(cells, key=lambda named: named[1]["value"], default=("all columns", None))
+    full = _highest([cost for cost in costs if cost["chapter"] == chapter and _FULL in cost["recipe"]], "")
     printed = records.reported("classification").query("features == 'CNN features' and kind == 'printed'")["test"].max()
     eight = (reduced or {}).get("val")
     return [
@@ -155,20 +155,20 @@ def _paper(costs: list[dict[str, Any]]) -> Rung | None:
 def _run(costs: list[dict[str, Any]], run: int) -> Rung | None:
     printed = records.reported("fine_tuning").set_index("run")["val_printed"]
     value = printed.get(str(run), printed.get(run))
-    mine = [one for one in costs if one.get("recipe") == f"fine-tuning, run {run}"]
+    mine = [cost for cost in costs if cost.get("recipe") == f"fine-tuning, run {run}"]
     more = {} if value is None or value != value else {"reported": float(value), "reported_split": "val"}
     return _of_cost(f"Fine-tuning #{run}", "fine-tuned", mine[0] if mine else None, **more)
 
 
 def _tuned_features(costs: list[dict[str, Any]]) -> Rung | None:
-    cost = _highest([one for one in costs if ", fine-tuned," in one["recipe"]], "")
+    cost = _highest([other for other in costs if ", fine-tuned," in other["recipe"]], "")
     table = records.reported("classification").query("features == 'fine-tuned features' and kind == 'printed'")
     name = "Fine-tuned features, classifier on top"
     return _of_cost(name, "fine-tuned", cost, reported=float(table["test"].max()), reported_split="test")
 
 
 def _improved(costs: list[dict[str, Any]]) -> Rung | None:
-    cost = _highest([one for one in costs if one["chapter"].startswith("15")], "")
+    cost = _highest([other for other in costs if other["chapter"].startswith("15")], "")
     if cost is None:
         return None
     frozen = str(cost["recipe"]).startswith("frozen")
@@ -186,7 +186,7 @@ def part(steps: list[Rung], source: str) -> Part:
         source: of the run's images; on MAMe's photographs the printed numbers stand in the same panel.
     """
     together = source == "mame"
-    counts = sorted({(one.split, one.n) for one in steps if one.value is not None})
+    counts = sorted({(rung.split, rung.n) for rung in steps if rung.value is not None})
     of = " and ".join(f"{split}, n = {n:,}" for split, n in counts)
     printed = (
         "Red diamonds: reported by the slides."
@@ -196,15 +196,16 @@ def part(steps: list[Rung], source: str) -> Part:
     return Part(
         "figure",
         data=bundles.bundle(_drawn(steps, together)),
-        caption=f"The ladder: accuracy ({of}) with 95 % intervals, and time of training.{_notes(steps)} {printed}",
-        alt="; ".join(f"{one.name}: {100 * one.value:.1f} %" for one in steps if one.value is not None),
+        caption=f"The ladder: accuracy ({of}) with 95 % intervals, and time of training. "
+        f"A rung that stands for several shows the best on val.{_notes(steps)} {printed}",
+        alt="; ".join(f"{rung.name}: {100 * rung.value:.1f} %" for rung in steps if rung.value is not None),
         label="ladder",
         story=True,
     )
 
 
 def _notes(steps: list[Rung]) -> str:
-    return "".join(f" {one.name}: {one.note}." for one in steps if one.note)
+    return "".join(f" {rung.name}: {rung.note}." for rung in steps if rung.note)
 
 
 @style.style()
@@ -215,23 +216,23 @@ def _drawn(steps: list[Rung], together: bool) -> Any:
         1, 2, height=height, sharey=True, gridspec_kw={"width_ratios": ratios, "wspace": 0.03}
     )
     top = best(steps)
-    for place, one in enumerate(steps):
-        if one.value is not None:
-            _mark(left, place, one, one is top)
-        if one.reported is not None:
+    for place, rung in enumerate(steps):
+        if rung.value is not None:
+            _mark(left, place, rung, rung is top)
+        if rung.reported is not None:
             axes = left if together else right
-            axes.plot(100 * one.reported, place, "D", ms=4.5, mfc="#ffffff", mec=style.REPORTED, mew=1.3, zorder=4)
+            axes.plot(100 * rung.reported, place, "D", ms=4.5, mfc="#ffffff", mec=style.REPORTED, mew=1.3, zorder=4)
             if not together:
                 axes.annotate(
-                    f"{100 * one.reported:.1f}",
-                    (100 * one.reported, place),
+                    f"{100 * rung.reported:.1f}",
+                    (100 * rung.reported, place),
                     (-5, 0),
                     va="center",
                     ha="right",
                     fontsize=7.5,
                     textcoords="offset points",
                 )
-    left.set_yticks(range(len(steps)), [_shortened(one.name) for one in steps], fontsize=8)
+    left.set_yticks(range(len(steps)), [_shortened(rung.name) for rung in steps], fontsize=8)
     left.set_ylim(len(steps) - 0.4, -0.6)
     left.set_xlim(0, 118)
     left.set_xticks(range(0, 101, 20))
@@ -245,12 +246,12 @@ def _drawn(steps: list[Rung], together: bool) -> Any:
     return figure
 
 
-def _mark(axes: "Axes", place: int, one: Rung, top: bool) -> None:
-    color = _COLORS[one.kind]
-    value, low, high = (100 * part for part in (one.value or 0, one.low, one.high))
+def _mark(axes: "Axes", place: int, rung: Rung, top: bool) -> None:
+    color = _COLORS[rung.kind]
+    value, low, high = (100 * part for part in (rung.value or 0, rung.low, rung.high))
     axes.plot([low, high], [place, place], color=color, lw=2.6, alpha=0.45, solid_capstyle="butt", zorder=2)
-    axes.plot(value, place, "o" if one.split == "val" else "s", color=color, ms=6.5 if top else 5, zorder=3)
-    seconds = "" if one.seconds is None else f"{one.seconds:.1f} s" if one.seconds < 60 else minutes(one.seconds)
+    axes.plot(value, place, "o" if rung.split == "val" else "s", color=color, ms=6.5 if top else 5, zorder=3)
+    seconds = "" if rung.seconds is None else f"{rung.seconds:.1f} s" if rung.seconds < 60 else minutes(rung.seconds)
     weight = "bold" if top else "normal"
     axes.annotate(
         f"{value:.1f}", (high, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5, weight=weight

@@ -134,27 +134,27 @@ def _quantities(cells: list[Cell]) -> list[dict[str, str] | None]:
 
     Nothing where the column holds no quantity, or other things beside them.
     """
-    found = [_quantity(cell.text.strip()) for cell in cells]
-    units = {one["unit"] for one in found if one and one["low"]}
+    quantities = [_quantity(cell.text.strip()) for cell in cells]
+    units = {quantity["unit"] for quantity in quantities if quantity and quantity["low"]}
     if len(units) != 1:
         return []
     unit = units.pop()
     for place, cell in enumerate(cells):
         bare = re.fullmatch(rf"({_NUMBER})\s*{re.escape(unit)}", cell.text.strip())
-        if found[place] is None and bare and unit:
-            found[place] = {"value": bare[1], "unit": unit, "low": "", "high": "", "n": "", "word": ""}
-    others = (cell.text for cell, one in zip(cells, found, strict=True) if one is None)
-    return [] if any(len(text) > _SHORT for text in others) else found
+        if quantities[place] is None and bare and unit:
+            quantities[place] = {"value": bare[1], "unit": unit, "low": "", "high": "", "n": "", "word": ""}
+    others = (cell.text for cell, quantity in zip(cells, quantities, strict=True) if quantity is None)
+    return [] if any(len(text) > _SHORT for text in others) else quantities
 
 
 def _quantity(text: str) -> dict[str, str] | None:
     if match := _TIE.fullmatch(text):
         return {**match.groupdict(), "unit": "points", "n": "", "word": "tie"}
     if match := _CLEAR.fullmatch(text):
-        one = {**match.groupdict(), "unit": "points", "n": "", "word": ""}
+        difference = {**match.groupdict(), "unit": "points", "n": "", "word": ""}
         sign = "+" if match["word"] == "better" else "-"
         low, high = (match["low"], match["high"]) if sign == "+" else (match["high"], match["low"])
-        return one | {"value": sign + match["value"], "low": sign + low, "high": sign + high}
+        return difference | {"value": sign + match["value"], "low": sign + low, "high": sign + high}
     match = _QUANTITY.fullmatch(text)
     return None if match is None else {**match.groupdict(""), "unit": match["unit"].strip(), "word": ""}
 
@@ -164,10 +164,13 @@ def _split(column: list[Cell], quantities: list[dict[str, str] | None], heads: i
 
     An n that all rows share moves into the heading.
     """
-    counts = {one["n"] for one in quantities if one and one["n"]}
-    unit = next(one["unit"] for one in quantities if one)
+    counts = {quantity["n"] for quantity in quantities if quantity and quantity["n"]}
+    unit = next(quantity["unit"] for quantity in quantities if quantity)
     head = _heading(column[heads - 1].text if heads else "", unit, counts.pop() if len(counts) == 1 else "")
-    values = [*_heads(heads, head), *(_value(cell, one) for cell, one in zip(column[heads:], quantities, strict=True))]
+    values = [
+        *_heads(heads, head),
+        *(_value(cell, quantity) for cell, quantity in zip(column[heads:], quantities, strict=True)),
+    ]
     columns = [values]
     if beside:
         intervals = [Cell(cell.below, right=True) for cell in values]
@@ -175,7 +178,9 @@ def _split(column: list[Cell], quantities: list[dict[str, str] | None], heads: i
         for cell in values:
             cell.below = ""
     if counts:
-        columns.append([*_heads(heads, "n"), *(Cell(one["n"] if one else "", right=True) for one in quantities)])
+        columns.append(
+            [*_heads(heads, "n"), *(Cell(quantity["n"] if quantity else "", right=True) for quantity in quantities)]
+        )
     return columns
 
 
@@ -188,12 +193,12 @@ def _heading(text: str, unit: str, n: str) -> str:
     return f"{text} ({inside})" if inside else text
 
 
-def _value(cell: Cell, one: dict[str, str] | None) -> Cell:
-    if one is None:
+def _value(cell: Cell, quantity: dict[str, str] | None) -> Cell:
+    if quantity is None:
         return Cell(cell.text, right=True)
-    tie = f" {one['word']}" if one["word"] else ""
-    interval = f"{_minus(one['low'])} to {_minus(one['high'])}" if one["low"] else ""
-    return Cell(_minus(one["value"]) + tie, True, cell.href, interval)
+    tie = f" {quantity['word']}" if quantity["word"] else ""
+    interval = f"{_minus(quantity['low'])} to {_minus(quantity['high'])}" if quantity["low"] else ""
+    return Cell(_minus(quantity["value"]) + tie, True, cell.href, interval)
 
 
 def _minus(text: str) -> str:
@@ -208,13 +213,13 @@ def _same_decimals(cells: list[Cell]) -> None:
     numbers = [_number(cell.text) for cell in cells]
     known = [number for number in numbers if number is not None]
     if len(known) < 2 or any(
-        one is None and cell.text.strip() not in _EMPTY for cell, one in zip(cells, numbers, strict=True)
+        number is None and cell.text.strip() not in _EMPTY for cell, number in zip(cells, numbers, strict=True)
     ):
         return
     decimals = [
         len(text.partition(".")[2]) for text in (cell.text.strip() for cell in cells) if _number(text) is not None
     ]
-    largest, smallest = max(map(abs, known)), min((abs(one) for one in known if one), default=0)
+    largest, smallest = max(map(abs, known)), min((abs(number) for number in known if number), default=0)
     wanted = min(max(decimals), 3 if largest < 1 else 2 if largest < 100 else 1)
     if len(set(decimals)) == 1 or smallest < 0.5 * 10**-wanted:
         return

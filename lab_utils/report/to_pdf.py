@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lab_utils.core import escape
@@ -105,15 +105,20 @@ def _signs() -> frozenset[int]:
     return frozenset(FT2Font(str(_font_folder() / "DejaVuSans.ttf")).get_charmap())
 
 
-def printable(text: str) -> str:
-    """Text in which runs of signs that no font of the PDF has stand in Latin letters: `漢字` becomes `‹HanZi›`."""
+def printable(text: str, escaped: Callable[[object], str] = str) -> str:
+    """Text in which runs of signs that no font of the PDF has stand in Latin letters: `漢字` becomes `‹HanZi›`.
+
+    Args:
+        text: any text.
+        escaped: makes the letters safe for the medium that the text is in.
+    """
     known, pieces, run = _signs(), [], ""
     for sign in [*text, ""]:
         if sign and sign not in "\n\t\u200b\ufe0f" and ord(sign) not in known:
             run += sign
             continue
         if run:
-            pieces.append(f"‹{_latin(run)}›")
+            pieces.append(f"‹{escaped(_latin(run))}›")
             run = ""
         pieces.append("" if sign == "\ufe0f" else sign)
     return "".join(pieces)
@@ -216,7 +221,7 @@ class _Writer:
     def document(self, head: Head, front: list[Part], index: list[Part], chapters: list[Chapter]) -> str:
         """Typst source of the report; pictures are written beside it."""
         self.anchors |= {chapter.anchor for chapter in chapters}
-        self.anchors |= {part.anchor for one in chapters for part in one.parts if part.anchor}
+        self.anchors |= {part.anchor for chapter in chapters for part in chapter.parts if part.anchor}
         pieces = [self.raw("#show: front-page"), *map(self.part, front), self.raw("#contents"), *map(self.part, index)]
         for chapter in chapters:
             function = "empty-chapter" if chapter.is_empty else "chapter"
@@ -243,7 +248,8 @@ class _Writer:
         """Markdown with placeholders → Typst."""
         import pypandoc
 
-        typst = pypandoc.convert_text(printable(markdown), "typst", format=_MARKDOWN, extra_args=["--wrap=none"])
+        text = printable(markdown, escape.markdown)
+        typst = pypandoc.convert_text(text, "typst", format=_MARKDOWN, extra_args=["--wrap=none"])
         ended = _GOES_ON.sub("];", typst)
         return _PLACEHOLDER.sub(lambda match: self.typst[int(match[1])], ended)
 
