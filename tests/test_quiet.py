@@ -28,7 +28,7 @@ def test_in_a_notebook_tensorflows_advice_does_not_stand_in_the_report():
     """A notebook's kernel sets `sys.ps1`, at which TensorFlow raises its own level of logging."""
     code = (
         "import sys; sys.ps1 = '>>> '\n"
-        "from lab_utils.lab import quiet; from lab_utils.quiet import load_tensorflow\n"
+        "from lab_utils.core.quiet import load_tensorflow, quiet\n"
         "quiet(); load_tensorflow()\n"
         "from tensorflow.python.platform import tf_logging\n"
         "tf_logging.warning('advice'); tf_logging.error('a fault')"

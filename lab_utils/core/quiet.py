@@ -1,9 +1,12 @@
-"""Hide what libraries print to the process' error stream while they are imported."""
+"""Keep away what libraries print that no reader needs: start-up lines, known harmless warnings."""
 
 import contextlib
+import logging
 import os
 import warnings
 from collections.abc import Iterator
+
+from lab_utils.core.errors import LabError
 
 
 @contextlib.contextmanager
@@ -31,9 +34,34 @@ def stderr_hidden() -> Iterator[None]:
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow without its start-up lines, before whatever uses it first."""
-    with stderr_hidden():
-        import tensorflow as tf
+    """Import TensorFlow and Keras without their start-up lines, before whatever uses them first.
 
+    Keras takes settings from a file `keras.json` in the user's home, and float16 there makes features that are no
+    numbers. All of them are set here.
+
+    Raises:
+        LabError: Keras can't read its file.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # wins over the file, and is read when TensorFlow is imported
+    with stderr_hidden():
+        try:
+            import keras
+            import tensorflow as tf
+        except ValueError as error:
+            raise LabError(f"Keras can't read its settings file keras.json ({error}): correct or remove it.") from None
         tf.config.list_physical_devices()  # looking for graphics cards prints, too
         tf.get_logger().setLevel("ERROR")  # in a notebook TensorFlow sets it to INFO when it is first asked for
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    if keras.config.dtype_policy().name in ("float16", "float64"):  # made of the file's setting by an earlier layer
+        keras.config.set_dtype_policy("float32")
+
+
+def quiet() -> None:
+    """Keep TensorFlow's start-up messages and known harmless warnings out of the notebook; before it is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*n_jobs value.*overridden to 1.*")
