@@ -41,7 +41,7 @@ def read(
     found = decoding.examine_all(root, rows["file"], perceptual=True, progress=progress)
     decoding.require_good(found, root)
     rows["digest"] = [found[file].digest for file in rows["file"]]
-    _refuse_two_classes(rows, root)
+    refuse_two_classes(rows, root)
     rows["group"] = rows["file"].to_numpy()[near_identical([found[file].phash for file in rows["file"]])]
     rows["width"] = [found[file].width for file in rows["file"]]
     rows["height"] = [found[file].height for file in rows["file"]]
@@ -185,7 +185,8 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
 
 
-def _refuse_two_classes(rows: pd.DataFrame, root: Path) -> None:
+def refuse_two_classes(rows: pd.DataFrame, root: Path) -> None:
+    """Stop where the same file lies under two classes; `rows` has file, medium, digest."""
     mixed = rows[rows.groupby("digest")["medium"].transform("nunique") > 1]
     if len(mixed):
         first, second = mixed[mixed["digest"] == mixed["digest"].iloc[0]].drop_duplicates("medium")["file"][:2]
