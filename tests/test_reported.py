@@ -11,8 +11,8 @@ import pytest
 from lab_utils.core.records import PROJECT
 
 FOLDER = PROJECT / "data" / "reported"
-PRESENTED, CODE = "authors' earlier presentation", "authors' published code"
-KINDS = {"printed", "read from figure", PRESENTED, CODE, "computed", "cited"}
+PRESENTED, CODE, OURS = "authors' earlier presentation", "authors' published code", "this lab's earlier trials"
+KINDS = {"printed", "read from figure", PRESENTED, CODE, "computed", "cited", OURS}
 TABLES = sorted(path.stem for path in FOLDER.glob("*.csv"))
 
 

@@ -9,13 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from lab_utils.analysis import outliers, small_data
+from lab_utils.analysis import outliers
 from lab_utils.core.errors import LabError
 from lab_utils.data.splits import subsample
 from lab_utils.stats.intervals import Accuracy, Difference, paired_difference
@@ -23,16 +24,30 @@ from lab_utils.stats.metrics import softmax
 from lab_utils.training.recipes import FineTuningRecipe
 
 if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
     from lab_utils.core.quantities import Quantity
     from lab_utils.lab import Lab
     from lab_utils.training.fine_tuning import FineTunedNetwork
 
 PROBE_RATE = 25  # times the rate of fine-tuning as written (scaled like it): a single layer on fixed features bears it
 CROP = 7 / 8  # side of random crops, as 224 of 256 pixels
-STRENGTH = 0.1  # of the ridge heads, as in `small_data`
+STRENGTH = 0.1  # of the ridge heads: the penalty, relative to the squared length of a row
 
 
 # ---- heads on features -----------------------------------------------------------------------------------------------
+def ridge_head(widths: Sequence[int]) -> "Pipeline":
+    """Ridge on blocks of columns side by side (`widths`): standardised, and brought to the same length in each row."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import Normalizer, StandardScaler
+
+    edges = pairwise(np.cumsum([0, *widths]))
+    blocks = [(make_pipeline(StandardScaler(), Normalizer()), slice(start, stop)) for start, stop in edges]
+    return make_pipeline(make_column_transformer(*blocks), RidgeClassifier(alpha=STRENGTH * len(widths)))
+
+
 def head_predictions(
     train: Sequence[np.ndarray], labels: np.ndarray, others: Sequence[np.ndarray], weights: np.ndarray | None = None
 ) -> np.ndarray:
@@ -47,11 +62,9 @@ def head_predictions(
     Returns:
         Predicted labels, shape (m,).
     """
-    from sklearn.linear_model import RidgeClassifier
-
-    standardise = small_data.Standardised.fit(train)
-    head = RidgeClassifier(alpha=STRENGTH).fit(standardise(train), labels, sample_weight=weights)
-    return head.predict(standardise(others))
+    head = ridge_head([block.shape[1] for block in train])
+    head.fit(np.concatenate(train, axis=1), labels, ridgeclassifier__sample_weight=weights)
+    return head.predict(np.concatenate(others, axis=1))
 
 
 def rates_of_classes(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -96,14 +109,16 @@ def _difficulty(points: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray
 
     A class with a single image, of which nothing is known out of fold, keeps the weight 1.
     """
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
     weights, (_, codes, counts) = np.ones(len(labels)), np.unique(labels, return_inverse=True, return_counts=True)
     known = np.flatnonzero(counts[codes] > 1)
     if len(np.unique(codes[known])) < 2:
         return weights
     names, inside = np.unique(codes[known], return_inverse=True)
-    tried = small_data.Candidate(("points",), "ridge", STRENGTH)
-    scores = small_data.cross_scores({"points": points[known]}, inside, tried, 2, seed)
-    weights[known] = 2 - rates_of_classes(inside, scores.argmax(1), len(names))[inside]
+    folds = StratifiedKFold(2, shuffle=True, random_state=seed)
+    predicted = cross_val_predict(ridge_head([points.shape[1]]), points[known], inside, cv=folds)
+    weights[known] = 2 - rates_of_classes(inside, predicted, len(names))[inside]
     return weights
 
 
@@ -330,24 +345,6 @@ def class_folders(lab: "Lab", rows: np.ndarray) -> Path:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(image)
     return root
-
-
-def last_layer_predictions(lab: "Lab", train: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Labels (m,) that the plain probe gives: a linear SVM on the stored last-layer features of the first network.
-
-    Args:
-        lab: the run.
-        train: positions in `lab.images`, shape (n,).
-        others: likewise, shape (m,).
-    """
-    points = {"last": np.asarray(lab.features(lab.networks[0]))}
-    fold = small_data.Fold(points, lab.images["label"].to_numpy(), train, others)
-    return fold.predicted(small_data.Candidate(("last",), "svm", float(points["last"].shape[1])))
-
-
-def named_labels(lab: "Lab", answers: Sequence[Sequence[tuple[str, float]]]) -> np.ndarray:
-    """Labels (m,) of the likeliest classes that `predict.Classifier.predict` names."""
-    return np.array([lab.classes.index(best[0][0]) for best in answers])
 
 
 # ---- accuracy against cost -------------------------------------------------------------------------------------------

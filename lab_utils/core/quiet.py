@@ -6,6 +6,8 @@ import os
 import warnings
 from collections.abc import Iterator
 
+from lab_utils.core.errors import LabError
+
 
 @contextlib.contextmanager
 def stderr_hidden() -> Iterator[None]:
@@ -32,12 +34,28 @@ def stderr_hidden() -> Iterator[None]:
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow without its start-up lines, before whatever uses it first."""
-    with stderr_hidden():
-        import tensorflow as tf
+    """Import TensorFlow and Keras without their start-up lines, before whatever uses them first.
 
+    Keras takes settings from a file `keras.json` in the user's home, and float16 there makes features that are no
+    numbers. All of them are set here.
+
+    Raises:
+        LabError: Keras can't read its file.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # wins over the file, and is read when TensorFlow is imported
+    with stderr_hidden():
+        try:
+            import keras
+            import tensorflow as tf
+        except ValueError as error:
+            raise LabError(f"Keras can't read its settings file keras.json ({error}): correct or remove it.") from None
         tf.config.list_physical_devices()  # looking for graphics cards prints, too
         tf.get_logger().setLevel("ERROR")  # in a notebook TensorFlow sets it to INFO when it is first asked for
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    if keras.config.dtype_policy().name in ("float16", "float64"):  # made of the file's setting by an earlier layer
+        keras.config.set_dtype_policy("float32")
 
 
 def quiet() -> None:

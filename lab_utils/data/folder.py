@@ -50,7 +50,7 @@ def read(
     if lost := [file_kinds.shown(name) for name in names if name not in classes]:
         raise LabError(f"{root}: no image of {', '.join(lost)} can be read: repair these images or remove the folders.")
     rows["digest"] = [findings[file].digest for file in rows["file"]]
-    _refuse_two_classes(rows, root)
+    refuse_two_classes(rows, root)
     rows["group"] = rows["file"].to_numpy()[near_identical([findings[file].phash for file in rows["file"]])]
     rows["width"] = [findings[file].width for file in rows["file"]]
     rows["height"] = [findings[file].height for file in rows["file"]]
@@ -195,7 +195,8 @@ def _hint(root: Path, rows: pd.DataFrame) -> str:
     return ""
 
 
-def _refuse_two_classes(rows: pd.DataFrame, root: Path) -> None:
+def refuse_two_classes(rows: pd.DataFrame, root: Path) -> None:
+    """Stop where the same file lies under two classes; `rows` has file, medium, digest."""
     mixed = rows[rows.groupby("digest")["medium"].transform("nunique") > 1]
     if len(mixed):
         first, second = mixed[mixed["digest"] == mixed["digest"].iloc[0]].drop_duplicates("medium")["file"][:2]
