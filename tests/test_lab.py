@@ -81,3 +81,14 @@ def test_only_chapter_00_works_on_the_table_that_holds_test_labels() -> None:
     places = [*(records.PROJECT / "notebooks").glob("[0-9]*.ipynb"), *(records.PROJECT / "lab_utils").rglob("*.py")]
     using = {path.stem for path in places if re.search(r"\.all_rows|\.table\.rows|\._labels", path.read_text("utf-8"))}
     assert using == {"00_dataset", "lab"}
+
+
+def test_a_chapter_reads_results_only_of_chapters_that_it_says_it_needs(lab: Lab) -> None:
+    content = {"records": [{"id": "a", "value": 1}]}
+    for name in ("00_dataset", "14_results"):
+        records.write_json(lab.records_path.with_name(f"{name}.json"), content)
+    assert lab.results("00") == {"a": 1} and list(lab.all_entries()) == ["00_dataset"]
+    lab.record("own", 2)
+    assert list(lab.all_entries()) == ["00_dataset", "01_baseline"]
+    with pytest.raises(LabError, match=r"01_baseline reads the results of 14_results: name it there in core/chapters"):
+        lab.results("14")
