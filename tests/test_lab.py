@@ -149,3 +149,14 @@ def test_sentences_and_reported_columns_are_kept_for_the_check(lab: Lab, monkeyp
         {"loss": 2.4613},
     )
     assert (column["kind"], column["value"], column["table"]) == ("reported", [0.74], "fine_tuning")
+
+
+def test_a_chapter_reads_results_only_of_chapters_that_it_says_it_needs(lab: Lab) -> None:
+    content = {"records": [{"id": "a", "value": 1}]}
+    for name in ("00_dataset", "14_results"):
+        records.write_json(lab.records_path.with_name(f"{name}.json"), content)
+    assert lab.results("00") == {"a": 1} and list(lab.all_entries()) == ["00_dataset"]
+    lab.record("own", 2)
+    assert list(lab.all_entries()) == ["00_dataset", "01_baseline"]
+    with pytest.raises(LabError, match=r"01_baseline reads the results of 14_results: name it there in core/chapters"):
+        lab.results("14")

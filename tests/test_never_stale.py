@@ -202,13 +202,13 @@ class MiniLab:
         self.save()
         self.fresh = {}
 
-    def do(self, *options):
-        """Run a command line; give its exit code, the steps that were executed, and what was printed."""
+    def do(self, *options, code=0):
+        """Run a command line that ends with a code; give the steps that were executed, and what was printed."""
         line = json.dumps(["--profile", "tiny", "--images", str(self.folder / "pictures"), "--name", "mini", *options])
         self.server.stdin.write(line + "\n")
         self.server.stdin.flush()
         answer = json.loads(self.server.stdout.readline())
-        assert answer["code"] == 0, answer["text"]
+        assert answer["code"] == code, answer["text"]
         return set(answer["ran"]), answer["text"]
 
     def said(self, *options):
@@ -310,3 +310,29 @@ def test_what_runs_is_what_was_said_and_results_are_those_of_a_run_from_nothing(
     assert {lab.state(name) for name in STEPS} == {"ok"}
     makes_it_again = change == "artefact deleted" and "--force 01" in order
     assert lab.trained() - trained == (trains or makes_it_again)
+
+
+def test_a_chapter_that_failed_and_is_mended_runs_alone_and_what_waited_for_it_counts_again(lab):
+    lab.reset()
+    before, path = lab.results(), lab.folder / "notebooks" / "01_baseline.ipynb"
+    edit(path, "from lab_utils.training import mini_fit", "1 / 0")
+    assert lab.do(code=1)[0] == {"01_baseline"}
+    assert (lab.state("01_baseline"), lab.state("03_task_similarity")) == ("failed", "waiting")
+    assert "01_baseline" not in lab.results(), "old numbers of a chapter that failed"
+    edit(path, "1 / 0", "from lab_utils.training import mini_fit")
+    assert lab.said() == ({"01_baseline"}, {"03_task_similarity"})
+    assert lab.do()[0] == {"01_baseline"}
+    assert lab.results() == before and {lab.state(name) for name in STEPS} == {"ok"}
+
+
+def test_chapters_that_the_data_do_not_allow_have_no_numbers_and_run_when_they_are_allowed(lab):
+    lab.reset()
+    before, path = lab.results(), lab.folder / "notebooks" / "01_baseline.ipynb"
+    stop = "from lab_utils.core.errors import NotRunError; raise NotRunError('images are missing')"
+    edit(path, "from lab_utils.training import mini_fit", stop)
+    assert lab.do()[0] == {"01_baseline"}
+    assert {lab.state("01_baseline"), lab.state("03_task_similarity")} == {"not run"}
+    assert set(lab.results()) == {"00_dataset", "02_paper_baselines"} and lab.said() == (set(), set())
+    edit(path, stop, "from lab_utils.training import mini_fit")
+    assert lab.do()[0] == {"01_baseline", "03_task_similarity"}
+    assert lab.results() == before

@@ -80,8 +80,9 @@ def test_times_in_records_do_not_count_but_values_do(state):
     make(state, first, value=2)
     assert state.plan() == {
         "00_dataset": ["its results changed or are gone"],
-        "01_baseline": ["results of 00_dataset"],
+        "01_baseline": [f"{run_state.PERHAPS}00_dataset"],
     }
+    assert state.outdated(state.steps[2]) == ["results of 00_dataset"]
 
 
 def test_steps_after_one_that_runs_come_with_the_reason_perhaps(state):

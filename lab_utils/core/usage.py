@@ -212,7 +212,7 @@ def file_value(name: str, path: Path) -> str:
         if name == "results of data":
             path = path.with_name("data.json")  # which holds the hash of the table beside it
         if name.startswith("results of "):
-            return content_hash(lasting(json.loads(path.read_text(encoding="utf-8"))))
+            return content_hash(json.dumps(lasting(json.loads(path.read_bytes())), sort_keys=True).encode())
         return file_hash(path, 16)
     except (OSError, ValueError):
         return ""

@@ -202,7 +202,7 @@ def bring_up_to_date(state: RunState, work: Plan, jobs: int) -> int:
         for name in work.forced:
             state.forget(name)
         schedule.run(state, list(work.todo), jobs)
-    failed = settle(state, work.wanted)
+    failed = settle(state, work)
     if "data" in failed:
         return 2
     if not work.todo:
@@ -231,19 +231,21 @@ def check_records(state: RunState) -> bool:
     return not sentences
 
 
-def settle(state: RunState, wanted: set[str]) -> list[str]:
+def settle(state: RunState, work: Plan) -> list[str]:
     """Mark the steps that wait for a failed one, and those left out of date; return those that failed."""
     failed: list[str] = []
     held: dict[str, list[str]] = {}
     for step in state.steps:
         state.refresh_text(step)
         culprits = [culprit for need in state.needs(step) for culprit in held.get(need, [])]
-        if step.name in wanted and state.status(step.name).get("state") == "failed":
+        if step.name in work.wanted and state.status(step.name).get("state") == "failed":
             failed.append(step.name)
             held[step.name] = [step.name]
-        elif step.name in wanted and culprits:
+        elif step.name in work.wanted and culprits:
             held[step.name] = sorted(set(culprits))
             state.wait(step, held[step.name])
+        elif step.name in work.wanted and not work.todo:  # it was looked at just now
+            state.restore(step)
         else:
             state.review(step)
     return failed

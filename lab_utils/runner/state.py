@@ -105,6 +105,7 @@ class RunState:
         for step in self.steps:
             waits = [need for need in self.needs(step) if need in todo]
             reasons = ["forced"] if step.name in forced else self.outdated(step)
+            reasons = [why for why in reasons if why.removeprefix("results of ") not in todo]  # they may come back
             if reasons or waits:
                 todo[step.name] = reasons or [f"{PERHAPS}{', '.join(waits)}"]
         return todo
