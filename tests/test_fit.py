@@ -527,7 +527,7 @@ def test_what_cannot_be_trained_is_a_sentence(tmp_path):
 def test_nothing_is_printed_or_warned_but_a_line_an_epoch(tmp_path, capfd, recwarn):
     run(tmp_path, skip(), pictures, progress=print)
     out, _ = capfd.readouterr()
-    lines = out.strip().splitlines()
+    lines = out.splitlines()
     assert all(line.startswith("  epoch ") and " left 0:" in line and line.endswith("  toy") for line in lines)
     assert lines[-1].startswith("  epoch 3/3  accuracy 0.")
     assert not [warning for warning in recwarn if "keras" in str(warning.filename)]

@@ -68,6 +68,16 @@ class Split:
             return np.arange(len(self.labels))
         return np.arange(len(self.arrays[0]))
 
+    @property
+    def example(self) -> Any:
+        """Inputs of the first image, nested as `inputs` are."""
+        import keras
+
+        some = self.positions[:1]
+        if self.makes_batches:
+            return self.inputs.take(some)
+        return keras.tree.map_structure(lambda array: np.asarray(array[some], np.float32), self.inputs)
+
     @cached_property
     def content(self) -> Any:
         """Plain values that stand for inputs, rows and labels."""

@@ -85,7 +85,7 @@ class Run:
 
         with keras.saving.custom_object_scope(model_key.custom_objects(self._trainee.graph)):
             copy = model_graph.copied_model(self._trainee.graph)
-        graph = model_graph.read(copy)
+        graph = model_graph.read(copy, self._trainee.graph.example)
         model_graph.assign(graph.variables, self.weights(which), list(graph.layers))
         return copy
 
@@ -198,7 +198,7 @@ def fit(
     prepare_device()
     folder, title = Path(folder or PROJECT / "data" / "cache"), title or model.name
     with quietly():
-        graph = model_graph.read(model)
+        graph = model_graph.read(model, train.example)
         classes = _checked(graph, train, val, epochs, batch)
         wants_one_hot = _wants_one_hot(model.loss) if one_hot is None else one_hot
         policy = best_precision(graph) if precision == "auto" else precision
@@ -246,11 +246,10 @@ def _checked(graph: Graph, train: Split, val: Split, epochs: int, batch: int) ->
         if not len(split) or split.labels is None or len(split.labels) != len(split):
             known = "no" if split.labels is None else f"{len(split.labels):,}"
             raise LabError(f"The {name} rows of {model.name} are {len(split):,} with {known} labels: give one each.")
-    shape = model.compute_output_shape(model.get_build_config()["input_shape"]) if graph.closed else model.output_shape
-    labels = np.concatenate([np.asarray(train.labels), np.asarray(val.labels)])
+    shape, labels = graph.shape, np.concatenate([np.asarray(train.labels), np.asarray(val.labels)])
     if len(shape) != 2 or labels.min() < 0 or labels.max() >= shape[-1]:
         raise LabError(
-            f"{model.name} gives {tuple(shape)}, the labels go from {labels.min()} to {labels.max()}: end it in a "
+            f"{model.name} gives {shape}, the labels go from {labels.min()} to {labels.max()}: end it in a "
             "Dense layer with one logit a class."
         )
     return int(shape[-1])

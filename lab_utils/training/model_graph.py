@@ -56,20 +56,22 @@ class Graph:
 
     Attributes:
         model: the network.
-        calls: empty where it is closed.
+        calls: empty where it has a `call` of its own.
         output: its logits.
-        closed: whether it can only be taken as a whole.
+        closed: whether it can only be trained as a whole, because a method of its class is its own.
+        example: inputs of one image, as a closed network takes them.
     """
 
     model: "keras.Model"
     calls: list[Call] = field(default_factory=list)
     output: Tensor | None = None
     closed: bool = False
+    example: Any = None
 
     @cached_property
     def ops(self) -> list[Any]:
         """Its layers and operations, each once, in the order of their first calls."""
-        found = [self.model] if self.closed else [call.op for call in self.calls]
+        found = [call.op for call in self.calls] or [self.model]
         return list({id(op): op for op in found}.values())
 
     @property
@@ -82,6 +84,11 @@ class Graph:
     def variables(self) -> list[Any]:
         """All its state, random state included, each variable once; the same place in all networks built alike."""
         return list({id(item): item for op in self.ops for item in getattr(op, "variables", ())}.values())
+
+    @cached_property
+    def shape(self) -> tuple[int | None, ...]:
+        """Shape of what the network gives, (B, classes) as it should be."""
+        return tuple((self.model.outputs[0] if self.calls else self.model(self.example)).shape)
 
     def part(self, numbers: list[int], output: Tensor) -> "Graph":
         """Some of its calls, numbered anew, that give `output`."""
@@ -104,8 +111,12 @@ def layers_of(op: Any) -> list["keras.layers.Layer"]:
     return op._flatten_layers() if hasattr(op, "_flatten_layers") else []
 
 
-def read(model: "keras.Model") -> Graph:
+def read(model: "keras.Model", example: Any = None) -> Graph:
     """List the calls of a network.
+
+    Args:
+        model: the network.
+        example: inputs of one image, in case that it is closed.
 
     Raises:
         LabError: the network's input shape isn't known yet, or it doesn't give one tensor.
@@ -114,9 +125,9 @@ def read(model: "keras.Model") -> Graph:
 
     if not model.built or not model.variables:
         raise LabError(f"The network {model.name} isn't built: begin it with keras.Input(shape).")
-    if not _is_open(model, STEPS):
-        return Graph(model, closed=True)
-    graph = Graph(model)
+    graph = Graph(model, closed=not _is_open(model, STEPS), example=example)
+    if not _is_open(model, ("call",)):
+        return graph
 
     def call(op: Any, *args: Any, **kwargs: Any) -> Any:
         if _is_open(op, ("call",)):
@@ -230,14 +241,14 @@ def copied_model(graph: Graph) -> "keras.Model":
         return copies[id(op)]
 
     def whole(model: Any) -> Any:
-        inputs = keras.tree.map_structure(input_like, model.input)
         if isinstance(model, keras.Sequential):
-            return keras.Sequential([inputs, *map(copy_of, model.layers)], name=model.name)
+            return keras.Sequential([input_like(model.inputs[0]), *map(copy_of, model.layers)], name=model.name)
+        inputs = keras.tree.map_structure(input_like, model.input)
         outputs = model._run_through_graph(inputs, call_fn=lambda op, *args, **more: copy_of(op)(*args, **more))
         return keras.Model(inputs, outputs, name=model.name)
 
     with undrawn():
-        return copied_closed(graph.model) if graph.closed else whole(graph.model)
+        return copied_closed(graph) if graph.closed else whole(graph.model)
 
 
 def input_like(tensor: Any) -> Any:
@@ -248,18 +259,10 @@ def input_like(tensor: Any) -> Any:
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=getattr(layer, "name", None))
 
 
-def copied_closed(model: "keras.Model") -> "keras.Model":
+def copied_closed(graph: Graph) -> "keras.Model":
     """Copy a network that is no graph of layers: by its configuration, then called once so that it has weights."""
-    import keras
-
-    copy = copied_op(model)
-    if not copy.built or len(copy.variables) != len(model.variables):
-        config = model.get_build_config() or {}
-        shapes = config.get("shapes_dict") or config.get("input_shape")
-        if shapes is None:
-            raise LabError(f"The network {model.name} doesn't know its input shape: call it on a batch before lab.fit.")
-        shapes = shapes if not isinstance(shapes, dict) else next(iter(shapes.values()))
-        copy(keras.tree.map_shape_structure(lambda shape: np.zeros((1, *shape[1:]), "float32"), shapes))
+    model, copy = graph.model, copied_op(graph.model)
+    copy(graph.example)
     for mine, theirs in zip(layers_of(copy), layers_of(model), strict=True):
         mine.trainable = theirs.trainable
     return copy

@@ -155,7 +155,7 @@ def custom_objects(graph: Graph) -> dict[str, Any]:
     """Classes and functions of the network that aren't of installed packages, by the names that Keras knows them by."""
     import keras
 
-    holders = [*graph.ops, *graph.layers, graph.model.optimizer, graph.model.loss]
+    holders = [type(graph.model), *graph.ops, *graph.layers, graph.model.optimizer, graph.model.loss]
     found = {id(code): code for holder in holders for code in own_code(holder)}
     names = {code.__name__: code for code in found.values()}
     return names | {keras.saving.get_registered_name(code): code for code in found.values()}
@@ -170,10 +170,10 @@ def described(graph: Graph) -> dict[str, Any]:
     numbers = {id(op): i for i, op in enumerate(graph.ops)}
     calls = [[numbers[id(call.op)], _argument(call.args), _argument(call.kwargs)] for call in graph.calls]
     seen: dict[int, str] = {}
-    things = (thing for op in graph.ops for layer in layers_of(op) or [op] for thing in own_code(layer))
-    code = [code_of(thing, seen) for thing in things]
+    holders = [type(graph.model), *(layer for op in graph.ops for layer in layers_of(op) or [op])]
+    code = [code_of(thing, seen) for holder in holders for thing in own_code(holder)]
     ops = [_configured(op) for op in graph.ops]
-    inputs = [] if graph.closed else [[tensor.shape, tensor.dtype] for tensor in graph.model.inputs]
+    inputs = [[tensor.shape, tensor.dtype] for tensor in graph.model.inputs] if graph.calls else []
     return {"ops": ops, "calls": calls, "inputs": inputs, "output": _argument(graph.output), "code": code}
 
 

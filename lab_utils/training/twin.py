@@ -119,8 +119,9 @@ class Twin:
 
         self.front: keras.Model | None = None
         if graph.closed:
-            self.rest = model_graph.copied_closed(graph.model)
-            self._layers, self.variables = model_graph.layers_of(self.rest), self.rest.variables
+            self.rest = model_graph.copied_closed(graph)
+            self._layers = model_graph.layers_of(self.rest)
+            self.variables = model_graph.read(self.rest, graph.example).variables
             return
         half = _half(graph) if precision else set()
         inputs = [model_graph.input_like(x) for x in graph.model.inputs]
