@@ -250,7 +250,9 @@ class Lab:
         chosen = {"precision": None if options.precision == "float32" else options.precision, **more}
         limit = options.cache_limit and options.cache_limit * 1e9
         test = {"test": splits["test"]}
-        return fit(model, splits["train"], splits["val"], epochs=epochs, batch=batch, others=test, limit=limit, **chosen)
+        return fit(
+            model, splits["train"], splits["val"], epochs=epochs, batch=batch, others=test, limit=limit, **chosen
+        )
 
     def _size_of(self, model: "keras.Model") -> int:
         shape = getattr(model, "input_shape", None)

@@ -153,7 +153,9 @@ def test_two_lambdas_in_one_line_are_told_apart():
 
 def test_code_that_refers_to_itself_has_an_end():
     names = cell("def f(n): return g(n)\ndef g(n): return f(n - 1) if n else 0")
-    assert model_key.code_of(names["f"]) == model_key.code_of(cell("def f(n): return g(n)\ndef g(n): return f(n - 1) if n else 0")["f"])
+    assert model_key.code_of(names["f"]) == model_key.code_of(
+        cell("def f(n): return g(n)\ndef g(n): return f(n - 1) if n else 0")["f"]
+    )
 
 
 def test_a_layer_that_cannot_tell_its_settings_is_a_sentence():
@@ -193,7 +195,11 @@ def test_networks_that_differ_in_rate_seed_or_weights_share_what_is_compiled_and
     import keras
 
     together = [perceptron(), perceptron(seed=1), perceptron(rate=0.5)]
-    apart = [perceptron(width=9), perceptron(dropout=0.4), perceptron(rate=keras.optimizers.schedules.CosineDecay(1, 5))]
+    apart = [
+        perceptron(width=9),
+        perceptron(dropout=0.4),
+        perceptron(rate=keras.optimizers.schedules.CosineDecay(1, 5)),
+    ]
     assert len({structure(model) for model in together}) == 1
     assert len({structure(model) for model in [together[0], *apart]}) == 4
 

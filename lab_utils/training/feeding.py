@@ -32,7 +32,8 @@ class Split:
 
     Attributes:
         inputs: what the network takes, one row an image: an array (or memory map) of shape (N, ...), or a list, tuple
-            or dict of such; or an object whose `take(rows)` gives the arrays of a batch (images padded to each other).
+            or dict of such; or an object whose `batch_of(rows)` gives the arrays of a batch (pictures of several
+            shapes, padded to each other).
         labels: class of each of the `rows`, (n,); None: not known here (test).
         rows: positions in `inputs`, (n,); None: all.
         key: plain value that stands for the content of `inputs`; None: all of it is read and hashed.
@@ -52,12 +53,14 @@ class Split:
         """The arrays of `inputs`, in Keras's order; of an object that makes its batches, that object."""
         import keras
 
-        return [self.inputs] if self.makes_batches else keras.tree.flatten(self.inputs)
+        if self.makes_batches:
+            return [self.inputs]
+        return [array.to_numpy() if hasattr(array, "to_numpy") else array for array in keras.tree.flatten(self.inputs)]
 
     @property
     def makes_batches(self) -> bool:
         """Whether an image's input depends on the batch that it is in."""
-        return hasattr(self.inputs, "take") and not isinstance(self.inputs, np.ndarray)
+        return hasattr(self.inputs, "batch_of")
 
     @property
     def positions(self) -> np.ndarray:
@@ -75,8 +78,9 @@ class Split:
 
         some = self.positions[:1]
         if self.makes_batches:
-            return self.inputs.take(some)
-        return keras.tree.map_structure(lambda array: np.asarray(array[some], np.float32), self.inputs)
+            return self.inputs.batch_of(some)
+        first = [np.asarray(array[some], np.float32) for array in self.arrays]
+        return keras.tree.pack_sequence_as(self.inputs, first) if keras.tree.is_nested(self.inputs) else first[0]
 
     @cached_property
     def content(self) -> Any:
@@ -134,10 +138,8 @@ class Read:
         import tensorflow as tf
 
         self.split, self.positions, self.failure = split, split.positions, None
-        first = self.take(np.arange(min(1, len(split))))
-        free = (lambda array: [None] * (array.ndim - 1)) if split.makes_batches else (lambda array: array.shape[1:])
-        last = (lambda shape, array: [*shape[:-1], array.shape[-1]] if array.ndim == 4 else shape)
-        self.specs = [tf.TensorSpec([None, *last(free(array), array)], array.dtype) for array in first]
+        first = self.take(np.arange(1))
+        self.specs = [tf.TensorSpec(_shape_of_batches(array, split.makes_batches), array.dtype) for array in first]
 
     def take(self, rows: np.ndarray) -> list[np.ndarray]:
         """Inputs of some rows of the split."""
@@ -145,7 +147,7 @@ class Read:
 
         positions = self.positions[np.asarray(rows)]
         if self.split.makes_batches:
-            return [np.asarray(array) for array in keras.tree.flatten(self.split.inputs.take(positions))]
+            return [np.asarray(array) for array in keras.tree.flatten(self.split.inputs.batch_of(positions))]
         return [np.asarray(array[positions]) for array in self.split.arrays]
 
     def fed(self, rows: "tf.Tensor") -> Any:
@@ -175,6 +177,13 @@ class Read:
                 ready = coming.result()
                 coming = reader.submit(self.take, part) if part is not None else coming
                 yield ready
+
+
+def _shape_of_batches(array: np.ndarray, padded: bool) -> list[int | None]:
+    """Shape of any batch, from one; of padded pictures only the number of channels is the same in all."""
+    if not padded:
+        return [None, *array.shape[1:]]
+    return [None] * (array.ndim - 1) + [array.shape[-1] if array.ndim == 4 else None]
 
 
 class Held:

@@ -66,7 +66,7 @@ def _cuts(graph: Graph) -> Iterator[Cut]:
             continue
         leads_out = {tensor for tensor, by in readers.items() if any(not front >> reader & 1 for reader in by)}
         leaving = {tensor for tensor in leads_out if tensor.call >= 0 and front >> tensor.call & 1}
-        drawn = [item for item in _each(front & random)]
+        drawn = list(_each(front & random))
         behind = [any(before[later] >> item & 1 for later in _each(front & weighty)) for item in drawn]
         early = [not before[item] & weighty for item in drawn]
         if len(leaving) == 1 and all(map(max, zip(behind, early, strict=True))):

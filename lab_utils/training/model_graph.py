@@ -210,7 +210,9 @@ def is_keras(thing: Any) -> bool:
     return str(getattr(thing, "__module__", "")).split(".")[0] == "keras"
 
 
-def built(calls: Collection[Call], numbers: Collection[int], tensors: dict[Tensor, Any], copies: dict[int, Any]) -> None:
+def built(
+    calls: Collection[Call], numbers: Collection[int], tensors: dict[Tensor, Any], copies: dict[int, Any]
+) -> None:
     """Run some calls of a graph, on their copies, with symbolic tensors.
 
     Args:

@@ -2,7 +2,7 @@
 
 In the key are the network's layers and how they are joined, their configurations (`trainable` too), its first weights
 and random states, optimizer, loss and learning rate, and the code of every class and function that isn't of an
-installed package. A name is never in it, nor are metrics, `jit_compile` and `steps_per_execution`: they change no weight.
+installed package. Names are never in it, nor are metrics, `jit_compile`, `steps_per_execution`: they change no weight.
 
 Code is taken as Python compiled it, with the plain values and the functions that it refers to. So a class or a lambda
 of a notebook's cell counts as well (its text can't always be found), a comment doesn't, and a constant beside it does.
@@ -132,7 +132,7 @@ def may_be_random(layer: Any) -> bool:
 
 
 def own_code(thing: Any, depth: int = 4) -> Iterator[Any]:
-    """Classes and functions that aren't of installed packages, of an object and of what it holds (losses, schedules)."""
+    """Classes and functions that aren't of installed packages, of an object and of what it holds (a schedule, say)."""
     if isinstance(thing, (types.FunctionType, types.MethodType, type)):
         if not is_installed(thing):
             yield thing
@@ -226,7 +226,9 @@ def _without_names(value: Any) -> Any:
         return value
     if str(value.get("class_name", "")).startswith("DTypePolicy"):
         return value["config"]
-    if value.get("class_name") == "__lambda__":  # its code is looked at by `code_of`; this one holds its place in a file
+    if (
+        value.get("class_name") == "__lambda__"
+    ):  # its code is looked at by `code_of`; this one holds its place in a file
         return "lambda"
     names = ("name", "registered_name", "shared_object_id")
     return {str(key): _without_names(item) for key, item in value.items() if key not in names}

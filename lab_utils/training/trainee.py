@@ -154,7 +154,6 @@ class Trainee:
         if keep:  # the same images meet in a batch each time, so what the front gives of them can be used again
             self._batches[id(split)] = keep
 
-
     def outputs(self, part: "keras.Model", split: Split) -> np.ndarray:
         """What a part of the twin's rest gives for a split, float32 (n, ...)."""
         fed = self._fed(split, np.arange(len(split)))

@@ -294,6 +294,7 @@ class Twin:
 
 
 def single(items: list[Any]) -> Any:
+    """The only item of a list, or the list."""
     return items[0] if len(items) == 1 else items
 
 
