@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lab_utils.data.image_table import Table
     from lab_utils.training.fine_tuning import FineTunedNetwork
+    from lab_utils.training.fit import Run
     from lab_utils.training.scratch import ScratchNetwork
 
 REPORTED = re.compile(r"^reported\b|\breported\)?$")  # names of columns that show what others reported
@@ -196,6 +197,51 @@ class Lab:
 
         options, weights = self.settings.features, self.settings.networks.weights
         return features.of_run(network, layer, size, self.split_images, options, weights)
+
+    def fit(self, model: "keras.Model", inputs: Any = None, *, epochs: int, batch: int, **more: Any) -> "Run":
+        """Load a network that was trained here before, go on with it, or train it; the given model is not changed.
+
+        Args:
+            model: compiled; from RGB pixels of 0..255, (B, size, size, 3), to logits, (B, classes).
+            inputs: what it takes instead of pixels (stored features, say): an array with a row for each of `images`,
+                or a list, tuple or dict of such. None: `pixels(size)` at the size of the model's input.
+            epochs: passes over the train images.
+            batch: images a step.
+            more: `seed` of the order of images (0), `title` for the progress lines, `cap` of train images a class
+                (the profile's), `class_weight`, `one_hot`, `tolerance`, `precision`: as of `training.fit.fit`.
+
+        Returns:
+            The run: `history`, `best_epoch`, `probabilities(split)`, `logits(split)`, `seconds`, `model`.
+
+        Raises:
+            LabError: the model can't be trained (`training.fit.fit`), or its input has no fixed square shape.
+        """
+        from lab_utils.training.feeding import Split
+        from lab_utils.training.fit import fit
+
+        options, key = self.settings.fine_tuning, None
+        if inputs is None:
+            size = self._size_of(model)
+            inputs, key = self.pixels(size), ["pixels", self.table.data_hash, size]
+        cap = more.pop("cap", options.cap)
+        rows = {split: self.split_images.rows(split, cap) for split in SPLITS}
+        labels = {split: None if split == "test" else self._labels[rows[split]] for split in SPLITS}
+        splits = {split: Split(inputs, labels[split], rows[split], key) for split in SPLITS}
+        chosen = {"precision": None if options.precision == "float32" else options.precision, **more}
+        limit = options.cache_limit and options.cache_limit * 1e9
+        test = {"test": splits["test"]}
+        return fit(
+            model, splits["train"], splits["val"], epochs=epochs, batch=batch, others=test, limit=limit, **chosen
+        )
+
+    def _size_of(self, model: "keras.Model") -> int:
+        shape = getattr(model, "input_shape", None)
+        if not isinstance(shape, tuple) or len(shape) != 4 or shape[1] != shape[2] or not shape[1] or shape[3] != 3:
+            raise LabError(
+                f"The network {model.name} takes {shape}: begin it with keras.Input((size, size, 3)), or give lab.fit "
+                "the inputs that it takes."
+            )
+        return shape[1]
 
     def fine_tune(self, recipe: Any, network: str | None = None, **changes: Any) -> "FineTunedNetwork":
         """Load or train a fine-tuning run, scaled to the profile (`recipes.scaling` says how).

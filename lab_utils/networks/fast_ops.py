@@ -18,6 +18,7 @@ def depthwise_layer() -> type["keras.layers.DepthwiseConv2D"]:
     import keras
     import tensorflow as tf
 
+    @keras.saving.register_keras_serializable("lab")
     class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         def call(self, inputs: Any) -> Any:
             usual = (self.data_format, self.depth_multiplier, self.dilation_rate) == ("channels_last", 1, (1, 1))
@@ -87,6 +88,7 @@ def adam() -> type["keras.optimizers.Adam"]:
     import keras
     import tensorflow as tf
 
+    @keras.saving.register_keras_serializable("lab")
     class Adam(keras.optimizers.Adam):
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             place, kind = self._get_variable_index(variable), variable.dtype

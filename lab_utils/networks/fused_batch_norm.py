@@ -33,7 +33,7 @@ def fused(model: "keras.Model", keep: Collection[str] = ()) -> "keras.Model":
 
     def copied(layer: Any) -> Any:
         if layer.name in merged:
-            return keras.layers.Identity(name=layer.name, trainable=False, dtype=layer.dtype_policy)
+            return keras.layers.Identity(name=layer.name, trainable=False, dtype=layer.dtype_policy.name)
         config = layer.get_config()
         return type(layer).from_config(config | {"use_bias": True} if layer.name in pairs else config)
 
