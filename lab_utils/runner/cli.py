@@ -57,6 +57,8 @@ def parser() -> Parser:
     options.add_argument("--list", action="store_true", help="list the chapters and their states, run nothing")
     options.add_argument("--dry-run", action="store_true", help="say what would run and why, run nothing")
     options.add_argument("--jobs", metavar="N", type=count, help="notebooks at a time (default: 2, on one core 1)")
+    options.add_argument("--zip", action="store_true", help="put report, chapters and a grading sheet into one file")
+    options.add_argument("--student", metavar="NAME", default="", help="whose work it is, for the grading sheet")
     return options
 
 
@@ -191,16 +193,23 @@ def run(args: argparse.Namespace) -> int:
     with processes.run_lock(settings.run_folder / "lock", settings.name):
         profiles.save_settings(settings)
         processes.sweep(PROJECT / "data", settings.report_folder)
-        return bring_up_to_date(state, plan(state, args), args.jobs or min(2, processes.cores()))
+        code = bring_up_to_date(state, plan(state, args), args.jobs or min(2, processes.cores()))
+        if args.zip and (settings.report_folder / "report.html").is_file():
+            from lab_utils.report.hand_in import hand_in
+
+            print(f"To hand in: {hand_in(settings, args.student).relative_to(PROJECT)}")
+        return code
 
 
 def bring_up_to_date(state: RunState, work: Plan, jobs: int) -> int:
     """Run what is out of date, then build the report; return the exit code."""
     if work.todo:
+        from lab_utils.report import pages
         from lab_utils.runner import schedule
 
         for name in work.forced:
             state.forget(name)
+        pages.write_index(state.settings)
         schedule.run(state, list(work.todo), jobs)
     failed = settle(state, work)
     if "data" in failed:

@@ -46,8 +46,20 @@ def _run(state: RunState, step: Chapter) -> str:
     outcome = _data(state, step) if step is DATA else _notebook(state, step)
     seconds = time.time() - started
     state.finish(step, outcome.state, seconds, outcome.error, outcome.used | source)
+    if step is not DATA:
+        _write_page(state, step)
     tell(step, "done", seconds=seconds, state=outcome.state, error=outcome.error)
     return outcome.state
+
+
+def _write_page(state: RunState, step: Chapter) -> None:
+    """Write the chapter's page at once, so that it can be read while the rest runs; that fails no chapter."""
+    from lab_utils.report import pages
+
+    try:
+        pages.write_chapter(state.settings, step.name)
+    except LabError as error:
+        tell(step, "line", text=f"The page of this chapter could not be written: {error}")
 
 
 def _pass_over(state: RunState, step: Chapter, culprits: list[str]) -> None:
