@@ -162,7 +162,7 @@ def test_altered_kept_activations_are_computed_again(tmp_path):
     trainee._opened.clear()
     lines = []
     again = run(tmp_path, tuned(), pictures, epochs=2, progress=lines.append)
-    assert len({line.split(";")[0].rstrip(".") for line in lines if "is damaged" in line}) == 2
+    assert sum("is damaged" in line for line in lines) >= 2  # train and val
     assert again.history["loss"].equals(first.history["loss"][:2])
 
 
