@@ -200,9 +200,14 @@ def settings(tmp_path_factory):
     for name, state in STATES.items():
         records.write_json(settings.run_folder / "status" / f"{name}.json", {"chapter": name, **state})
     about = {"git": "abc1234", "data": "d" * 16, "versions": {"python": "3.11"}, "seconds": 3.0}
-    costs = [cost("scratch #5", 20), cost("fine-tuning, run 1", 40), cost("fine-tuning, run 2", 50)]
-    results = {"chapter": "14_results", "provenance": about, "records": costs}
-    records.write_json(settings.report_folder / "results" / "14_results.json", results)
+    costs = {
+        "01_baseline": cost("#5 from scratch", 20),
+        "06_fine_tuning_run1": cost("Net, run 1", 40),
+        "07_fine_tuning_run2": cost("Net, run 2", 50),
+    }
+    for name in ("14_results", *costs):
+        results = {"chapter": name, "provenance": about, "records": [costs[name]] if name in costs else []}
+        records.write_json(settings.report_folder / "results" / f"{name}.json", results)
     yield settings
     patch.undo()
 

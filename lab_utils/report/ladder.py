@@ -94,6 +94,10 @@ def _highest(costs: list[dict[str, Any]], *starts: str, without: str = "") -> di
     return max(chosen, key=lambda cost: cost["value"]["value"], default=None)
 
 
+def _of_chapter(costs: list[dict[str, Any]], number: str) -> list[dict[str, Any]]:
+    return [cost for cost in costs if cost["chapter"].startswith(number)]
+
+
 def _of_cost(name: str, kind: str, cost: dict[str, Any] | None, **more: Any) -> Rung | None:
     if cost is None:
         return _rung(name, kind, None, "", **more)
@@ -116,8 +120,8 @@ def _floors(results: Results) -> list[Rung | None]:
 
 
 def _scratch(costs: list[dict[str, Any]]) -> Rung | None:
-    cost = _highest(costs, "scratch #", without=",")
-    name = f"From scratch, {cost['recipe'].removeprefix('scratch ')}" if cost else "From scratch"
+    cost = _highest([other for other in costs if other["recipe"].endswith(" from scratch")], "#", without=",")
+    name = f"From scratch, {cost['recipe'].removesuffix(' from scratch')}" if cost else "From scratch"
     printed = records.reported("scratch").query("source.str.startswith('slide')")["val"].max()
     return _of_cost(name, "from scratch", cost, reported=float(printed), reported_split="val")
 
@@ -145,7 +149,7 @@ def _frozen(results: Results, costs: list[dict[str, Any]]) -> list[Rung | None]:
 
 def _paper(costs: list[dict[str, Any]]) -> Rung | None:
     table = records.reported("paper_r65k")
-    cost = _highest(costs, "paper, ")
+    cost = _highest(_of_chapter(costs, "02"), "")
     printed = float(table[["fs", "vs"]].max().max())
     return _of_cost(
         "The MAMe paper's recipe", "fine-tuned", cost, reported=printed, reported_split="test, best of seven"
@@ -155,20 +159,20 @@ def _paper(costs: list[dict[str, Any]]) -> Rung | None:
 def _run(costs: list[dict[str, Any]], run: int) -> Rung | None:
     printed = records.reported("fine_tuning").set_index("run")["val_printed"]
     value = printed.get(str(run), printed.get(run))
-    mine = [cost for cost in costs if cost.get("recipe") == f"fine-tuning, run {run}"]
+    mine = [cost for cost in _of_chapter(costs, f"{5 + run:02d}") if cost["recipe"].endswith(f", run {run}")]
     more = {} if value is None or value != value else {"reported": float(value), "reported_split": "val"}
     return _of_cost(f"Fine-tuning #{run}", "fine-tuned", mine[0] if mine else None, **more)
 
 
 def _tuned_features(costs: list[dict[str, Any]]) -> Rung | None:
-    cost = _highest([other for other in costs if ", fine-tuned," in other["recipe"]], "")
+    cost = _highest([other for other in _of_chapter(costs, "12") if ", fine-tuned," in other["recipe"]], "")
     table = records.reported("classification").query("features == 'fine-tuned features' and kind == 'printed'")
     name = "Fine-tuned features, classifier on top"
     return _of_cost(name, "fine-tuned", cost, reported=float(table["test"].max()), reported_split="test")
 
 
 def _improved(costs: list[dict[str, Any]]) -> Rung | None:
-    cost = _highest([other for other in costs if other["chapter"].startswith("15")], "")
+    cost = _highest(_of_chapter(costs, "15"), "")
     if cost is None:
         return None
     frozen = str(cost["recipe"]).startswith("frozen")
