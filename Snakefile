@@ -2,7 +2,6 @@
 #   snakemake --snakefile Snakefile --directory data/runs/sample --config run=sample steps="data 00_dataset" --cores 2
 # Snakemake orders the steps that may be outdated and hands them out; each job looks for itself, by content, whether there
 # is anything to do. Outputs are empty files that run_all.sh takes away before it starts, so that file times decide nothing.
-import os
 import sys
 
 from lab_utils.core import chapters

@@ -50,6 +50,11 @@ def test_a_notebook_is_executed_with_its_run_and_its_failure_kept(tmp_path, monk
     assert not any("runner" in name or "networks" in name for name in outcome.used)
 
 
+def test_a_notebook_whose_use_was_not_recorded_has_failed():
+    outcome = execute._outcome(chapter("01"), new_notebook(), None, None, {})
+    assert outcome.state == "failed" and "could never be told out of date" in outcome.error["message"]
+
+
 @pytest.mark.parametrize(
     ("code", "name", "words"),
     [(-9, "MemoryError", "memory ran out"), (None, "MemoryError", "memory ran out"), (-11, "KernelDied", "crashed")],

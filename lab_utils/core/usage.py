@@ -130,7 +130,7 @@ def _hook() -> None:
 
 def _opened(event: str, args: tuple[Any, ...]) -> None:
     """Record a file of the project that is opened for reading."""
-    if event != "open" or not _active or getattr(_inside, "hook", False) or args[2] & WRITING:
+    if event != "open" or not _active or getattr(_inside, "hook", False) or (args[2] or 0) & WRITING:
         return
     if not isinstance(args[0], (str, bytes)) or os.fsdecode(args[0]).endswith((".py", ".pyc")):
         return
