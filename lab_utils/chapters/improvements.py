@@ -416,8 +416,7 @@ def advice(points: Sequence[Cost]) -> str:
         return f"{words}, and no cheaper one is a tie with it."
     return (
         f"Use {cheap.recipe} (chapter {cheap.chapter}): its {cheap.accuracy} in {cheap.seconds:.1f} s is a tie with "
-        f"the most, {best.accuracy} by {best.recipe} (chapter {best.chapter}), at "
-        f"{best.seconds / max(cheap.seconds, 1e-3):.1f} times less training."
+        f"the most, {best.accuracy} by {best.recipe} (chapter {best.chapter}), which took {best.seconds:.1f} s."
     )
 
 
