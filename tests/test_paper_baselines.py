@@ -40,6 +40,7 @@ def lab(tmp_path_factory):
         table=SimpleNamespace(source="sample", data_hash="test"),
         rows=lambda *splits: np.flatnonzero(images["subset"].isin(splits)),
         title=lambda name: backbones.backbone(name).title,
+        lots=lambda *splits: None,
     )
 
 

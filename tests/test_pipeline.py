@@ -210,6 +210,7 @@ def test_extreme_aspect_is_limited():
     assert pipeline.shape_of_area(800, 100.0) == (10, 80) and pipeline.shape_of_area(800, 0.001) == (80, 10)
 
 
-def test_thumbnail_has_the_aspect_of_the_original_and_is_never_enlarged(files):
-    assert pipeline.thumbnail(files[3], 2.0, 400).shape == (14, 28, 3)
+def test_thumbnail_has_the_aspect_of_the_original_and_is_never_enlarged(files, monkeypatch):
     assert np.prod(pipeline.thumbnail(files[0], 1.0).shape[:2]) <= 1.05 * 30 * 40
+    monkeypatch.setattr(pipeline, "THUMBNAIL", 400)
+    assert pipeline.thumbnail(files[3], 2.0).shape == (14, 28, 3)
