@@ -103,6 +103,12 @@ def test_the_front_of_networks_of_keras_ends_where_their_frozen_layers_end(name,
 
 
 # ---- what comes of it ------------------------------------------------------------------------------------------------
+@pytest.fixture(autouse=True)
+def nothing_kept_in_this_process():
+    """What other tests have opened doesn't count."""
+    trainee._opened.clear()
+
+
 NETWORKS = {
     "nested": lambda: tuned(),
     "partly frozen": lambda: freeze(tuned(trainable=True), "conv1", "norm1", "drop"),
