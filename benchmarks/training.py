@@ -37,7 +37,8 @@ def network(name: str, size: int, frozen: int, head: tuple[int, ...], flatten: b
     keras.utils.set_random_seed(0)
     base = backbones.frozen_base(name, frozen, weights="random", size=size)
     pixels = keras.Input((size, size, 3))
-    x = base(backbones.preprocess(name, pixels))
+    prepared = (pixels - 127.0) / 128.0 if name == "lite0" else keras.applications.vgg16.preprocess_input(pixels)
+    x = base(prepared)
     x = keras.layers.Flatten()(x) if flatten else keras.layers.GlobalAveragePooling2D()(x)
     for width in head:
         x = keras.layers.Dense(width, activation="relu")(x)
@@ -96,11 +97,11 @@ def seconds(marks: Marks) -> tuple[float, float, float]:
 
 def table(title: str, rows: dict[str, list[Marks]], images: int, first: str) -> None:
     """Print medians over turns; ratios are to `first`."""
-    found = {name: np.median([seconds(marks) for marks in turns], axis=0) for name, turns in rows.items()}
+    medians = {name: np.median([seconds(marks) for marks in turns], axis=0) for name, turns in rows.items()}
     print(f"\n| {title} | s/epoch | ratio | processor-s/epoch | ratio | images/s | compiling, processor-s |")
     print("|---|---|---|---|---|---|---|")
-    for name, (clock, processor, more) in found.items():
-        ratios = clock / found[first][0], processor / found[first][1]
+    for name, (clock, processor, more) in medians.items():
+        ratios = clock / medians[first][0], processor / medians[first][1]
         print(
             f"| {name} | {clock:.2f} | {ratios[0]:.2f} | {processor:.2f} | {ratios[1]:.2f} | {images / clock:.1f} |",
             end="",
@@ -110,11 +111,11 @@ def table(title: str, rows: dict[str, list[Marks]], images: int, first: str) -> 
 
 def turns(sides: dict[str, Callable[[], Marks]], count: int) -> dict[str, list[Marks]]:
     """Time all sides in turn, so that what else the machine does hits all."""
-    found: dict[str, list[Marks]] = {name: [] for name in sides}
+    marks: dict[str, list[Marks]] = {name: [] for name in sides}
     for _ in range(count):
         for name, run in sides.items():
-            found[name].append(run())
-    return found
+            marks[name].append(run())
+    return marks
 
 
 def main() -> None:

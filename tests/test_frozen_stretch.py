@@ -132,13 +132,13 @@ def test_training_behind_the_front_does_what_keras_does_with_the_whole_network(t
     for layer in model_graph.read(theirs).layers:  # plain Keras would leave frozen dropout on
         if type(layer).__name__ == "Dropout":
             layer.rate = 0.0
-    found = run(tmp_path, NETWORKS[kind](), pictures, n=16, batch=16, epochs=2)
+    trained = run(tmp_path, NETWORKS[kind](), pictures, n=16, batch=16, epochs=2)
     for epoch in range(2):
         order = np.random.default_rng([1, epoch]).permutation(16)
         expected = theirs.train_on_batch(data.inputs[order].astype(np.float32), data.labels[order])
-        assert found.history["loss"][epoch] == pytest.approx(float(expected), rel=1e-4)
+        assert trained.history["loss"][epoch] == pytest.approx(float(expected), rel=1e-4)
     answers = theirs(data.inputs.astype(np.float32), training=False).numpy()
-    np.testing.assert_allclose(found.logits("train", "last"), answers, atol=1e-4)
+    np.testing.assert_allclose(trained.logits("train", "last"), answers, atol=1e-4)
 
 
 def test_two_heads_on_one_frozen_base_share_what_is_kept(tmp_path, monkeypatch):
@@ -230,10 +230,10 @@ def test_padded_batches_keep_their_padding_and_what_the_front_gives_of_val_is_ke
         val = Split(Padded(), labels[20:], np.arange(20, 30), "padded images")
         return fit(model, train, val, epochs=3, batch=4, folder=folder, progress=lambda line: None)
 
-    found, before = fitted(tmp_path / "a", network()), Padded.taken
+    trained, before = fitted(tmp_path / "a", network()), Padded.taken
     assert before < 3 * 5 + 2 * 3 + 10  # train is read in each epoch, val and clean train once
-    assert fitted(tmp_path / "a", network()).loaded and equal_runs(found, fitted(tmp_path / "b", network()))
-    assert found.logits("val").shape == (10, CLASSES)
+    assert fitted(tmp_path / "a", network()).loaded and equal_runs(trained, fitted(tmp_path / "b", network()))
+    assert trained.logits("val").shape == (10, CLASSES)
 
 
 def test_what_does_not_fit_the_device_is_read_from_memory_map(tmp_path, monkeypatch):

@@ -214,20 +214,3 @@ def test_statistics_that_a_normalisation_layer_computes_with_keep_networks_apart
 
     structures = [structure(network(shift)) for shift in (0, 0, 5)]
     assert structures[0] == structures[1] != structures[2]
-
-
-def test_keys_are_the_same_in_another_process(tmp_path):
-    import subprocess
-    import sys
-
-    from lab_utils.core.records import PROJECT
-
-    code = (
-        "from test_model_key import *\nprint(key(perceptron(loss=cell(LOSS)['loss'])))\n"
-        "print(key(tuned(), train=Split(np.zeros((4, 8, 8, 3)), np.arange(4) % 3)))"
-    )
-    environment = {"PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONHASHSEED": "5"}
-    words = [sys.executable, "-c", code]
-    found = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout.split()
-    assert found[-2] == key(perceptron(loss=cell(LOSS)["loss"]))
-    assert found[-1] == key(tuned(), train=Split(np.zeros((4, 8, 8, 3)), np.arange(4) % 3))

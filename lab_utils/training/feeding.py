@@ -5,7 +5,7 @@ it (`Read`). The order of the rows is drawn from seed and epoch alone, so a run 
 """
 
 import math
-import weakref
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -113,7 +113,10 @@ class Read:
 
     Attributes:
         specs: shapes (B, ...) and number types of what `take` gives.
+        variables: none; see `Held`.
     """
+
+    variables = ()
 
     def __init__(self, split: Split):
         import tensorflow as tf
@@ -145,8 +148,9 @@ class Read:
         arrays = tf.numpy_function(take, [rows], [spec.dtype for spec in self.specs], stateful=False)
         return tuple(tf.ensure_shape(array, spec.shape) for array, spec in zip(arrays, self.specs, strict=True))
 
-    def inside(self, batch: tuple) -> list[Any]:
-        """What a step does with what `fed` gave it."""
+    @staticmethod
+    def inside(batch: tuple, variables: tuple) -> list[Any]:
+        """Inputs, of what `fed` gave a step."""
         return list(batch)
 
     def batches(self, rows: np.ndarray, size: int) -> Iterator[list[Any]]:
@@ -171,41 +175,39 @@ class Held:
     """Rows that lie in the memory of the device that computes, looked up by number inside a step.
 
     Attributes:
-        specs: shapes (B, ...) and number types of what is looked up.
+        variables: the rows, handed to a compiled step, so that it serves any data of this kind. (They are no constants,
+            because those would be copied into the step, and a card can't look uint8 up in a constant.)
         size: bytes.
     """
+
+    failure = None
 
     def __init__(self, split: Split):
         import tensorflow as tf
 
         arrays = [np.asarray(array[split.positions]) for array in split.arrays]
-        self.size, self.failure = sum(array.nbytes for array in arrays), None
-        self.specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in arrays]
-        # variables, because constants would be copied into the graph and a card can't look uint8 up in a tensor
-        self.variables = [tf.Variable(array, trainable=False) for array in arrays]
-
-    def take(self, rows: Any) -> list["tf.Tensor"]:
-        """Inputs of some rows, also inside a compiled step."""
-        import tensorflow as tf
-
-        return [tf.gather(variable, rows) for variable in self.variables]
+        self.size = sum(array.nbytes for array in arrays)
+        self.variables = tuple(tf.Variable(array, False, shape=[None, *array.shape[1:]]) for array in arrays)
 
     def fed(self, rows: "tf.Tensor") -> Any:
         """What a step is given for a batch of row numbers: these alone."""
         return rows
 
-    def inside(self, batch: Any) -> list["tf.Tensor"]:
-        """What a step does with what `fed` gave it."""
-        return self.take(batch)
+    @staticmethod
+    def inside(batch: Any, variables: tuple) -> list["tf.Tensor"]:
+        """Inputs, of what `fed` gave a step."""
+        import tensorflow as tf
+
+        return [tf.gather(variable, batch) for variable in variables]
 
     def batches(self, rows: np.ndarray, size: int) -> Iterator[list[Any]]:
         """Inputs of the given rows in order."""
         for start in range(0, len(rows), size):
-            yield self.take(np.asarray(rows[start : start + size], np.int32))
+            yield self.inside(np.asarray(rows[start : start + size], np.int32), self.variables)
 
 
 Source = Read | Held
-_held: "weakref.WeakValueDictionary[str, Held]" = weakref.WeakValueDictionary()
+_held: "OrderedDict[str, Held]" = OrderedDict()
 
 
 def source(split: Split, key: str) -> Source:
@@ -214,10 +216,13 @@ def source(split: Split, key: str) -> Source:
         return Read(split)
     if key not in _held:
         row = sum(int(np.prod(np.shape(array)[1:])) * np.dtype(array.dtype).itemsize for array in split.arrays)
-        if row * len(split) + sum(held.size for held in _held.values()) > SHARE * memory():
+        room = SHARE * memory() - row * len(split)
+        if room < 0:
             return Read(split)
-        held = Held(split)  # the dictionary alone would let go of it at once
-        _held[key] = held
+        while sum(held.size for held in _held.values()) > room:  # what was used longest ago has to go
+            _held.popitem(last=False)
+        _held[key] = Held(split)
+    _held.move_to_end(key)
     return _held[key]
 
 

@@ -56,6 +56,7 @@ class Run:
 
     def __init__(self, trainee: Trainee, place: Path, about: dict[str, Any], loaded: bool):
         """Take what is on disk; its weights are read when they are asked for."""
+        trainee.forget()
         self._trainee, self.folder, self.loaded, self.title = trainee, place, loaded, trainee.title
         self.history = pd.DataFrame(about["history"]).astype(float).astype({"epoch": int})
         self.best_epoch, self.first_cross_entropy = int(about["best"]["epoch"]), about["initial"]
@@ -201,7 +202,7 @@ def fit(
         graph = model_graph.read(model, train.example)
         classes = _checked(graph, train, val, epochs, batch)
         wants_one_hot = _wants_one_hot(model.loss) if one_hot is None else one_hot
-        policy = best_precision(graph) if precision == "auto" else precision
+        policy = best_precision(graph) if precision == "auto" else None if graph.closed else precision
         weights = [float((class_weight or {}).get(label, 1.0)) for label in range(classes)] if class_weight else None
         settings = {"format": FORMAT, "epochs": epochs, "batch": batch, "seed": seed}
         settings |= {"class_weight": weights, "one_hot": wants_one_hot}
@@ -310,6 +311,8 @@ def _train(training: Training, tolerance: float | None, weights: list[float] | N
         if source is not None and source.failure is not None:
             raise source.failure from None
         raise
+    finally:
+        twin.rest.train_function = None  # it holds the train rows
     groups = {"best": training.best_values, "last": training.last_values, "val": training.val_logits}
     saved_run.write(training.place / saved_run.RESULT, groups, training.about())
     saved_run.remove_states(training.place)

@@ -71,8 +71,8 @@ class Graph:
     @cached_property
     def ops(self) -> list[Any]:
         """Its layers and operations, each once, in the order of their first calls."""
-        found = [call.op for call in self.calls] or [self.model]
-        return list({id(op): op for op in found}.values())
+        called = [call.op for call in self.calls] or [self.model]
+        return list({id(op): op for op in called}.values())
 
     @property
     def layers(self) -> Iterator["keras.layers.Layer"]:
@@ -268,6 +268,11 @@ def copied_closed(graph: Graph) -> "keras.Model":
     for mine, theirs in zip(layers_of(copy), layers_of(model), strict=True):
         mine.trainable = theirs.trainable
     return copy
+
+
+def values_of(variables: list[Any]) -> list[np.ndarray]:
+    """Copies of the values of some variables."""
+    return [np.array(variable.numpy()) for variable in variables]
 
 
 def assign(variables: list[Any], values: list[np.ndarray], layers: Collection[Any] = ()) -> None:

@@ -156,9 +156,9 @@ def custom_objects(graph: Graph) -> dict[str, Any]:
     import keras
 
     holders = [type(graph.model), *graph.ops, *graph.layers, graph.model.optimizer, graph.model.loss]
-    found = {id(code): code for holder in holders for code in own_code(holder)}
-    names = {code.__name__: code for code in found.values()}
-    return names | {keras.saving.get_registered_name(code): code for code in found.values()}
+    objects = {id(code): code for holder in holders for code in own_code(holder)}
+    names = {code.__name__: code for code in objects.values()}
+    return names | {keras.saving.get_registered_name(code): code for code in objects.values()}
 
 
 def described(graph: Graph) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def as_built(value: Any) -> Any:
     return [as_built(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _hash(value: Any) -> str:
+def plain_hash(value: Any) -> str:
     """`content_hash` of what holds nothing but plain values, which is quicker to say for a large network."""
     return content_hash(json.dumps(value, sort_keys=True, default=str).encode())
 
@@ -271,7 +271,7 @@ def run_key(
     key = {
         **settings,
         "compiled": compiled,
-        "network": _hash(description),
+        "network": plain_hash(description),
         "first values": values_hash(graph.variables),
         "data": [split.content for split in splits],
         "precision": precision,
@@ -283,4 +283,4 @@ def run_key(
     constant = [layer for layer in graph.layers if isinstance(layer, keras.layers.Normalization)]
     held = [values_hash(layer.weights) for layer in constant]  # they compute with constants made of their weights
     steps = [compiled | {"optimizer": [compiled["optimizer"]["class_name"], options]}, held, precision]
-    return key, _hash([as_built(description), *steps])
+    return key, plain_hash([as_built(description), *steps])

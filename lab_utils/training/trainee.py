@@ -11,7 +11,7 @@ import numpy as np
 
 from lab_utils.core.errors import memory_named
 from lab_utils.core.records import content_hash
-from lab_utils.training import feeding, frozen_front, model_key
+from lab_utils.training import feeding, frozen_front, model_graph, model_key
 from lab_utils.training.feeding import Picked, Split
 from lab_utils.training.model_graph import Graph
 from lab_utils.training.twin import Twin, single, twin_of
@@ -31,7 +31,7 @@ class Trainee:
 
     Attributes:
         graph: the network as it was given; its own variables are never changed.
-        first: first values of its variables, in the order of `graph.variables`.
+        first: first values of its variables, in the order of `graph.variables` (None: forgotten).
         frozen: which of them training must leave as they are.
         splits: rows by name; `train` and `val` always.
         batch: images a step.
@@ -61,10 +61,11 @@ class Trainee:
         self.graph, self.splits, self.classes, self.precision = graph, splits, classes, precision
         self.batch, self.title, self.progress = batch, title, progress
         self.frozen = graph.frozen()
-        values = [np.array(variable) for variable in graph.variables]
+        values = model_graph.values_of(graph.variables)
         self.first = [_shared(value) if still else value for value, still in zip(values, self.frozen, strict=True)]
         self._folder, self._limit = folder, limit
         self._batches: dict[int, list[list[Any]]] = {}
+        self._too_large: set[str] = set()
 
     @property
     def twin(self) -> Twin:
@@ -80,15 +81,19 @@ class Trainee:
         rest = iter(changing)
         return [first if still else next(rest) for first, still in zip(self.first, self.frozen, strict=True)]
 
+    def forget(self) -> None:
+        """Let go of first values that training changes: they are needed no more."""
+        self.first = [value if still else None for value, still in zip(self.first, self.frozen, strict=True)]
+
     def changing(self) -> list[np.ndarray]:
         """Copies of what training changes, as it is in the twin now."""
         pairs = zip(self.twin.variables, self.frozen, strict=True)
-        return [np.array(variable) for variable, still in pairs if not still]
+        return model_graph.values_of([variable for variable, still in pairs if not still])
 
     def frozen_unchanged(self) -> bool:
         """Whether the variables that training must not change have their first values in the twin, bit for bit."""
         triples = zip(self.twin.variables, self.first, self.frozen, strict=True)
-        return all(np.array_equal(np.asarray(item), first) for item, first, still in triples if still)
+        return all(np.array_equal(item.numpy(), first) for item, first, still in triples if still)
 
     # ---- what it is fed
     def source(self, split: Split, training: bool = False) -> tuple[feeding.Source, bool]:
@@ -103,31 +108,35 @@ class Trainee:
         return feeding.source(split, content_hash(split.content)), False
 
     @cached_property
-    def _front_key(self) -> Any:
+    def _front_key(self) -> str:
         """What stands for the front and its weights: networks with the same one share what is kept of it."""
         cut, graph = self.twin.cut, self.graph
         part = graph.part(cut.front, cut.tensor)
         weights = [item for layer in part.layers for item in layer.weights]
-        return [model_key.as_built(model_key.described(part)), model_key.values_hash(weights), self.precision]
+        described = model_key.as_built(model_key.described(part))
+        return model_key.plain_hash([described, model_key.values_hash(weights), self.precision])
 
     def _kept(self, split: Split) -> np.ndarray | None:
         """Activations of a split at the end of the front, from disk or computed; None: they don't fit there."""
         key = {"front": self._front_key, "split": split.content[:2]}
         name = content_hash(key)
+        if name in self._too_large:
+            return None
         if name not in _opened:
-            found = frozen_front.cached(
+            activations = frozen_front.cached(
                 _Inputs(split),
                 lambda inputs: self.twin.activations(inputs)[0],
-                {"front": content_hash(self._front_key), "split": content_hash(split.content[:2])},
+                key,
                 folder=self._folder,
                 batch=EVALUATED,
                 limit=self._limit,
                 title=f"the frozen front of {self.title}",
                 progress=self.progress,
             )
-            if isinstance(found, frozen_front.Computed):
+            if isinstance(activations, frozen_front.Computed):
+                self._too_large.add(name)
                 return None
-            _opened[name] = found
+            _opened[name] = activations
         return _opened[name]
 
     # ---- what it answers

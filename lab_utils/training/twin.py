@@ -107,8 +107,8 @@ class Twin:
         with keras.saving.custom_object_scope(model_key.custom_objects(graph)), model_graph.undrawn():
             self._copy(graph, precision)
             self._compile(graph.model, precision)
-        self._first = [np.array(variable) for variable in self.rest.optimizer.variables]
-        self._sources: dict[str, Any] = {}
+        self._first = self.optimizer_values()
+        self._steps: dict[tuple[type, bool], Callable] = {}
         self._count()
         self._logits = self._function(lambda x: self.rest(x, training=False), self.rest)
         self._activations = self._function(lambda x: self.front(x, training=False), self.front)
@@ -188,7 +188,7 @@ class Twin:
 
     def optimizer_values(self) -> list[np.ndarray]:
         """Copies of the optimizer's state."""
-        return [np.array(variable) for variable in self.rest.optimizer.variables]
+        return model_graph.values_of(self.rest.optimizer.variables)
 
     # ---- work
     @property
@@ -218,31 +218,33 @@ class Twin:
         return single(fed) if self._packing is None else keras.tree.pack_sequence_as(self._packing, fed)
 
     def train_on(self, where: Source, through_front: bool) -> None:
-        """Let `rest.fit` take its inputs from `where`; what was compiled for this place is used again.
+        """Let `rest.fit` take its inputs from `where`.
 
         Args:
             where: of the train rows.
             through_front: whether these are inputs of the network (else they are activations at the front's end).
         """
+        key = (type(where), through_front)
+        if key not in self._steps:
+            self._steps[key] = self._function(self._step_of(where.inside, through_front))
+        step = self._steps[key]
+        self.rest.train_function = lambda iterator: step(iterator, where.variables)
+
+    def _step_of(self, inside: Callable, through_front: bool) -> Callable:
         import tensorflow as tf
 
-        key = (id(where), through_front)
-        if key in self._sources:
-            self.rest.train_function = self._sources[key][1]
-            return
-        step = self.rest.train_step
-        step = tf.function(step, jit_compile=True, autograph=False) if self.rest.jit_compile else step
+        train = self.rest.train_step
+        train = tf.function(train, jit_compile=True, autograph=False) if self.rest.jit_compile else train
 
-        def one(iterator: Any) -> Any:
+        def step(iterator: Any, variables: tuple) -> Any:
             batch, *labels = next(iterator)
-            fed = where.inside(batch)
-            if through_front and self.front is not None:
+            fed = inside(batch, variables)
+            if through_front and self.front is not None:  # outside of what XLA compiles: it can't resample images
                 reads = _cast(single([fed[place] for place in self.cut.reads]), self.front)
                 fed = [self.front(reads, training=True), *(fed[place] for place in self.cut.around)]
-            return step((self._taken(fed), *labels))
+            return train((self._taken(fed), *labels))
 
-        self._sources = {key: (where, self._function(one))}
-        self.rest.train_function = self._sources[key][1]
+        return step
 
     # ---- what a step counts
     def _count(self) -> None:
