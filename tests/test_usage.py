@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +62,23 @@ def test_files_of_the_project_are_recorded_however_they_are_opened_and_caches_ar
     (project / "data" / "reported" / "none.csv").write_text("now it is there")
     edit(project / "lab_utils" / "report" / "page.html", "p", "b")
     assert usage.changed(used) == ["file lab_utils/report/page.html", "file data/reported/none.csv"]
+
+
+def test_links_to_the_project_and_in_it_hide_nothing(project, tmp_path_factory, monkeypatch):
+    def read(path):
+        with usage.recording() as used:
+            Path(path).read_text()
+        return list(used)
+
+    elsewhere, table = tmp_path_factory.mktemp("elsewhere"), "data/reported/numbers.csv"
+    (elsewhere / "project").symlink_to(project)
+    assert read(elsewhere / "project" / table) == [f"file {table}"]
+    (project / "data").rename(elsewhere / "data")
+    (project / "data").symlink_to(elsewhere / "data")
+    assert read(project / table) == [f"file {table}"]
+    (project / "notebooks").mkdir()
+    monkeypatch.chdir(project / "notebooks")
+    assert read("../lab_utils/report/page.html") == ["file lab_utils/report/page.html"]
 
 
 def test_threads_count_and_what_is_read_outside_the_block_does_not(project):

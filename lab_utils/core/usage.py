@@ -136,8 +136,8 @@ def _opened(event: str, args: tuple[Any, ...]) -> None:
         return
     _inside.hook = True
     try:
-        path = Path(os.fsdecode(args[0])).resolve()
-        name = file_name(path)
+        path = Path(os.fsdecode(args[0])).absolute()
+        name = file_name(path) or file_name(path.resolve())  # the project, or its folder `data`, may lie behind a link
         if name and any(name not in used for used in _active):
             note(name, file_value(name, path))
     finally:
