@@ -13,14 +13,14 @@ from lab_utils.core import records
 from lab_utils.core.errors import LabError
 from lab_utils.data import image_table
 from lab_utils.lab import Lab
-from lab_utils.stats.intervals import Accuracy
+from lab_utils.stats.intervals import Accuracy, Difference
 
 
 @pytest.fixture
 def lab(tmp_path, monkeypatch) -> Lab:
     """Six images, two of them of test, in a run whose records go to a folder of the test's own."""
     rows = pd.DataFrame({"label": [0, 1, 0, 1, 1, 0], "subset": ["train", "train", "val", "val", "test", "test"]})
-    table = SimpleNamespace(rows=rows.assign(has_image=True), classes=["a", "b"], data_hash="six")
+    table = SimpleNamespace(rows=rows.assign(has_image=True), classes=["a", "b"], data_hash="six", source="sample")
     monkeypatch.setattr(image_table, "open_table", lambda settings: table)
     return Lab(SimpleNamespace(name="six", report_folder=tmp_path), "01_baseline")
 
@@ -160,3 +160,11 @@ def test_a_chapter_reads_results_only_of_chapters_that_it_says_it_needs(lab: Lab
     assert list(lab.all_entries()) == ["00_dataset", "01_baseline"]
     with pytest.raises(LabError, match=r"01_baseline reads the results of 14_results: name it there in core/chapters"):
         lab.results("14")
+
+
+def test_a_verdict_is_recorded_and_shown(lab: Lab, capsys) -> None:
+    lab.verdict("imagenet-overlap", value=Difference(0.1, 0.05, 0.15, 100))
+    entry = next(kept for kept in records.read_json(lab.records_path)["records"] if kept["kind"] == "verdict")
+    assert (entry["id"], entry["value"]["n"]) == ("claim: imagenet-overlap", 100)
+    assert "drawings" in entry["value"]["sentence"] and "10.0 points better" in entry["value"]["here"]
+    assert "Not testable" in capsys.readouterr().out
