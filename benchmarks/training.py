@@ -1,8 +1,8 @@
-"""Seconds of training by `lab.fit`, beside the loop that it replaces and beside plain `model.fit`, in one run.
+"""Seconds of training by `lab.fit` beside plain `model.fit`, in one run.
 
 Three questions, each with all sides in turn on the same network, random weights and images: what an epoch and what
-compiling costs against the loop (Lite0 at 96 pixels, batches of 24, nothing frozen, evaluation of val and of clean
-train images included); how much faster than plain float32 `model.fit` fine-tuning is (VGG16 at 224, blocks 1 to 3
+compiling costs (Lite0 at 96 pixels, batches of 24, nothing frozen; of `lab.fit` evaluation of val and of clean train
+images included); how much faster than plain float32 `model.fit` fine-tuning is (VGG16 at 224, blocks 1 to 3
 frozen, batches of 32); how long an epoch of a head on pooled features takes (20,300 rows). Seconds of the processor
 stand beside the clock's: other programs touch them less. What is said to be compiling is the first epoch (key, copy,
 compiled steps, first evaluation) without a later one.
@@ -21,10 +21,10 @@ import numpy as np
 
 from lab_utils.core.quiet import quiet
 from lab_utils.networks import backbones
-from lab_utils.training import callbacks, loop
+from lab_utils.training import callbacks
 from lab_utils.training.feeding import Split
 from lab_utils.training.fit import fit
-from lab_utils.training.twin import half_precision
+from lab_utils.training.twin import half_precision, prepare_device
 
 CLASSES, FEATURES = 29, 1280
 Marks = list[tuple[float, float]]
@@ -62,19 +62,6 @@ def by_fit(model: Any, train: Split, val: Split, epochs: int, batch: int, **more
     with tempfile.TemporaryDirectory() as folder:
         told = lambda line: marks.append(now()) if line.startswith("  epoch") else None  # noqa: E731
         fit(model, train, val, epochs=epochs, batch=batch, folder=Path(folder), progress=told, **more)
-    return marks
-
-
-def by_loop(model: Any, train: Split, val: Split, epochs: int, batch: int) -> Marks:
-    """The same of the loop that `fit` replaces."""
-    marks = [now()]
-    tell, loop._Run._tell = loop._Run._tell, lambda self, row: marks.append(now())
-    trainer = loop.Trainer(model, redraw=[model.get_layer("logits")])
-    examples = (loop.Examples(split.inputs, split.labels) for split in (train, val))
-    with tempfile.TemporaryDirectory() as folder:
-        plan = loop.Plan(1e-4, batch, epochs)
-        loop.fit(trainer, *examples, plan, {}, folder=Path(folder), tolerance=None, progress=lambda line: None)
-    loop._Run._tell = tell
     return marks
 
 
@@ -128,7 +115,7 @@ def main() -> None:
     options.add_argument("--only", nargs="*", default=["lite0", "vgg16", "head"])
     chosen = options.parse_args()
     quiet()
-    loop.prepare_device()
+    prepare_device()
     callbacks.SHOWN_EVERY = 0
     rng = np.random.default_rng(0)
 
@@ -138,10 +125,10 @@ def main() -> None:
     if "lite0" in chosen.only:
         train, val = pictures(chosen.images, 96), pictures(chosen.images // 2, 96)
         lite = lambda: network("lite0", 96, 0, (64,))  # noqa: E731
-        sides = {"the loop": lambda: by_loop(lite(), train, val, chosen.epochs, 24)}
+        sides = {"plain model.fit": lambda: by_keras(lite(), train, chosen.epochs, 24)}
         sides["lab.fit"] = lambda: by_fit(lite(), train, val, chosen.epochs, 24)
         title = f"Lite0 at 96 px, {chosen.images} train images"
-        table(title, turns(sides, chosen.turns), chosen.images, "the loop")
+        table(title, turns(sides, chosen.turns), chosen.images, "plain model.fit")
     if "vgg16" in chosen.only:
         train, val = pictures(chosen.large, 224), pictures(8, 224)
         vgg = lambda: network("vgg16", 224, 3, (512, 256), flatten=True)  # noqa: E731

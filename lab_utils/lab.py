@@ -216,23 +216,15 @@ class Lab:
         Raises:
             LabError: the model can't be trained (`training.fit.fit`), or its input has no fixed square shape.
         """
-        from lab_utils.training.feeding import Split
-        from lab_utils.training.fit import fit
+        from lab_utils.training import feeding
+        from lab_utils.training.fit import fit, profile_options
 
-        options, key = self.settings.fine_tuning, None
-        if inputs is None:
-            size = self._size_of(model)
-            inputs, key = self.pixels(size), ["pixels", self.table.data_hash, size]
-        cap = more.pop("cap", options.cap)
-        rows = {split: self.split_images.rows(split, cap) for split in SPLITS}
-        labels = {split: None if split == "test" else self._labels[rows[split]] for split in SPLITS}
-        splits = {split: Split(inputs, labels[split], rows[split], key) for split in SPLITS}
-        chosen = {"precision": None if options.precision == "float32" else options.precision, **more}
-        limit = options.cache_limit and options.cache_limit * 1e9
-        test = {"test": splits["test"]}
-        return fit(
-            model, splits["train"], splits["val"], epochs=epochs, batch=batch, others=test, limit=limit, **chosen
-        )
+        settings = self.settings.fine_tuning
+        size = self._size_of(model) if inputs is None else None
+        splits = feeding.splits_of(self.split_images, more.pop("cap", settings.cap), size=size, inputs=inputs)
+        options = profile_options(settings) | more
+        train, val, test = (splits[split] for split in SPLITS)
+        return fit(model, train, val, epochs=epochs, batch=batch, others={"test": test}, **options)
 
     def _size_of(self, model: "keras.Model") -> int:
         shape = getattr(model, "input_shape", None)

@@ -14,10 +14,11 @@ from toy_networks import CLASSES, compiled, perceptron, pictures, tuned, vectors
 
 from lab_utils.core.errors import LabError
 from lab_utils.networks.random_warp import random_warp
+from lab_utils.stats.metrics import cross_entropy, softmax
 from lab_utils.training import callbacks, feeding, saved_run
+from lab_utils.training.callbacks import scores
 from lab_utils.training.feeding import Split
 from lab_utils.training.fit import fit
-from lab_utils.training.logits import losses_of, scores, softmax
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +84,7 @@ def test_cross_entropy_penalty_and_accuracy_are_kept_apart(tmp_path):
     logits = model(data.inputs, training=True).numpy()
     row = run(tmp_path, perceptron(l2=0.5, dropout=0.0), n=8, epochs=1).history.iloc[0]
     assert row["penalty"] == pytest.approx(0.5 * (kernel**2).sum(), rel=1e-5)
-    assert row["cross_entropy"] == pytest.approx(losses_of(logits, data.labels).mean(), rel=1e-4)
+    assert row["cross_entropy"] == pytest.approx(cross_entropy(logits, data.labels).mean(), rel=1e-4)
     assert row["loss"] == pytest.approx(row["penalty"] + row["cross_entropy"], rel=1e-5)
     assert row["accuracy"] == pytest.approx((logits.argmax(1) == data.labels).mean())
 
@@ -93,7 +94,7 @@ def test_means_weigh_a_short_last_batch_by_its_images(tmp_path):
     order = np.random.default_rng([1, 0]).permutation(10)
     parts = []
     for rows in (order[:8], order[8:]):
-        parts.extend(losses_of(model(data.inputs[rows], training=True).numpy(), data.labels[rows]))
+        parts.extend(cross_entropy(model(data.inputs[rows], training=True).numpy(), data.labels[rows]))
     row = run(tmp_path, perceptron(dropout=0.0, rate=0.0), n=10, epochs=1).history.iloc[0]
     assert row["cross_entropy"] == pytest.approx(np.mean(parts), rel=1e-5)
 
@@ -123,7 +124,7 @@ def test_history_has_a_row_an_epoch_and_the_best_one_is_the_highest_on_val(tmp_p
     assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6] and columns <= set(history)
     at_best = history[history["val_accuracy"] == history["val_accuracy"].max()]
     assert trained.best_epoch == at_best.sort_values("val_cross_entropy")["epoch"].iloc[0]
-    by_epoch = trained.val_probabilities()
+    by_epoch = softmax(trained.val_logits())
     assert by_epoch.shape == (6, 20, CLASSES)
     assert (by_epoch.argmax(2) == val.labels).mean(1) == pytest.approx(history["val_accuracy"].to_numpy())
     assert (trained.probabilities("val").argmax(1) == val.labels).mean() == history["val_accuracy"].max()

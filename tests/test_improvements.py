@@ -172,15 +172,6 @@ def test_modern_steps_are_one_small_layer_in_every_profile(profile):
     assert recipes.scaled(recipes.recipe("run 1"), settings.fine_tuning).pooling == settings.fine_tuning.pooling
 
 
-def test_a_crop_counts_as_a_setting_only_where_images_are_augmented():
-    from dataclasses import replace
-
-    last = improvements.modern_steps(20, 1e-4)[-1]
-    assert last.identity()["crop"] == improvements.CROP
-    assert "crop" not in replace(last, crop=1.0).identity()
-    assert "crop" not in replace(last, augment=False).identity()
-
-
 def test_a_staged_fit_costs_its_first_stage_too():
     probe, *_, last = improvements.modern_steps(20, 1e-4)
     runs = {one.name: SimpleNamespace(recipe=one, seconds=2.0) for one in (probe, last)}
@@ -250,7 +241,6 @@ def tuned():
     model.get_layer("logits").set_weights([0.1 * rng.normal(size=(1280, 3)), rng.normal(size=3)])
     pixels = {size: rng.integers(0, 256, (8, size, size, 3), dtype=np.uint8) for size in (32, 64)}
     run = SimpleNamespace(recipe=one, model=lambda: model, rows=lambda split: np.arange(2, 8))
-    run.preprocess = lambda images: fine_tuning.prepare(one, images)
     settings = SimpleNamespace(networks=SimpleNamespace(weights="imagenet"))
     return SimpleNamespace(pixels=pixels.get, classes=list("abc"), settings=settings), run
 
@@ -263,9 +253,9 @@ def softmax_of(scores):
 def test_at_test_time_without_a_change_is_the_networks_own_answer(tuned):
     lab, run = tuned
     images = lab.pixels(32)[2:]
-    plain = softmax_of(run.model().predict(run.preprocess(images), verbose=0))
+    plain = softmax_of(run.model().predict(images.astype("float32"), verbose=0))
     assert improvements.at_test_time(lab, run) == pytest.approx(plain, abs=1e-4)
-    mirrored = softmax_of(run.model().predict(run.preprocess(np.flip(images, axis=2)), verbose=0))
+    mirrored = softmax_of(run.model().predict(np.flip(images, axis=2).astype("float32"), verbose=0))
     assert improvements.at_test_time(lab, run, flips=True) == pytest.approx((plain + mirrored) / 2, abs=1e-4)
     assert np.abs(plain - mirrored).max() > 0.01
 

@@ -1,5 +1,6 @@
 """`lab.fit` finds pixels, rows and labels by itself, and never trains on labels of test."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,7 +26,7 @@ def lab(tmp_path, monkeypatch) -> Lab:
     lab = Lab(SimpleNamespace(name="toy", fine_tuning=profiles.FineTuning(cap=5)), "06_fine_tuning_run1")
     pixels = np.random.default_rng(0).integers(0, 99, (42, 8, 8, 3), dtype=np.uint8)
     lab.asked = []
-    lab.pixels = lambda size: (lab.asked.append(size), pixels)[1]
+    lab.split_images = replace(lab.split_images, pixels=lambda size: (lab.asked.append(size), pixels)[1])
     return lab
 
 

@@ -1,5 +1,6 @@
 """The paper's protocol: masked pooling against the bare image, batches of variable shape, the runs, the table."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +13,8 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.profiles import Networks, Paper
 from lab_utils.data.splits import SplitImages
 from lab_utils.networks import backbones
+from lab_utils.networks.building import NEAR
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate
-from lab_utils.training import loop
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +64,11 @@ def test_a_cell_half_on_the_image_counts_half():
 
 @pytest.mark.parametrize("name", ["lite0", "vgg16", "efficientnetb0"])
 def test_padding_becomes_what_the_network_itself_pads_with(name):
-    images = np.full((1, 40, 30, 3), 200, np.float32)
-    mask = np.ones((1, 40, 30), np.float32)
-    mask[:, :, 20:] = 0
-    x, wide = paper_baselines.padded(name, images, mask)
-    assert x.shape == (1, 64, 32, 3) and wide.shape == (1, 64, 32)
+    images, mask = np.full((1, 64, 32, 3), 200, np.float32), np.zeros((1, 64, 32), np.float32)
+    mask[:, :40, :20] = 1
+    x = np.asarray(paper_baselines.preprocessed(name, images, mask))
     assert np.allclose(x[0, :40, :20], backbones.preprocess(name, images)[0, 0, 0])
     assert np.allclose(x[0, 40:], backbones.neutral(name)) and np.allclose(x[0, :, 20:], backbones.neutral(name))
-    assert np.asarray(wide).sum() == 800
 
 
 def test_neutral_pixels_of_a_network_that_scales_inside_are_zero_behind_its_scaling():
@@ -86,26 +84,24 @@ def test_neutral_pixels_of_a_network_that_scales_inside_are_zero_behind_its_scal
 
 # ---- batches --------------------------------------------------------------------------------------------------------
 def test_variable_batches_keep_the_order_asked_for_the_area_and_the_shape(lab):
-    feed = paper_baselines.variable_examples(lab, "lite0", "train")
-    order = np.array([3, 0, 5])
-    [((images, mask), labels)] = list(feed.batches(order, 4))
+    train = paper_baselines.splits(lab, paper_baselines.VARIABLE)["train"]
+    rows = train.positions[np.array([3, 0, 5])]
+    images, mask = train.inputs.batch_of(rows)
     assert images.shape[1] % 32 == images.shape[2] % 32 == 0
-    assert labels.numpy().tolist() == feed.labels[order].tolist()
-    areas = np.asarray(mask).sum((1, 2))
-    assert np.allclose(areas, 64**2, rtol=0.03)
-    high, wide = np.asarray(mask).max(2).sum(1), np.asarray(mask).max(1).sum(1)
-    assert np.allclose(wide / high, lab.images["aspect"].to_numpy()[lab.rows("train")][order], rtol=0.05)
+    assert np.allclose(mask.sum((1, 2)), 64**2, rtol=0.03)
+    high, wide = mask.max(2).sum(1), mask.max(1).sum(1)
+    assert np.allclose(wide / high, lab.images["aspect"].to_numpy()[rows], rtol=0.05)
 
 
-def test_fixed_examples_are_the_centre_outside_training_and_seeded_crops_in_it(lab, monkeypatch):
-    pixels = np.random.default_rng(1).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
-    monkeypatch.setattr(lab, "pixels", lambda size: pixels, raising=False)
-    feed = paper_baselines.fixed_examples(lab, "lite0", "train")
-    rows = np.array([1, 2])
-    still, _ = feed.take(rows)
-    assert np.allclose(still, backbones.preprocess("lite0", pixels[lab.rows("train")[rows], 8:56, 8:56]))
-    first, again, other = (np.asarray(feed.take(rows, epoch)[0]) for epoch in (0, 0, 1))
-    assert first.shape == (2, 48, 48, 3) and (first == again).all() and not np.allclose(first, other)
+def test_fixed_shape_is_the_centre_outside_training_and_another_crop_in_each_step(lab):
+    import keras
+
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3)).astype("float32")
+    model = paper_baselines.network(lab, "lite0", paper_baselines.FIXED)
+    crops = keras.Model(model.input, model.get_layer("augmented").output)
+    assert np.array_equal(crops(pixels), pixels[:, 8:56, 8:56])
+    first, other = (np.asarray(crops(pixels, training=True)) for _ in range(2))
+    assert first.shape == (2, 48, 48, 3) and not np.allclose(first, other)
 
 
 def test_square_copies_are_stretched_back_by_the_table_and_plain_squares_are_not_applicable(lab, tmp_path):
@@ -135,46 +131,36 @@ def test_shapes_are_looked_for_in_the_whole_table(tmp_path):
 
 
 # ---- the run --------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def pixels(lab, monkeypatch):
+    squares = np.random.default_rng(1).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
+    images = replace(lab.split_images, pixels=lambda size: squares)
+    monkeypatch.setattr(lab, "split_images", images)
+    return squares
+
+
 @pytest.mark.parametrize("shape", [paper_baselines.FIXED, paper_baselines.VARIABLE])
-def test_the_rest_behind_the_frozen_blocks_is_the_whole_network_and_val_is_computed_once(lab, monkeypatch, shape):
-    pixels = np.random.default_rng(1).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
-    monkeypatch.setattr(lab, "pixels", lambda size: pixels, raising=False)
-    model, plain = paper_baselines.network(lab, "lite0", shape), paper_baselines.examples(lab, "lite0", shape, "val")
-    whole = np.concatenate([np.asarray(model(x, training=False)) for x, _ in plain.batches(np.arange(3), 4)])
-    frozen_part, rest = paper_baselines.parted(model, "lite0", 4)
-    assert not [layer for layer in frozen_part.layers if layer.trainable and layer.weights]
-    feed, asked = paper_baselines.Behind(plain, frozen_part), []
-    monkeypatch.setattr(type(plain), "batches", _counted(type(plain).batches, asked))
-    for epoch in (None, None, 0, 1):
-        found = np.concatenate([np.asarray(rest(x, training=False)) for x, _ in feed.batches(np.arange(3), 4, epoch)])
-        assert epoch is not None or np.allclose(found, whole, atol=1e-5)
-    assert asked == [None, 0, 1]
-
-
-def _counted(batches, asked):
-    def counting(self, order, batch, epoch=None):
-        asked.append(epoch)
-        return batches(self, order, batch, epoch)
-
-    return counting
-
-
-def test_images_that_are_scaled_twice_are_stopped(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "cache_folder", lambda: tmp_path)
+def test_images_that_are_scaled_twice_are_stopped(lab, pixels, tmp_path, monkeypatch, shape):
     right = backbones.preprocess
     monkeypatch.setattr(backbones, "preprocess", lambda name, images: right(name, images) / 255)
     with pytest.raises(LabError, match="lite0 expects input from"):
-        paper_baselines.fit(lab, "Lite0", "lite0", paper_baselines.VARIABLE, progress=lambda line: None)
+        paper_baselines.fine_tuned(lab, "Lite0", "lite0", shape, progress=lambda line: None, folder=tmp_path)
 
 
-def test_a_variable_shape_run_starts_near_ln_2_and_leaves_the_frozen_blocks_alone(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "cache_folder", lambda: tmp_path)
-    run = paper_baselines.fit(lab, "Lite0", "lite0", paper_baselines.VARIABLE, progress=lambda line: None)
-    assert 0 < abs(run.fitted.initial_cross_entropy - np.log(2)) < loop.NEAR
-    assert run.logits.shape == (3, 2) and run.val.n == 3 and run.title == "Lite0, VS"
-    assert paper_baselines.fit(
-        lab, "Lite0", "lite0", paper_baselines.VARIABLE, progress=lambda line: None
-    ).fitted.loaded
+@pytest.mark.parametrize("shape", [paper_baselines.FIXED, paper_baselines.VARIABLE])
+def test_a_run_starts_near_ln_2_answers_as_its_whole_network_and_is_found_again(lab, pixels, tmp_path, shape):
+    options = {"progress": lambda line: None, "folder": tmp_path}
+    run = paper_baselines.fine_tuned(lab, "Lite0", "lite0", shape, **options)
+    assert 0 < abs(run.fitted.first_cross_entropy - np.log(2)) < NEAR
+    assert run.logits.shape == (3, 2) and run.val.n == 3 and run.title == f"Lite0, {shape}"
+    test = paper_baselines.splits(lab, shape)["test"]
+    inputs = test.inputs.batch_of(test.positions) if test.makes_batches else pixels[test.positions]
+    whole = run.fitted.model(inputs, training=False)
+    assert np.allclose(whole, run.logits, atol=1e-4)
+    untouched = backbones.frozen_base("lite0", 4, size=48).get_layer("block5c_project_conv").get_weights()
+    kept = run.fitted.model_of("last").get_layer("block5c_project_conv").get_weights()
+    assert all(np.array_equal(before, after) for before, after in zip(untouched, kept, strict=True))
+    assert paper_baselines.fine_tuned(lab, "Lite0", "lite0", shape, **options).fitted.loaded
 
 
 def test_a_class_without_train_images_is_one_sentence(lab):

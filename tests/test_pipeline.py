@@ -137,30 +137,13 @@ def test_rotation_with_shift_equals_scipy(fill, mode):
     assert min(errors) < 0.05 and max(errors) > 5
 
 
-def test_draws_depend_on_seed_and_epoch_only():
-    assert (Augment.draw(9, 1, 2) == Augment.draw(9, 1, 2)).all()
-    assert not (Augment.draw(9, 1, 2) == Augment.draw(9, 1, 3)).any()
-    assert Augment.draw(9, 1).shape == (9, pipeline.DRAWS)
-
-
 # ---- batches --------------------------------------------------------------------------------------------------------
-def test_same_seed_same_epochs_and_each_epoch_is_another(files):
-    def epochs(first_epoch=0, seed=1):
-        options = {"pixels": 256, "batch": 1, "augment": Augment(), "first_epoch": first_epoch}
-        dataset = pipeline.variable_shape_batches(files, np.arange(7), seed=seed, **options)
-        return [[(image.numpy(), int(label)) for (image, _), [label] in dataset] for _ in range(2)]
-
-    def equal(one, other):
-        return all(a[1] == b[1] and np.array_equal(a[0], b[0]) for a, b in zip(one, other, strict=True))
-
-    first, again, resumed, other = epochs(), epochs(), epochs(first_epoch=1), epochs(seed=2)
-    assert equal(first[0], again[0]) and equal(first[1], again[1]) and equal(resumed[0], first[1])
-    assert [label for _, label in first[1]] == list(range(7))
-    assert not equal(first[0], first[1]) and not equal(other[0], first[0])
+def drawn(n, seed=0):
+    return np.random.default_rng(seed).random((n, pipeline.DRAWS), dtype=np.float32)
 
 
 def test_augmentation_of_an_image_does_not_depend_on_its_batch():
-    images, draws = np.stack([smooth(seed=seed) for seed in range(4)]), Augment.draw(4, 3)
+    images, draws = np.stack([smooth(seed=seed) for seed in range(4)]), drawn(4, 3)
     whole = Augment().apply(images, draws)
     alone = [Augment().apply(images[[i]], draws[[i]])[0] for i in range(4)]
     assert np.allclose(whole, alone, atol=1e-3)
@@ -168,7 +151,7 @@ def test_augmentation_of_an_image_does_not_depend_on_its_batch():
 
 def test_crop_takes_the_centre_or_a_random_place():
     images = np.stack([smooth(16, 16, seed) for seed in range(7)])
-    draws = Augment.draw(7, 1)
+    draws = drawn(7, 1)
     assert (pipeline.cropped(images, draws, 8, False) == images[:, 4:12, 4:12]).all()
     places = set()
     for image, part in zip(images, pipeline.cropped(images, draws, 8, True).numpy(), strict=True):
@@ -183,27 +166,32 @@ def test_crop_takes_the_centre_or_a_random_place():
     assert len(places) > 3
 
 
-def test_variable_shapes_keep_aspect_and_area_and_mask_the_padding(files):
-    dataset = pipeline.variable_shape_batches(files, np.arange(7), pixels=900, batch=4)
-    assert len(dataset) == 2
-    seen = 0
-    for (images, mask), labels in dataset:
-        for image, inside, label in zip(images.numpy(), mask.numpy(), labels.numpy(), strict=True):
-            height, width = int(inside[:, 0].sum()), int(inside[0].sum())
-            original = Image.open(files[label])
-            assert abs(height * width - 900) < 40 and abs(width / height - original.width / original.height) < 0.06
-            assert inside.sum() == height * width and (image[inside == 0] == 0).all()
-            resized = np.asarray(original.resize((width, height), Image.Resampling.BILINEAR))
-            assert (image[:height, :width] == resized).all()
-            seen += 1
-    assert seen == 7
+def test_padded_images_keep_aspect_and_area_and_mask_the_padding(files):
+    images = pipeline.PaddedImages(files, 900)
+    rows = np.array([5, 0, 3, 1])
+    padded, masks = images.batch_of(rows)
+    assert padded.dtype == np.uint8 and padded.shape[:3] == masks.shape
+    for image, inside, row in zip(padded, masks, rows, strict=True):
+        height, width = int(inside[:, 0].sum()), int(inside[0].sum())
+        original = Image.open(files[row])
+        assert abs(height * width - 900) < 40 and abs(width / height - original.width / original.height) < 0.06
+        assert inside.sum() == height * width and (image[inside == 0] == 0).all()
+        resized = np.asarray(original.resize((width, height), Image.Resampling.BILINEAR))
+        assert (image[:height, :width] == resized).all()
 
 
-def test_given_aspect_undoes_squashing():
-    squashed = np.zeros((2, 20, 20, 3), np.uint8)
-    dataset = pipeline.variable_shape_batches(squashed, np.zeros(2), pixels=400, batch=1, aspect=np.array([4.0, 0.25]))
-    shapes = [images.shape.as_list()[1:3] for (images, _), _ in dataset]
-    assert shapes == [[10, 40], [40, 10]]
+def test_a_batch_is_no_larger_than_its_largest_image_up_to_the_multiple(files):
+    masks = pipeline.PaddedImages(files, 900).batch_of(np.arange(7))[1]
+    assert masks.any(axis=(0, 2)).all() and masks.any(axis=(0, 1)).all()
+    wide = pipeline.PaddedImages(files, 900, multiple=32).batch_of(np.arange(7))[1]
+    assert wide.shape[1] == -(-masks.shape[1] // 32) * 32 and wide.shape[2] == -(-masks.shape[2] // 32) * 32
+    assert wide.sum() == masks.sum()
+
+
+def test_given_aspect_undoes_squashing(tmp_path):
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "square.png")
+    images = pipeline.PaddedImages([tmp_path / "square.png"] * 2, 400, np.array([4.0, 0.25]))
+    assert [images.batch_of(np.array([row]))[0].shape[1:3] for row in (0, 1)] == [(10, 40), (40, 10)]
 
 
 def test_extreme_aspect_is_limited():

@@ -52,3 +52,19 @@ def test_a_half_precision_network_moves_its_images_in_float32():
         assert random_warp()(pictures(), training=True).dtype == "float32"
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def test_padded_images_turn_about_their_own_centres_and_their_padding_stays_black():
+    import keras
+
+    bare, sides = pictures(24)[:2], [(12, 20), (24, 9)]
+    padded, mask = np.zeros_like(bare), np.zeros(bare.shape[:3], np.float32)
+    for place, (height, width) in enumerate(sides):
+        padded[place, :height, :width], mask[place, :height, :width] = bare[place, :height, :width], 1
+    moved = random_warp(30, 0.1, fill="constant", seed=4)(padded, inside=mask, training=True).numpy()
+    draws = keras.random.uniform((2, DRAWS), seed=keras.random.SeedGenerator(4))
+    for place, (height, width) in enumerate(sides):
+        part = bare[place : place + 1, :height, :width]
+        alone = Augment(30, 0.1, fill="constant").apply(part, draws[place : place + 1])[0]
+        np.testing.assert_allclose(moved[place, :height, :width], alone, atol=0.05)
+    assert (moved[mask == 0] == 0).all() and moved.any()

@@ -138,18 +138,6 @@ def test_a_grid_changes_one_setting_at_a_time():
     assert all(len(recipes.changed(RUN3, one)) == 1 for one in grid[1:])
 
 
-def test_identity_knows_what_changes_the_result_and_no_names():
-    assert replace(RUN3, name="other", title="x", note="y").identity() == RUN3.identity()
-    for change in ({"seed": 1}, {"l2": 0.2}, {"preprocessing": "1/255"}, {"start": RUN1}):
-        assert replace(RUN3, **change).identity() != RUN3.identity()
-
-
-def test_runs_that_differ_in_rate_or_factor_share_an_architecture():
-    assert replace(RUN3, l2=0.7, learning_rate=1.0, seed=4).architecture() == RUN3.architecture()
-    for change in ({"l2": 0.0}, {"head": (512,)}, {"dropout": 0.4}, {"frozen": 4}, {"preprocessing": "1/255"}):
-        assert replace(RUN3, **change).architecture() != RUN3.architecture()
-
-
 def test_table_shows_the_settings_that_differ():
     table = recipes.table(recipes.RUN2, RUN3)
     assert table["setting"].tolist() == ["batch", "epochs", "L2", "dropout"]

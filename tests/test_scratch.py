@@ -10,7 +10,7 @@ from lab_utils.data.splits import SplitImages
 from lab_utils.networks import scratch_specs
 from lab_utils.networks.scratch_specs import ConvSpec, DenseSpec, ScratchSpec
 from lab_utils.stats.metrics import softmax
-from lab_utils.training import loop, scratch
+from lab_utils.training import fit, scratch
 
 TINY = ScratchSpec("tiny", "test", (ConvSpec(4, 2),), (DenseSpec(8, dropout=0.1),), epochs=2, learning_rate=0.01)
 LABELS = np.tile([0, 1, 2], 12)
@@ -20,7 +20,7 @@ SETTINGS = profiles.Scratch.model_construct(**{**profiles.Scratch().model_dump()
 @pytest.fixture
 def images(tmp_path, monkeypatch) -> SplitImages:
     """36 images of three colours, 12 pixels wide."""
-    monkeypatch.setattr(loop, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(fit, "PROJECT", tmp_path)
     pixels = np.random.default_rng(0).integers(0, 80, (36, 12, 12, 3), dtype=np.uint8)
     for row, label in enumerate(LABELS):
         pixels[row, ..., label] += 150
@@ -67,7 +67,7 @@ def test_augmented_training_differs_from_plain_and_repeats_itself(images):
     plain, moved = (scratch.train(spec, images, SETTINGS, quiet) for spec in (TINY, augmented))
     assert not np.allclose(plain.probabilities("val"), moved.probabilities("val"))
     weights = [np.array(variable) for variable in moved.model().variables]
-    for model in loop.cache_folder().rglob("model.npz"):
+    for model in fit.PROJECT.rglob("model.npz"):
         model.unlink()
     again = scratch.train(augmented, images, SETTINGS, quiet)
     assert not again.trained.loaded

@@ -108,15 +108,18 @@ def open_models(lab: "Lab") -> dict[str, CamModel]:
 
 def scratch(lab: "Lab") -> CamModel:
     """The network from scratch of chapter 01, which rescales its images itself."""
-    return CamModel(
-        f"#{SCRATCH} from scratch", lab.scratch_model(SCRATCH), lambda images: np.asarray(images, np.float32)
-    )
+    return CamModel(f"#{SCRATCH} from scratch", lab.scratch_model(SCRATCH), as_they_are)
+
+
+def as_they_are(images: np.ndarray) -> np.ndarray:
+    """Images of 0..255 in float32, for networks whose first layers prepare them."""
+    return np.asarray(images, np.float32)
 
 
 def fine_tuned(lab: "Lab") -> CamModel:
     """The headline run of chapter 11."""
     run = lab.fine_tune(HEADLINE)
-    return CamModel(f"{lab.title(run.recipe.network)}, {HEADLINE}", run.model(), run.preprocess)
+    return CamModel(f"{lab.title(run.recipe.network)}, {HEADLINE}", run.model(), as_they_are)
 
 
 def pretrained(lab: "Lab", name: str | None = None) -> CamModel:

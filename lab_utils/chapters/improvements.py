@@ -312,7 +312,7 @@ def at_test_time(lab: "Lab", run: "FineTunedNetwork", size: int | None = None, f
     for start in range(0, len(rows), 64):
         images = np.asarray(pixels[rows[start : start + 64]])
         views = [images, images[:, :, ::-1]] if flips else [images]
-        answers = [softmax(model(run.preprocess(view), training=False)) for view in views]
+        answers = [softmax(model(view.astype(np.float32), training=False)) for view in views]
         parts.append(np.mean(answers, axis=0))
     return np.concatenate(parts)
 

@@ -4,22 +4,25 @@ Protocol of Parés et al. 2022 (doi:10.1007/s10489-021-02951-w). FS: resize to a
 test. VS: keep the aspect ratio at the same area, pad with zeros within the batch, pool over the image only.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from lab_utils.core import records, usage
 from lab_utils.core.errors import LabError
 from lab_utils.core.quiet import load_tensorflow
 from lab_utils.data import pipeline
 from lab_utils.data.decoding import decode
 from lab_utils.networks import backbones
-from lab_utils.networks.building import building
+from lab_utils.networks.building import NEAR, building, joined, small_kernel
+from lab_utils.networks.random_warp import random_warp
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
-from lab_utils.training import loop
-from lab_utils.training.plan import Plan
+from lab_utils.training import feeding
+from lab_utils.training.fit import Run, fit
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +41,7 @@ ARCHITECTURES = {  # the paper's names, in its order
 }
 B3 = "EfficientNet-B3"
 STRIDE = 32  # pixels of the input a cell of the last feature map
-AUGMENT = pipeline.Augment(rotation=30, shift=0, flip=True, fill="constant")
+AUGMENT = {"rotation": 30.0, "shift": 0.0, "flip": True, "fill": "constant"}
 
 
 # ---- what can be run ------------------------------------------------------------------------------------------------
@@ -113,167 +116,77 @@ def masked_mean(features: Any, mask: Any) -> Any:
 
 
 def network(lab: "Lab", name: str, shape: str) -> "keras.Model":
-    """A pretrained network with a new output layer that starts with a small kernel (`loop.small_kernel`).
+    """A pretrained network with a new output layer that starts with a small kernel, compiled.
 
     Returns:
-        FS: from preprocessed images (B, crop, crop, 3), VS: from `(images (B, H, W, 3), mask (B, H, W))` with H and W
-        multiples of 32, to logits (B, classes).
+        FS: from RGB pixels of 0..255 (B, size, size, 3), of which it crops a square; VS: from such pixels (B, H, W, 3)
+        and where they are no padding (B, H, W), with H and W multiples of 32; to logits (B, classes).
     """
     import keras
 
-    options = lab.settings.paper
+    options, fixed = lab.settings.paper, shape == FIXED
     kind = {"weights": lab.settings.networks.weights, "seed": options.seed}
-    kind["size"] = options.crop if shape == FIXED else (None, None)
+    kind["size"] = options.crop if fixed else (None, None)
     with building("float32", options.seed):
         base = backbones.frozen_base(name, options.frozen, **kind)
-        if shape == FIXED:
-            inputs, pooled = base.input, keras.layers.GlobalAveragePooling2D()(base.output)
+        pixels = keras.Input((options.size, options.size, 3) if fixed else (None, None, 3), name="pixels")
+        moved = random_warp(**AUGMENT, size=options.crop if fixed else None, name="augmented")
+        if fixed:
+            inputs, x = pixels, backbones.preprocess(name, moved(pixels))
+            pooled = keras.layers.GlobalAveragePooling2D()(joined(base, x))
         else:
             mask = keras.Input((None, None), name="mask")
-            inputs, pooled = (base.input, mask), masked_mean(base.output, mask)
-        output = keras.layers.Dense(len(lab.classes), kernel_initializer=loop.small_kernel(), name="logits")
-        return keras.Model(inputs, output(pooled))
+            inputs, x = [pixels, mask], preprocessed(name, moved(pixels, inside=mask), mask)
+            pooled = masked_mean(joined(base, x), mask)
+        output = keras.layers.Dense(len(lab.classes), kernel_initializer=small_kernel(), name="logits")
+        model = keras.Model(inputs, output(pooled), name=name)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(options.learning_rate, amsgrad=True), loss)
+    return model
 
 
-def parted(model: "keras.Model", name: str, frozen: int) -> "tuple[keras.Model | None, keras.Model]":
-    """Cut a network behind its frozen blocks.
+def preprocessed(name: str, images: Any, mask: Any) -> Any:
+    """Preprocess padded images (B, H, W, 3) of 0..255; padding becomes the network's zero.
 
-    Returns:
-        The frozen part, from images to a feature map (None: nothing is frozen), and the rest, from that map (VS: with
-        the mask) to logits.
+    Args:
+        name: of the network.
+        images: array or tensor, symbolic ones too.
+        mask: (B, H, W), 1 on the image and 0 on the padding.
     """
     import keras
 
-    if not frozen:
-        return None, model
-    images, *mask = model.inputs
-    end = model.get_layer(backbones.backbone(name).freeze_points[frozen - 1]).output
-    return keras.Model(images, end), keras.Model((end, *mask) if mask else end, model.output)
+    return keras.ops.where(mask[..., None] > 0, backbones.preprocess(name, images), backbones.neutral(name))
 
 
 # ---- the images -----------------------------------------------------------------------------------------------------
-def fixed_examples(lab: "Lab", name: str, split: str) -> loop.Examples:
-    """Images resized to a square, then cropped: at random (turned and mirrored) in training, else in the centre."""
+def splits(lab: "Lab", shape: str) -> dict[str, feeding.Split]:
+    """What a network is fed by split: squares (FS), or images of equal area in their own aspect ratio (VS)."""
     options = lab.settings.paper
-    rows = lab.split_images.rows(split, options.cap)
-
-    def transform(pixels: np.ndarray, places: np.ndarray, epoch: int | None) -> Any:
-        draws = AUGMENT.draw(len(rows), options.seed, epoch or 0)[places]
-        moved = pixels if epoch is None else AUGMENT.apply(pixels, draws)
-        return backbones.preprocess(name, pipeline.cropped(moved, draws, options.crop, epoch is not None))
-
-    images = loop.Chosen(lab.pixels(options.size), rows)
-    return loop.Examples(images, lab.split_images.known_labels(rows), transform)
+    if shape == FIXED:
+        return feeding.splits_of(lab.split_images, options.cap, size=options.size)
+    images = padded_images(lab)
+    aspect = None if images.aspect is None else records.content_hash(images.aspect)
+    key = ["variable shape", lab.split_images.data_hash, images.pixels, aspect, usage.code_hash(pipeline.__name__)]
+    return feeding.splits_of(lab.split_images, options.cap, inputs=images, key=key)
 
 
-@dataclass
-class VariableExamples(loop.Examples):
-    """Images (paths) of equal area in their own aspect ratio, padded to the largest of the batch and a multiple of 32.
-
-    A batch of wide and high images is mostly padding, so batches are no larger in evaluation than in training.
-
-    Attributes:
-        network: name, for the preprocessing.
-        pixels: area of each image.
-        seed: of augmentation.
-        largest: images a batch, at most.
-        aspect: width / height, (N,), by which square copies are stretched back; None: the files' own.
-    """
-
-    network: str = ""
-    pixels: int = 65536
-    seed: int = 0
-    largest: int = 32
-    aspect: np.ndarray | None = None
-
-    def batches(self, order: np.ndarray, batch: int, epoch: int | None = None) -> Iterator[tuple[Any, np.ndarray]]:
-        """Batches `((images, mask), labels)` in the given order of rows; turned and mirrored where epoch is given."""
-        data = pipeline.variable_shape_batches(
-            [self.inputs[row] for row in order],
-            np.asarray(self.labels)[order],
-            pixels=self.pixels,
-            batch=min(batch, self.largest),
-            seed=self.seed,
-            augment=None if epoch is None else AUGMENT,
-            aspect=None if self.aspect is None else self.aspect[order],
-            first_epoch=epoch or 0,
-        )
-        for (images, mask), labels in data:
-            yield padded(self.network, images, mask), labels
+def padded_images(lab: "Lab") -> pipeline.PaddedImages:
+    """The run's images at the profile's area, in their own aspect ratio."""
+    paths = lab.images["path"].to_numpy()
+    return pipeline.PaddedImages(paths, lab.settings.paper.size**2, shapes(lab).aspect, STRIDE)
 
 
-def padded(name: str, images: Any, mask: Any) -> tuple[Any, Any]:
-    """Preprocess padded images (B, H, W, 3) of 0..255; padding becomes the network's zero, H and W multiples of 32."""
-    import tensorflow as tf
-
-    down, right = (-tf.shape(mask)[1] % STRIDE, -tf.shape(mask)[2] % STRIDE)
-    mask = tf.pad(mask, [[0, 0], [0, down], [0, right]])
-    images = backbones.preprocess(name, tf.pad(images, [[0, 0], [0, down], [0, right], [0, 0]]))
-    return tf.where(mask[..., None] > 0, images, backbones.neutral(name)), mask
-
-
-def variable_examples(lab: "Lab", name: str, split: str) -> VariableExamples:
-    """Images of a split at the profile's area; see `VariableExamples`."""
-    options = lab.settings.paper
-    rows, aspect = lab.split_images.rows(split, options.cap), shapes(lab).aspect
-    return VariableExamples(
-        lab.images["path"].to_numpy()[rows],
-        lab.split_images.known_labels(rows),
-        network=name,
-        pixels=options.size**2,
-        seed=options.seed,
-        largest=options.batch,
-        aspect=None if aspect is None else aspect[rows],
-    )
-
-
-def examples(lab: "Lab", name: str, shape: str, split: str) -> loop.Examples:
-    """What a network is fed for a split, in either shape."""
-    return (fixed_examples if shape == FIXED else variable_examples)(lab, name, split)
-
-
-class Behind(loop.Examples):
-    """Batches of other examples behind the frozen blocks; what no augmentation changes is computed once and kept."""
-
-    def __init__(self, feed: loop.Examples, frozen_part: "keras.Model"):
-        import tensorflow as tf
-
-        super().__init__(feed.inputs, feed.labels)
-        self.feed, self.kept = feed, {}
-        self.run = tf.function(lambda x: frozen_part(x, training=False), reduce_retracing=True, autograph=False)
-
-    def batches(self, order: np.ndarray, batch: int, epoch: int | None = None) -> Iterator[tuple[Any, np.ndarray]]:
-        """Batches as of `feed`, their images (not the mask) behind the frozen blocks."""
-        key, stored, room = (order.tobytes(), batch), [], pipeline.IN_MEMORY
-        if epoch is None and key in self.kept:
-            yield from self.kept[key]
-            return
-        for images, mask, labels in self._parts(order, batch, epoch):
-            maps = self.run(images)
-            example = ((maps, *mask) if mask else maps), labels
-            yield example
-            room -= 4 * int(np.prod(maps.shape))
-            if epoch is None and room > 0:
-                stored.append(example)
-        if epoch is None and room > 0:
-            self.kept[key] = stored
-
-    def _parts(self, order: np.ndarray, batch: int, epoch: int | None) -> Iterator[tuple[Any, list, np.ndarray]]:
-        import tensorflow as tf
-
-        for x, labels in self.feed.batches(order, batch, epoch):
-            images, *mask = x if isinstance(x, tuple) else (x,)
-            yield tf.convert_to_tensor(images), mask, labels
-
-
-def check_inputs(name: str, feed: loop.Examples) -> None:
+def check_inputs(name: str, split: feeding.Split) -> None:
     """Check the range of the first images as the network gets them.
 
     Raises:
         LabError: they are not preprocessed, or twice.
     """
-    x, _ = next(feed.batches(np.arange(min(16, len(feed))), 16))
-    backbones.check_range(name, x[0] if isinstance(x, tuple) else x)
+    rows = split.positions[:16]
+    if split.makes_batches:
+        backbones.check_range(name, preprocessed(name, *split.inputs.batch_of(rows)))
+    else:
+        backbones.check_range(name, backbones.preprocess(name, np.asarray(split.inputs[rows])))
 
 
 # ---- the runs -------------------------------------------------------------------------------------------------------
@@ -293,7 +206,7 @@ class PaperRun:
     architecture: str
     network: str
     shape: str
-    fitted: loop.TrainedModel
+    fitted: Run
     val: Accuracy
     logits: np.ndarray
 
@@ -308,30 +221,28 @@ class PaperRun:
         return self.logits.argmax(axis=1)
 
 
-def fit(lab: "Lab", architecture: str, name: str, shape: str, progress: Callable[[str], None] = print) -> PaperRun:
-    """Load or train one architecture in one shape by the profile's budget."""
-    model, options = network(lab, name, shape), lab.settings.paper
-    frozen = [weight for layer in model.layers if not layer.trainable for weight in layer.weights]
-    frozen_part, rest = parted(model, name, options.frozen)
-    trainer = loop.Trainer(rest, redraw=[model.get_layer("logits")], frozen=frozen, amsgrad=True)
-    splits = ("train", "val", "test")
-    feeds = {split: examples(lab, name, shape, split) for split in splits}
-    check_inputs(name, feeds["val"])
-    if frozen_part is not None:
-        feeds = {split: Behind(feed, frozen_part) for split, feed in feeds.items()}
-    plan = Plan(options.learning_rate, options.batch, options.epochs, options.seed, amsgrad=True)
-    identity = {"paper": options, "network": name, "shape": shape, "data": lab.table.data_hash}
-    rows = [lab.split_images.rows(split, options.cap) for split in splits]
-    identity |= {"weights": backbones.weights_hash(model), "rows": rows}
-    title = f"{architecture}, {shape}"
-    folder = loop.cache_folder() / "models"
-    fitted = loop.fit(
-        *(trainer, feeds["train"], feeds["val"], plan, identity),
-        **{"folder": folder, "title": title, "tolerance": loop.NEAR, "progress": progress},
+def fine_tuned(
+    lab: "Lab",
+    architecture: str,
+    name: str,
+    shape: str,
+    progress: Callable[[str], None] = print,
+    folder: Path | None = None,
+) -> PaperRun:
+    """Load or train one architecture in one shape by the profile's budget (`folder`: as of `training.fit.fit`)."""
+    options, by_split, title = lab.settings.paper, splits(lab, shape), f"{architecture}, {shape}"
+    check_inputs(name, by_split["val"])
+    run = fit(
+        network(lab, name, shape),
+        by_split["train"],
+        by_split["val"],
+        others={"test": by_split["test"]},
+        **{"epochs": options.epochs, "batch": options.batch, "seed": options.seed, "precision": None},
+        **{"folder": folder, "title": title, "tolerance": NEAR, "progress": progress},
     )
-    predicted = fitted.logits(feeds["val"]).argmax(axis=1)
-    val = Accuracy.from_labels(np.asarray(feeds["val"].labels), predicted, f"{title}, val", lab.lots("val"))
-    return PaperRun(architecture, name, shape, fitted, val, fitted.logits(feeds["test"]))
+    predicted = run.logits("val").argmax(axis=1)
+    val = Accuracy.from_labels(by_split["val"].labels, predicted, f"{title}, val", lab.lots("val"))
+    return PaperRun(architecture, name, shape, run, val, run.logits("test"))
 
 
 def fit_all(lab: "Lab", todo: pd.DataFrame, progress: Callable[[str], None] = print) -> list[PaperRun]:
@@ -351,7 +262,7 @@ def fit_all(lab: "Lab", todo: pd.DataFrame, progress: Callable[[str], None] = pr
     if chosen.empty:
         raise LabError("None of the architectures has its weights here: put one's file into data/weights/.")
     pairs = zip(chosen["architecture"], chosen["network"], strict=True)
-    return [fit(lab, title, name, shape, progress) for title, name in pairs for shape in kinds]
+    return [fine_tuned(lab, title, name, shape, progress) for title, name in pairs for shape in kinds]
 
 
 def protocol(lab: "Lab", theirs: pd.DataFrame) -> pd.DataFrame:
@@ -372,8 +283,8 @@ def protocol(lab: "Lab", theirs: pd.DataFrame) -> pd.DataFrame:
         "epochs": f"{use.epochs}",
         "batch": f"{use.batch}",
         "learning rate": f"{use.learning_rate:g}",
-        "rotation": f"±{AUGMENT.rotation:g}°",
-        "mirroring": "horizontal" if AUGMENT.flip else "none",
+        "rotation": f"±{AUGMENT['rotation']:g}°",
+        "mirroring": "horizontal" if AUGMENT["flip"] else "none",
         "optimiser": "Adam with amsgrad",
         "normalisation": "each network's own, BatchNorm as pretrained",
         "epoch": "best on val",
@@ -534,8 +445,8 @@ def _pooled(
     pooled = []
     for start in range(0, len(pixels), batch):
         part = pixels[start : start + batch]
-        x, mask = padded(name, np.pad(part, [*room, [0, 0]]), np.pad(np.ones(part.shape[:3], np.float32), room))
-        maps = run(x)
+        mask = np.pad(np.ones(part.shape[:3], np.float32), room)
+        maps = run(preprocessed(name, np.pad(part, [*room, [0, 0]]), mask))
         pooled.append((masked_mean(maps, mask).numpy(), tf.reduce_mean(maps, (1, 2)).numpy()))
     return tuple(np.concatenate(values) for values in zip(*pooled, strict=True))
 
@@ -568,11 +479,7 @@ def inputs_shown(lab: "Lab", n: int = 4) -> tuple[list[np.ndarray], list[str]]:
     variable = shapes(lab)
     if variable.applicable:
         load_tensorflow()
-        paths, aspect = lab.images["path"].iloc[rows], None if variable.aspect is None else variable.aspect[rows]
-        batch = pipeline.variable_shape_batches(
-            list(paths), np.zeros(n, int), pixels=options.size**2, batch=n, aspect=aspect
-        )
-        (images, mask), _ = next(iter(batch))
-        pictures += list(np.where(mask.numpy()[..., None] > 0, images.numpy(), 160).astype(np.uint8))
+        images, mask = padded_images(lab).batch_of(rows)
+        pictures += list(np.where(mask[..., None] > 0, images, 160).astype(np.uint8))
         titles += [title.replace(FIXED, VARIABLE, 1) for title in titles]
     return pictures, titles

@@ -1,8 +1,4 @@
-"""From image files to batches: decode, resize, crop, augment, batch; flat in memory and the same with the same seed.
-
-Random draws belong to an image and an epoch, not to a moment: they are made from (seed, epoch) for all images at once,
-so neither threads nor the batch size change them.
-"""
+"""From image files to arrays and padded batches: decode, resize, move at random, crop; flat in memory."""
 
 import os
 from collections import deque
@@ -10,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
@@ -22,7 +18,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 IN_MEMORY = 256 * 2**20  # bytes; a larger decoded set stays on disk
-DRAWS = 6  # random numbers an image and epoch: angle, shifts, flip, crop
+DRAWS = 6  # random numbers an image: angle, shifts, flip, crop
 WIDEST = 8.0  # aspect ratios beyond 8:1 and 1:8 are squashed to it: one such image would blow up its whole batch
 CHUNK = 256  # images decoded ahead of what is written
 THUMBNAIL = 40_000  # pixels of a thumbnail, at most
@@ -128,17 +124,13 @@ class Augment:
     crop: float = 1.0
     fill: Literal["nearest", "constant"] = "nearest"
 
-    @staticmethod
-    def draw(n: int, seed: int, epoch: int = 0) -> np.ndarray:
-        """Random numbers for n images in one epoch: float32 (n, DRAWS) in [0, 1)."""
-        return np.random.default_rng([seed, epoch]).random((n, DRAWS), dtype=np.float32)
-
-    def apply(self, images: "tf.Tensor", draws: "tf.Tensor") -> "tf.Tensor":
+    def apply(self, images: "tf.Tensor", draws: "tf.Tensor", sides: "tf.Tensor | None" = None) -> "tf.Tensor":
         """Transform a batch; works in eager mode and in a graph.
 
         Args:
             images: (B, H, W, 3), any number type and range.
-            draws: (B, DRAWS) in [0, 1), from `draw`.
+            draws: (B, DRAWS), random numbers in [0, 1).
+            sides: height and width of each image at the upper left of its (H, W), (B, 2); None: it fills them.
 
         Returns:
             float32 (B, H, W, 3), within the range of the input.
@@ -146,11 +138,12 @@ class Augment:
         import tensorflow as tf
 
         images, draws = tf.cast(images, tf.float32), tf.cast(draws, tf.float32)
-        shape = tf.shape(images)
+        shape = tf.shape(images)[1:3]
+        sides = tf.cast(shape[None] if sides is None else sides, tf.float32)
         moved = tf.raw_ops.ImageProjectiveTransformV3(
             images=images,
-            transforms=self._transforms(draws, tf.cast(shape[1], tf.float32), tf.cast(shape[2], tf.float32)),
-            output_shape=shape[1:3],
+            transforms=self._transforms(draws, sides[:, 0], sides[:, 1]),
+            output_shape=shape,
             fill_value=0.0,
             interpolation="BILINEAR",
             fill_mode=self.fill.upper(),
@@ -179,52 +172,51 @@ class Augment:
 
 
 # ---- batches --------------------------------------------------------------------------------------------------------
-def variable_shape_batches(
-    images_or_paths: np.ndarray | Sequence[str | Path],
-    labels: np.ndarray,
-    *,
-    pixels: int = 65536,
-    batch: int = 8,
-    seed: int = 0,
-    augment: Augment | None = None,
-    aspect: np.ndarray | None = None,
-    first_epoch: int = 0,
-) -> "tf.data.Dataset":
-    """Batches of images that keep their aspect ratio at about equal area, padded with zeros to the batch's largest.
+@dataclass(frozen=True, eq=False)
+class PaddedImages:
+    """Images that keep their aspect ratio at about equal area; each batch is padded with zeros to its largest.
 
     The variable-shape setting of Parés et al. 2022 (doi:10.1007/s10489-021-02951-w).
 
-    Args:
-        images_or_paths: uint8 (N, h, w, 3), or N paths.
-        labels: integers (N,).
+    Attributes:
+        paths: of N image files.
         pixels: area of each image (R65k is 65,536).
-        batch: images a batch.
-        seed: of the augmentation.
-        augment: random transformation, before padding.
         aspect: width / height of each original, (N,): undoes the squashing of 256x256 copies. None: the file's own.
-        first_epoch: the epoch of the first pass.
-
-    Returns:
-        Elements `((images, mask), labels)`: float32 (B, H, W, 3) in 0..255, float32 (B, H, W) that is 1 on the image
-        and 0 on the padding, int32 (B,). Aspect ratios beyond `WIDEST` are squashed to it.
+        multiple: height and width of a batch are multiples of it.
     """
-    import tensorflow as tf
 
-    def read(row: np.ndarray) -> np.ndarray:
-        image = _pixels(images_or_paths, int(row))
-        wanted = image.shape[1] / image.shape[0] if aspect is None else float(aspect[row])
-        return to_shape(image, *shape_of_area(pixels, wanted))
+    paths: Sequence[str | Path]
+    pixels: int = 65536
+    aspect: np.ndarray | None = None
+    multiple: int = 1
 
-    def make(row: "tf.Tensor", draws: "tf.Tensor") -> Any:
-        image = tf.ensure_shape(tf.numpy_function(read, [row], tf.uint8, stateful=False), (None, None, 3))
-        image = augment.apply(image[None], draws[None])[0] if augment else tf.cast(image, tf.float32)
-        return (image, tf.ones(tf.shape(image)[:2])), known[row]
+    def batch_of(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Some of the images, padded to each other.
 
-    known = tf.constant(np.asarray(labels), tf.int32)
-    order = _Order(len(images_or_paths), batch, seed, first_epoch)
-    single = order.dataset().unbatch().map(make, num_parallel_calls=tf.data.AUTOTUNE)
-    padded = single.padded_batch(batch, padded_shapes=(([None, None, 3], [None, None]), []))
-    return order.counted(padded).prefetch(2)
+        Args:
+            rows: positions in `paths`, shape (B,).
+
+        Returns:
+            uint8 (B, H, W, 3), and float32 (B, H, W) that is 1 on the image and 0 on the padding. Aspect ratios beyond
+            `WIDEST` are squashed to it.
+
+        Raises:
+            LabError: an image can't be read.
+        """
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            images = list(pool.map(self._image, rows))
+        height, width = (-(-max(image.shape[axis] for image in images) // self.multiple) for axis in (0, 1))
+        shape = (len(images), height * self.multiple, width * self.multiple)
+        padded, mask = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.float32)
+        for place, image in enumerate(images):
+            padded[place, : image.shape[0], : image.shape[1]] = image
+            mask[place, : image.shape[0], : image.shape[1]] = 1
+        return [padded, mask]
+
+    def _image(self, row: int) -> np.ndarray:
+        image = decode(self.paths[row])
+        aspect = image.shape[1] / image.shape[0] if self.aspect is None else float(self.aspect[row])
+        return to_shape(image, *shape_of_area(self.pixels, aspect))
 
 
 def shape_of_area(pixels: int, aspect: float) -> tuple[int, int]:
@@ -232,40 +224,6 @@ def shape_of_area(pixels: int, aspect: float) -> tuple[int, int]:
     aspect = min(max(aspect, 1 / WIDEST), WIDEST)
     height = (pixels / aspect) ** 0.5
     return max(1, round(height)), max(1, round(height * aspect))
-
-
-@dataclass
-class _Order:
-    """Which rows with which random numbers make each batch; every pass is the next epoch."""
-
-    n: int
-    batch: int
-    seed: int
-    epoch: int
-
-    def __call__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        epoch, self.epoch = self.epoch, self.epoch + 1
-        draws = Augment.draw(self.n, self.seed, epoch)
-        for start in range(0, self.n, self.batch):
-            rows = np.arange(start, min(start + self.batch, self.n))
-            yield rows, draws[rows]
-
-    def dataset(self) -> "tf.data.Dataset":
-        import tensorflow as tf
-
-        signature = (tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, DRAWS), tf.float32))
-        return tf.data.Dataset.from_generator(self, output_signature=signature)
-
-    def counted(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
-        """The same data set, which knows how many batches a pass has."""
-        import tensorflow as tf
-
-        return batches.apply(tf.data.experimental.assert_cardinality(-(-self.n // self.batch)))
-
-
-def _pixels(images_or_paths: np.ndarray | Sequence[str | Path], row: int) -> np.ndarray:
-    item = images_or_paths[row]
-    return np.asarray(item) if isinstance(item, np.ndarray) else decode(item)
 
 
 def cropped(images: "tf.Tensor", draws: "tf.Tensor", crop: int, at_random: bool) -> "tf.Tensor":

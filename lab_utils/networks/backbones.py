@@ -36,7 +36,8 @@ def preprocess(name: str, images: Any) -> Any:
 
     Args:
         name: of the network.
-        images: uint8 or float array or tensor of 0..255, shape (..., H, W, 3); left as it is.
+        images: uint8 or float array or tensor of 0..255, shape (..., H, W, 3); left as it is. A symbolic tensor makes
+            the preprocessing a part of the network that is built on it.
 
     Returns:
         float32 of the same shape, array for array and tensor for tensor, within the network's `expected_range`.
@@ -45,9 +46,9 @@ def preprocess(name: str, images: Any) -> Any:
     if isinstance(images, np.ndarray):
         images = images.astype(np.float32)
     else:
-        import tensorflow as tf
+        import keras
 
-        images = tf.cast(images, tf.float32)
+        images = keras.ops.cast(images, "float32")
     if mode == "raw":
         return images
     if mode == "lite":

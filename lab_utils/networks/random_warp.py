@@ -38,7 +38,9 @@ def random_warp(
         name: of the layer.
 
     Returns:
-        From images (B, H, W, 3) of any range to float32 of the same range, (B, H, W, 3) or (B, size, size, 3).
+        From images (B, H, W, 3) of any range to float32 of the same range, (B, H, W, 3) or (B, size, size, 3). Of
+        images of several shapes, each padded at its right and lower side, it also takes where they are,
+        `layer(images, inside=mask)`, (B, H, W) of 1 and 0: each is turned about its own centre.
     """
     return warp_layer()(rotation, shift, flip, crop, size, fill, seed, name=name)
 
@@ -58,15 +60,20 @@ def warp_layer() -> type["keras.layers.Layer"]:
             self.seed_generator = keras.random.SeedGenerator(seed)
             self.supports_jit = False  # XLA doesn't know the resampling
 
-        def call(self, images: Any, training: bool = False) -> Any:
+        def call(self, images: Any, inside: Any = None, training: bool = False) -> Any:
             if not training:
                 return cropped(images, None, self.size, False) if self.size else images
             draws = keras.random.uniform((keras.ops.shape(images)[0], DRAWS), seed=self.seed_generator)
-            moved = self.augment.apply(images, draws)
+            if inside is None:
+                moved = self.augment.apply(images, draws)
+            else:
+                sides = [keras.ops.sum(keras.ops.max(inside, axis=across), axis=1) for across in (2, 1)]
+                moved = self.augment.apply(images, draws, keras.ops.stack(sides, axis=1)) * inside[..., None]
             return cropped(moved, draws, self.size, True) if self.size else moved
 
-        def compute_output_shape(self, shape: tuple) -> tuple:
-            return (shape[0], self.size, self.size, shape[3]) if self.size else tuple(shape)
+        def compute_output_shape(self, images_shape: tuple, inside_shape: tuple | None = None) -> tuple:
+            shape = tuple(images_shape)
+            return (shape[0], self.size, self.size, shape[3]) if self.size else shape
 
         def get_config(self) -> dict[str, Any]:
             settings = {name: getattr(self.augment, name) for name in ("rotation", "shift", "flip", "crop", "fill")}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab_utils.core.errors import LabError
 from lab_utils.networks.building import building
+from lab_utils.networks.random_warp import random_warp
 
 if TYPE_CHECKING:
     import keras
@@ -217,7 +218,8 @@ def build(
         momentum: of the running means of batch normalisation, in [0, 1); Keras's default wants hundreds of steps.
 
     Returns:
-        From images of 0..255 (B, size, size, 3), rescaled to 0..1 by its first layer, to logits (B, classes).
+        From images of 0..255 (B, size, size, 3), moved at random in training where the table says so and rescaled to
+        0..1 by its first layers, to logits (B, classes).
 
     Raises:
         LabError: the image is too small for the convolutions.
@@ -227,7 +229,8 @@ def build(
     spec = spec_of(number)
     with building("float32", seed):
         inputs = keras.Input((size, size, 3), name="image")
-        x = keras.layers.Rescaling(1 / 255, name="rescaled")(inputs)
+        x = random_warp(name="augmented")(inputs) if spec.augment else inputs
+        x = keras.layers.Rescaling(1 / 255, name="rescaled")(x)
         for place, conv in enumerate(spec.convs, 1):
             x = _conv(x, conv, place, spec, size, momentum)
         x = keras.layers.Flatten(name="flattened")(x)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lab_utils.core.errors import LabError
+from lab_utils.stats.metrics import cross_entropy, softmax
 from lab_utils.training import saved_run
 from lab_utils.training.feeding import Epochs
-from lab_utils.training.logits import losses_of, scores
 from lab_utils.training.trainee import Trainee, part_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Training:
         trainee, val = self.trainee, self.trainee.splits["val"]
         some = part_of(val, np.arange(FIRST_IMAGES)) if val.makes_batches and len(val) > FIRST_IMAGES else val
         rows = np.arange(min(len(some), FIRST_IMAGES))
-        self.initial = float(losses_of(trainee.logits(some, rows), np.asarray(some.labels)[rows]).mean())
+        self.initial = float(cross_entropy(trainee.logits(some, rows), np.asarray(some.labels)[rows]).mean())
         expected = math.log(trainee.classes)
         off = self.initial - expected
         words = (
@@ -178,3 +178,23 @@ class Training:
 def clock(seconds: float) -> str:
     """Seconds as `m:ss`."""
     return f"{int(seconds + 0.5) // 60}:{int(seconds + 0.5) % 60:02d}"
+
+
+def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """What a history keeps of a set of images.
+
+    Args:
+        logits: shape (n, classes).
+        labels: shape (n,).
+
+    Returns:
+        `accuracy`, `cross_entropy`, and the mean top probability of right and of wrong predictions,
+        `confidence_right` and `confidence_wrong` (NaN: there are none).
+    """
+    top, right = softmax(logits).max(axis=1), logits.argmax(axis=1) == labels
+    return {
+        "accuracy": float(right.mean()),
+        "cross_entropy": float(cross_entropy(logits, labels).mean()),
+        "confidence_right": float(top[right].mean()) if right.any() else math.nan,
+        "confidence_wrong": float(top[~right].mean()) if not right.all() else math.nan,
+    }

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lab_utils.core import usage
 from lab_utils.core.errors import LabError
+from lab_utils.data import pipeline
+from lab_utils.data.splits import SPLITS, SplitImages
 from lab_utils.training.model_key import values_hash
 
 if TYPE_CHECKING:
@@ -91,6 +94,25 @@ class Split:
             inputs = values_hash([np.asarray(array[self.positions]) for array in self.arrays])
         labels = None if self.labels is None else values_hash([np.asarray(self.labels, np.int64)])
         return [inputs, values_hash([np.asarray(self.positions, np.int64)]), labels]
+
+
+def splits_of(
+    images: SplitImages, cap: int | None = None, *, size: int | None = None, inputs: Any = None, key: Any = None
+) -> dict[str, Split]:
+    """The rows of a run's images by split; labels of test are not there.
+
+    Args:
+        images: of the run.
+        cap: train images a class, at most; None: all.
+        size: side in pixels of the images that the network takes.
+        inputs: what it takes instead, with a row for each image of the run.
+        key: plain value that stands for the content of `inputs`.
+    """
+    if inputs is None:
+        inputs, key = images.pixels(size), ["pixels", images.data_hash, size, usage.code_hash(pipeline.__name__)]
+    rows = {split: images.rows(split, cap) for split in SPLITS}
+    labels = {split: None if split == "test" else images.labels[rows[split]] for split in SPLITS}
+    return {split: Split(inputs, labels[split], rows[split], key) for split in SPLITS}
 
 
 class Picked:

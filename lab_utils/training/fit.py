@@ -21,11 +21,13 @@ import pandas as pd
 
 from lab_utils.core import locks
 from lab_utils.core.errors import LabError, memory_named
-from lab_utils.core.records import PROJECT, content_hash, write_json
+from lab_utils.core.profiles import FineTuning
+from lab_utils.core.records import PROJECT, content_hash, plain, write_json
+from lab_utils.core.store import Artefact
+from lab_utils.stats.metrics import softmax
 from lab_utils.training import model_graph, model_key, saved_run
 from lab_utils.training.callbacks import Training
 from lab_utils.training.feeding import Epochs, Split
-from lab_utils.training.logits import softmax
 from lab_utils.training.model_graph import Graph
 from lab_utils.training.trainee import Trainee
 from lab_utils.training.twin import best_precision, prepare_device
@@ -108,7 +110,7 @@ class Run:
 
     def probabilities(self, of: Any, which: Which = "best") -> np.ndarray:
         """Class probabilities, float32 (n, classes); arguments as of `logits`."""
-        return softmax(self.logits(of, which))
+        return softmax(self.logits(of, which)).astype(np.float32)
 
     def activations(self, layer: str, of: Any, which: Which = "best") -> np.ndarray:
         """What a layer behind the frozen front gives, float32 (n, ...); other arguments as of `logits`."""
@@ -118,9 +120,9 @@ class Run:
         part = keras.Model(rest.inputs, rest.get_layer(layer).output)
         return self._trainee.outputs(part, split)
 
-    def val_probabilities(self) -> np.ndarray:
-        """Class probabilities of the val images after each epoch, shape (epochs, n, classes)."""
-        return np.stack([softmax(logits) for logits in self._stored()["val"]])
+    def val_logits(self) -> np.ndarray:
+        """Logits of the val images after each epoch, float32, shape (epochs, n, classes)."""
+        return np.stack(self._stored()["val"])
 
     def rows(self, split: str) -> np.ndarray:
         """Positions, in what was given, of the rows of a split (train may be capped)."""
@@ -214,7 +216,7 @@ def fit(
             **{"folder": folder / "front", "limit": limit, "progress": progress},
         )
         place = folder / "models" / content_hash(key)
-        run = _load(trainee, place)
+        run = _load(trainee, place, loud=True)
         if run is not None:
             return run
         write_json(place / "configuration.json", {"title": title, **key})
@@ -224,6 +226,12 @@ def fit(
                 order = Epochs(train.labels, batch, seed, classes if wants_one_hot else None)
                 _train(Training(trainee, order, epochs, place, seed), tolerance, weights)
         return run or _load(trainee, place, loaded=False)
+
+
+def profile_options(settings: FineTuning) -> dict[str, Any]:
+    """Precision and largest cache of a profile, as arguments of `fit`."""
+    precision = None if settings.precision == "float32" else settings.precision
+    return {"precision": precision, "limit": settings.cache_limit and settings.cache_limit * 1e9}
 
 
 def _checked(graph: Graph, train: Split, val: Split, epochs: int, batch: int) -> int:
@@ -281,9 +289,15 @@ def _wants_one_hot(loss: Any) -> bool:
     return bool(names) and not any("sparse" in name.lower() for name in names)
 
 
-def _load(trainee: Trainee, place: Path, loaded: bool = True) -> Run | None:
-    stored = saved_run.read(place / saved_run.RESULT)
-    return None if stored is None else Run(trainee, place, stored[1], loaded)
+def _artefact(place: Path) -> Artefact:
+    """The result of a run in the one store: trusted while its bytes and the code of this room are as they were."""
+    return Artefact(place / saved_run.RESULT, place.name, (__name__,))
+
+
+def _load(trainee: Trainee, place: Path, loaded: bool = True, loud: bool = False) -> Run | None:
+    say = trainee.progress if loud else lambda line: None
+    about = _artefact(place).load(lambda reason: say(f"  {trainee.title}: {reason}; it is trained again."))
+    return None if about is None else Run(trainee, place, about, loaded)
 
 
 def _train(training: Training, tolerance: float | None, weights: list[float] | None) -> None:
@@ -314,7 +328,9 @@ def _train(training: Training, tolerance: float | None, weights: list[float] | N
     finally:
         twin.rest.train_function = None  # it holds the train rows
     groups = {"best": training.best_values, "last": training.last_values, "val": training.val_logits}
-    saved_run.write(training.place / saved_run.RESULT, groups, training.about())
+    with _artefact(training.place).making() as (temporary, about):
+        saved_run.write(temporary, groups, training.about())
+        about.update(plain(training.about()))
     saved_run.remove_states(training.place)
 
 

@@ -4,7 +4,7 @@ A recipe is written as for VGG16 at the original's size; `scaled` brings it to a
 """
 
 import math
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import Annotated, Any, Literal
 
 import pandas as pd
@@ -13,7 +13,6 @@ from pydantic.dataclasses import dataclass
 
 from lab_utils.core.errors import LabError
 from lab_utils.core.profiles import FineTuning
-from lab_utils.training.plan import Plan
 
 BOOKKEEPING = ("name", "title", "note", "base", "varied")  # fields that change no result
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -74,23 +73,6 @@ class FineTuningRecipe:
     note: str = ""
     base: str = ""
     varied: tuple[str, ...] = ()
-
-    @property
-    def plan(self) -> Plan:
-        """What the training loop needs to know."""
-        return Plan(**{setting.name: getattr(self, setting.name) for setting in fields(Plan)})
-
-    def identity(self) -> dict[str, Any]:
-        """All settings that change the result, as plain values (names and notes left out)."""
-        values = {key: item for key, item in asdict(self).items() if key not in (*BOOKKEEPING, "start")}
-        if not self.augment or self.crop == 1:
-            del values["crop"]  # changes nothing then
-        return values | ({"start": self.start.identity()} if self.start else {})
-
-    def architecture(self) -> tuple[Any, ...]:
-        """Settings that need a network of their own; recipes that agree in them share its compiled steps."""
-        names = ("network", "frozen", "head", "pooling", "dropout", "amsgrad", "size", "preprocessing")
-        return (*(getattr(self, name) for name in names), self.l2 > 0)
 
 
 RUN1 = FineTuningRecipe(

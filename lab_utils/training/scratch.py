@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,23 @@ from lab_utils.core.profiles import Scratch
 from lab_utils.data.splits import SplitImages
 from lab_utils.networks import scratch_specs
 from lab_utils.networks.scratch_specs import ScratchSpec
-from lab_utils.stats.metrics import softmax
-from lab_utils.training import loop
-from lab_utils.training.plan import Plan
+from lab_utils.training import feeding
+from lab_utils.training.fit import Run, fit
 
 if TYPE_CHECKING:
     import keras
+
+NEAR = 0.5  # nats from ln(classes) within which a network from scratch starts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a network is trained: Adam's learning rate, images a step, passes over the train images, seed."""
+
+    learning_rate: float
+    batch: int
+    epochs: int
+    seed: int
 
 
 def plan(spec: ScratchSpec, settings: Scratch) -> Plan:
@@ -58,12 +70,12 @@ class ScratchNetwork:
     spec: ScratchSpec
     images: SplitImages
     settings: Scratch
-    trained: loop.TrainedModel | None
+    trained: Run | None
     members: "tuple[ScratchNetwork, ...]" = ()
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row an epoch (columns: `loop.TrainedModel`); of an ensemble empty."""
+        """One row an epoch (columns: `fit.Run`); of an ensemble empty."""
         return self.trained.history if self.trained else pd.DataFrame()
 
     @property
@@ -79,11 +91,11 @@ class ScratchNetwork:
         """Class probabilities without dropout or augmentation, float32, shape (n, classes), in the order of `rows`."""
         if self.members:
             return np.mean([member.probabilities(split) for member in self.members], axis=0)
-        return softmax(self.trained.logits(_examples(self.images, split, self.settings))).astype(np.float32)
+        return self.trained.probabilities(split)
 
     def model(self) -> "keras.Model":
         """The trained network, from images of 0..255 (B, size, size, 3) to logits (B, classes)."""
-        return _averaged(self.members) if self.members else self.trained.use("best")
+        return _averaged(self.members) if self.members else self.trained.model
 
 
 def _averaged(members: Sequence[ScratchNetwork]) -> "keras.Model":
@@ -101,6 +113,7 @@ def train(
     images: SplitImages,
     settings: Scratch,
     progress: Callable[[str], None] = print,
+    folder: Path | None = None,
 ) -> ScratchNetwork:
     """Load or train one of the networks (an ensemble: its members).
 
@@ -109,40 +122,37 @@ def train(
         images: those of the run.
         settings: the profile's section.
         progress: receives one line an epoch.
+        folder: parent of the run's folder; None: `data/cache`.
 
     Raises:
-        LabError: there is no such network, or `loop.fit` stops it.
+        LabError: there is no such network, or `fit` stops it.
     """
     spec = scratch_specs.spec_of(number)
     if spec.members:
-        members = tuple(train(member, images, settings, progress) for member in spec.members)
+        members = tuple(train(member, images, settings, progress, folder) for member in spec.members)
         return ScratchNetwork(spec, images, settings, None, members)
-    layers = {"convs": spec.convs, "denses": spec.denses, "augment": spec.augment}
-    identity = {"layers": layers, "size": settings.size, "data": images.data_hash, "classes": images.classes}
-    identity["momentum"] = settings.momentum
-    identity["rows"] = [images.rows(split, settings.cap) for split in ("train", "val")]
-    model = scratch_specs.build(spec, images.classes, settings.size, settings.seed, settings.momentum)
-    trained = loop.fit(
-        loop.Trainer(model),
-        _examples(images, "train", settings, spec.augment),
-        _examples(images, "val", settings),
-        plan(spec, settings),
-        identity,
-        folder=loop.cache_folder() / "models",
+    how, splits = plan(spec, settings), feeding.splits_of(images, settings.cap, size=settings.size)
+    trained = fit(
+        compiled(spec, images.classes, settings),
+        splits["train"],
+        splits["val"],
+        others={"test": splits["test"]},
+        **{"epochs": how.epochs, "batch": how.batch, "seed": how.seed, "precision": None, "folder": folder},
         title=f"scratch #{spec.number}",
+        tolerance=NEAR,
         progress=progress,
     )
     return ScratchNetwork(spec, images, settings, trained)
 
 
-def _examples(images: SplitImages, split: str, settings: Scratch, augment: bool = False) -> loop.Examples:
-    rows = images.rows(split, settings.cap)
-    moved = loop.augmenting(len(rows), settings.seed) if augment else None
+def compiled(spec: ScratchSpec, classes: int, settings: Scratch) -> "keras.Model":
+    """A network of the table as this profile trains it."""
+    import keras
 
-    def transform(pixels: np.ndarray, places: np.ndarray, epoch: int | None) -> Any:
-        return moved(pixels, places, epoch) if moved and epoch is not None else pixels.astype(np.float32)
-
-    return loop.Examples(loop.Chosen(images.pixels(settings.size), rows), images.known_labels(rows), transform)
+    model = scratch_specs.build(spec, classes, settings.size, settings.seed, settings.momentum)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(plan(spec, settings).learning_rate), loss)
+    return model
 
 
 def table(specs: Sequence[ScratchSpec], settings: Scratch) -> pd.DataFrame:
