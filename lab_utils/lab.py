@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import keras
 
     from lab_utils.data.image_table import Table
-    from lab_utils.training.fine_tuning import FineTunedNetwork
     from lab_utils.training.fit import Run
-    from lab_utils.training.scratch import ScratchNetwork
+    from lab_utils.training.kept import KeptRun
+    from lab_utils.training.setup import FineTuningSetup
 
 REPORTED = re.compile(r"^reported\b|\breported\)?$")  # names of columns that show what others reported
 
@@ -235,33 +235,65 @@ class Lab:
             )
         return shape[1]
 
-    def fine_tune(self, recipe: Any, network: str | None = None, **changes: Any) -> "FineTunedNetwork":
-        """Load or train a fine-tuning run, scaled to the profile (`recipes.scaling` says how).
+    def here(self, run: str, network: str | None = None, seed: int = 0) -> "FineTuningSetup":
+        """What this profile says of a fine-tuning run: network, size, learning rate, batch, epochs.
 
         Args:
-            recipe: its name (`run 3`), number, or a `recipes.FineTuningRecipe`.
+            run: `run 1` to `run 6`, or `features run`.
             network: another network than the profile's first.
-            changes: settings of the recipe to change (`l2=0.5`, `head=(1024, 512)`, `seed=1`), as written for VGG16:
-                rate, batch and epochs are scaled, all else is kept.
+            seed: of first weights and of the order of images.
+
+        Raises:
+            LabError: the profile has no such run or network.
         """
-        from lab_utils.training import fine_tuning, recipes
+        from lab_utils.training.setup import FineTuningSetup
 
-        here = recipes.scaled(recipes.recipe(recipe, **changes), self.settings.fine_tuning, network)
-        return fine_tuning.fine_tune(here, self.split_images, self.settings.fine_tuning, self.settings.networks.weights)
+        options, names = self.settings.fine_tuning, self.settings.fine_tuning.networks
+        if run not in options.runs:
+            raise LabError(f"The profile has no fine-tuning {run!r}: it has {', '.join(options.runs)}.")
+        about = {name: getattr(options, name) for name in ("size", "frozen", "pooling")}
+        about |= options.runs[run].model_dump()
+        return FineTuningSetup(run, network or names[0], self.settings.networks.weights, **about, seed=seed)
 
-    def scratch(self, number: Any) -> "ScratchNetwork":
-        """Load or train one of the thirteen networks of chapter 01 (13 is the ensemble)."""
-        from lab_utils.training import scratch
+    def blocks(self, model: "keras.Model") -> list[list["keras.layers.Layer"]]:
+        """The layers of a pretrained network in five blocks, which end at 1/2, 1/4, … 1/32 of the image's size.
 
-        return scratch.train(number, self.split_images, self.settings.scratch)
-
-    def scratch_model(self, number: int = 10) -> "keras.Model":
-        """A trained network of chapter 01, from images of 0..255, (B, size, size, 3), to logits (B, classes).
-
-        The size is `settings.scratch.size`; rescaling is part of the network. 13 gives logarithms of mean
-        probabilities, which are logits too.
+        Batch normalisation is in none of them: it stays as it was pretrained.
         """
-        return self.scratch(number).model()
+        from lab_utils.networks import backbones
+
+        return backbones.blocks_of(model, model.name)
+
+    def keep(self, name: str, run: "Run", settings: dict[str, Any]) -> None:
+        """Keep a trained network under a name, for the chapters that need this one."""
+        from lab_utils.training import kept
+
+        kept.keep(self._kept_folder, name, run, settings)
+        self.record(f"kept: {name}", run.folder.name, kind="kept")
+
+    def kept(self, name: str) -> "KeptRun":
+        """A network that a chapter before has trained and kept.
+
+        Raises:
+            LabError: there is none; the sentence says which there are.
+        """
+        from lab_utils.training import kept
+
+        found = None
+        for entries in self.all_entries().values():
+            if any(entry["id"] == f"kept: {name}" for entry in entries):
+                found = kept.find(self._kept_folder, name, self.split_images)
+        if found is None:
+            there = ", ".join(kept.names(self._kept_folder)) or "none"
+            raise LabError(
+                f"No chapter that {self.chapter} needs has kept {name!r} (kept: {there}): run the chapter that trains "
+                "it first."
+            )
+        return found
+
+    @property
+    def _kept_folder(self) -> Path:
+        return self.settings.run_folder / "kept"
 
     def title(self, network: str) -> str:
         """Title of a network for tables and figures; random weights are said."""

@@ -4,6 +4,8 @@ import pytest
 
 from lab_utils.chapters import baseline
 from lab_utils.chapters.baseline import ScratchResult
+from lab_utils.core import profiles
+from lab_utils.networks import scratch_specs
 from lab_utils.stats.intervals import Accuracy, Difference
 
 
@@ -127,9 +129,23 @@ def test_steps_are_judged_on_the_same_images():
 def test_the_arms_show_accuracy_while_training_of_the_best_epoch_beside_the_clean_one():
     from types import SimpleNamespace
 
-    history, spec = pd.DataFrame({"accuracy": [0.1, 0.7, 0.9]}), SimpleNamespace(idea="idea")
-    one = SimpleNamespace(trained=SimpleNamespace(best_epoch=2), history=history, spec=spec)
+    one = SimpleNamespace(best_epoch=2, history=pd.DataFrame({"accuracy": [0.1, 0.7, 0.9]}))
     results = {number: result_of(number, [1] * 30 + [0] * 70, [1] * 20 + [0] * 80) for number in baseline.NINE}
     table = baseline.arms_table(dict.fromkeys(baseline.NINE, one), results)
     assert table["train, while training"].tolist() == ["70.0 %"] * 5
     assert table["train, clean"].str.startswith("30.0 %").all() and table["network"][2] == "#9, dropout after BatchNorm"
+
+
+def test_plan_scales_epochs_rate_and_batch_as_said():
+    settings = profiles.Scratch(epochs=0.1, max_epochs=5, batch=32, learning_rate=10, max_learning_rate=2e-3)
+    seven, eleven, two = (baseline.plan(scratch_specs.spec_of(i), settings) for i in (7, 11, 2))
+    assert (seven.epochs, seven.batch, seven.learning_rate) == (2, 32, pytest.approx(5e-4))
+    assert eleven.epochs == 5 and two.learning_rate == 2e-3
+    text = baseline.scaling(settings)
+    assert "epochs × 0.1, 5 at most" in text and "× 10, 0.002 at most" in text and "windows cut" in text
+
+
+def test_table_names_what_the_original_does_not_print():
+    table = baseline.specs_table([scratch_specs.spec_of(i) for i in (7, 13)], profiles.Scratch())
+    assert table["not printed there"].tolist() == ["epochs, penalties, dropout", ""]
+    assert table["layers"].tolist()[1] == "average of #10 and #12"

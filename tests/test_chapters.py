@@ -32,8 +32,9 @@ def test_an_unknown_chapter_lists_the_valid_numbers():
         chapter("77")
 
 
-def test_fine_tuning_runs_one_to_five_do_not_wait_for_each_other():
-    assert [one.name for one in dependents("07_fine_tuning_run2")] == [
+def test_each_fine_tuning_run_waits_for_the_one_that_it_is_compared_with():
+    assert [entry.name for entry in dependents("09_fine_tuning_run4")] == [
+        "10_fine_tuning_run5",
         "11_fine_tuning_run6",
         "13_grad_cam",
         "15_further_improvements",

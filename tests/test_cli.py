@@ -57,10 +57,10 @@ def test_a_folder_of_images_gives_the_run_its_name_and_the_photos_profile(projec
 
 def test_settings_that_an_older_lab_wrote_do_not_stop_the_next_run(project):
     path = profiles.save_settings(settings("--name", "mine"))
-    path.write_text(path.read_text().replace("  spread:", "  min_epochs:"))
+    path.write_text(path.read_text().replace("  grid:", "  min_epochs:"))
     with pytest.raises(LabError, match=r"min_epochs.*run_all.sh writes this file anew"):
         profiles.load_settings("mine")
-    assert settings("--name", "mine").fine_tuning.spread < 1
+    assert settings("--name", "mine").fine_tuning.frozen == 4
     with pytest.raises(LabError, match="was made with profile sample"):
         settings("--profile", "tiny", "--name", "mine")
 

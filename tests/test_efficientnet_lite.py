@@ -16,6 +16,12 @@ REFERENCE = Path(__file__).parent / "data" / "lite_reference.npz"
 FILES = {name: backbones._lite_file(backbones.backbone(name)) for name in ("lite0", "lite1", "lite2")}
 
 
+def network(variant, top=True):
+    import keras
+
+    return efficientnet_lite.network(variant, keras.Input((32, 32, 3)), top)
+
+
 def waves(height: int, width: int) -> np.ndarray:
     """The fixed pattern that the reference was computed on, about -1 to 1."""
     y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
@@ -85,12 +91,12 @@ def test_weights_of_a_network_that_has_more_than_lite_are_refused():
     state = efficientnet_lite.read_state(FILES["lite0"])
     state["_blocks.0._se_reduce.weight"] = np.zeros((8, 32, 1, 1), np.float32)  # EfficientNet-B0's squeeze-excitation
     with pytest.raises(LabError, match=r"another network than lite0 \(_blocks.0._se_reduce.weight has no place"):
-        efficientnet_lite.assign(efficientnet_lite.network("lite0", (32, 32, 3), True), state)
+        efficientnet_lite.assign(network("lite0"), state)
 
 
 def test_a_network_without_its_top_takes_the_same_weights():
     state = efficientnet_lite.read_state(FILES["lite0"])
-    whole, base = (efficientnet_lite.network("lite0", (32, 32, 3), top) for top in (True, False))
+    whole, base = (network("lite0", top) for top in (True, False))
     for model in (whole, base):
         efficientnet_lite.assign(model, state)
     values = [model.get_layer("top_conv").get_weights()[0] for model in (whole, base)]
@@ -225,7 +231,7 @@ def test_changed_weights_do_not_match_the_hash_in_their_name(tmp_path):
 
 @pytest.mark.parametrize("other", ["lite1", "lite2"])
 def test_weights_of_another_network_are_refused(other):
-    model = efficientnet_lite.network("lite1" if other == "lite2" else "lite0", (32, 32, 3))
+    model = network("lite1" if other == "lite2" else "lite0")
     with pytest.raises(LabError, match="another network than"):
         efficientnet_lite.assign(model, efficientnet_lite.read_state(FILES[other]))
 
@@ -236,7 +242,7 @@ def test_a_head_of_another_number_of_classes_is_refused():
         "_fc.bias": np.zeros(29),
     }
     with pytest.raises(LabError, match="head of 29 classes where 1,000"):
-        efficientnet_lite.assign(efficientnet_lite.network("lite0", (32, 32, 3)), state)
+        efficientnet_lite.assign(network("lite0"), state)
 
 
 def test_the_reader_gives_plain_arrays_for_every_parameter():

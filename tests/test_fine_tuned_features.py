@@ -65,16 +65,6 @@ def test_a_network_whose_dense_layers_fix_its_size_keeps_it_and_shows_it():
     assert "rows of their own" in fine_tuned_features.sizes_words(space("fine", 3), [plain])
 
 
-def test_the_settings_of_the_features_run_stand_as_reported_and_in_this_profile():
-    from lab_utils.core.profiles import FineTuning
-
-    lab = SimpleNamespace(settings=SimpleNamespace(fine_tuning=FineTuning(size=96)))
-    table = fine_tuned_features.settings(lab).set_index("setting")
-    assert list(table.loc["input size"]) == ["not reported", "96"]
-    assert list(table.loc["preprocessing"]) == ["1/255", "right"]
-    assert list(table.loc["head"]) == ["512", "512"]
-
-
 def test_places_of_a_split_are_its_rows():
     assert list(space("a", 1).of("val")) == list(range(60, 90))
 
@@ -202,7 +192,7 @@ def test_routes_are_named_by_classifier_and_space_and_by_run():
     one = space("Net", 6)
     fine_tuned_features.classify(one, np.where(SPLIT == "train", LABELS, -1), rounds=2, trees=5, components=8)
     probabilities = np.eye(3)[[2] * 30]
-    one.run = SimpleNamespace(recipe=SimpleNamespace(name="features run"), probabilities=lambda split: probabilities)
+    one.run, one.name = SimpleNamespace(probabilities=lambda split: probabilities), "features run"
     found = fine_tuned_features.routes([one], "Linear SVM", "val")
     assert list(found) == ["Linear SVM on Net, made, 96 px (12)", "Net, features run"]
     assert (found["Linear SVM on Net, made, 96 px (12)"] == LABELS[60:90]).mean() > 0.9
@@ -235,7 +225,7 @@ def test_the_frozen_probe_learns_from_the_runs_own_train_images_at_its_size(monk
     lab.features = lambda network, layer, size: lab.sizes.append(size) or values
     lab.images = pd.DataFrame({"label": np.where(SPLIT == "test", -1, LABELS)})
     rows = {"train": np.arange(0, 60, 2), "val": np.arange(60, 90)}
-    run = SimpleNamespace(recipe=SimpleNamespace(network="lite0", size=96), rows=rows.__getitem__)
-    answers, title = frozen_probe.frozen_probe(lab, run)
+    here, run = SimpleNamespace(network="lite0", size=96, title="LITE0"), SimpleNamespace(rows=rows.__getitem__)
+    answers, title = frozen_probe.frozen_probe(lab, here, run)
     assert lab.sizes == [96] and "96 px" in title
     assert (answers == LABELS[60:90]).mean() > 0.9

@@ -17,16 +17,16 @@ from lab_utils.chapters import (
 from lab_utils.core.profiles import FineTuning
 from lab_utils.core.records import PROJECT
 from lab_utils.stats.intervals import Difference
-from lab_utils.training import recipes
 
 REPORTED = pd.read_csv(PROJECT / "data" / "reported" / "fine_tuning.csv")
 LABELS = np.arange(400) % 4
 AS_PRINTED = FineTuning(networks=("vgg16",), size=256, pooling="flatten")
-SMALL = FineTuning(size=96, frozen=4, batch=18, epochs=8, learning_rate=8e-4, spread=0.5)
+BASE = {"network": "VGG16", "input size": 256, "preprocessing": "as pretrained", "frozen blocks": 3}
+BASE |= {"pooling": "flatten", "head": (512, 256), "L2": 0.0, "learning rate": 5e-5, "batch": 192, "epochs": 10}
 
 
 def result_of(
-    name: str, right: list[float], sure: float = 0.7, train: list[float] | None = None, dropout: float = 0.5
+    name: str, right: list[float], sure: float = 0.7, train: list[float] | None = None, dropout: float = 0.5, **settings
 ) -> fine_tuning_results.FineTuningResult:
     """A run whose val accuracy by epoch is `right`; wrong answers name the next class, all with confidence `sure`."""
     answers = np.stack([np.where(np.arange(400) < 400 * share, LABELS, (LABELS + 1) % 4) for share in right])
@@ -46,13 +46,13 @@ def result_of(
         }
     )
     run = SimpleNamespace(
-        recipe=SimpleNamespace(name=name, dropout=dropout),
         history=history,
         best_epoch=int(np.argmax(right)) + 1,
         seconds=2.0,
         val_logits=lambda: np.log(probabilities),
     )
-    return fine_tuning_results.FineTuningResult(run, LABELS, 400, 1000, np.arange(400).astype(str))
+    groups, settings = np.arange(400).astype(str), BASE | {"dropout": dropout} | settings
+    return fine_tuning_results.FineTuningResult(name, "VGG16", run, settings, LABELS, 400, 1000, groups)
 
 
 def test_accuracies_count_the_constructed_answers():
@@ -128,11 +128,10 @@ def test_the_grid_names_only_differences_beyond_their_interval():
     assert "all are ties" in headline_run.grid_words(base, {"same": base})
 
 
-def test_the_grid_changes_one_setting_at_a_time():
-    settings = SimpleNamespace(grid=2)
-    base, *others = headline_run.grid_recipes(settings)
-    assert len(others) == 6
-    assert all(len(recipes.changed(base, one)) == 1 for one in others)
+def test_a_variant_is_named_by_its_setting_and_value():
+    assert headline_run.variant("run 6", learning_rate=1e-5) == "run 6, learning rate 1e-05"
+    assert headline_run.variant("run 6", l2=0.0) == "run 6, L2 0"
+    assert headline_run.variant("run 6", head=(1024, 256)) == "run 6, head 1024 + 256"
 
 
 def test_a_perfectly_overconfident_run_gets_a_temperature_above_one():
@@ -144,37 +143,52 @@ def test_a_perfectly_overconfident_run_gets_a_temperature_above_one():
 
 @pytest.mark.parametrize("number", range(1, 7))
 def test_every_reported_sentence_says_that_it_is_reported(number):
-    words = run_chapter.reported_words(REPORTED, number)
+    words = run_chapter.reported_words(number)
     row = REPORTED.set_index("run").loc[str(number)]
     assert words.startswith("Reported by the original (slide")
     assert f"{row['val_end']:.3f}" in words
     assert ("no val accuracy" in words) == pd.isna(row["val_printed"])
 
 
-def test_changed_settings_are_named():
-    words = run_chapter.changes_words(2, AS_PRINTED)
-    assert "learning rate, batch, epochs, head; the same in this profile" in words
-    assert "can't be put down to any one" in words
-
-
-def test_settings_that_scaling_makes_equal_are_not_called_changed_here():
-    pair = [recipes.scaled(one, SMALL) for one in recipes.RUNS[1:3]]
-    assert pair[0].epochs == pair[1].epochs and recipes.RUNS[1].epochs != recipes.RUNS[2].epochs
-    assert "epochs" not in run_chapter.changed_here(3, SMALL)
-    assert "In this profile: batch, L2, dropout." in run_chapter.changes_words(3, SMALL)
-    table = run_chapter.settings_table(3, SMALL).set_index("setting")
-    assert list(table.columns[:4]) == [f"run {k}, {where}" for where in ("reported", "in this profile") for k in (2, 3)]
-    assert table.loc["epochs", "changed"] == "as reported"
-    assert table.loc["L2", "changed"] == "as reported and here"
+def test_settings_on_the_slide_and_here_stand_side_by_side_and_changes_are_marked():
+    before, after = result_of("run 2", [0.5], dropout=0.0), result_of("run 3", [0.5], dropout=0.5, batch=250, L2=0.1)
+    table = fine_tuning_results.settings_table(after, before).set_index("setting")
+    assert list(table.columns[:4]) == [f"run {k}, {where}" for where in ("reported", "here") for k in (2, 3)]
+    assert table.loc["epochs"].tolist() == ["10", "9", "10", "10", "as reported"]
+    assert table.loc["L2"].tolist() == ["not reported", "0.1", "0", "0.1", "as reported and here"]
+    assert table.loc["head"].tolist() == ["512 + 256"] * 4 + [""]
+    assert "3 settings change at once" in run_chapter.changes_words(after, before)
+    assert fine_tuning_results.changed(before, after) == ["L2", "dropout", "batch"]
 
 
 def test_the_first_run_is_compared_with_none():
-    assert "starts" in run_chapter.changes_words(1, SMALL)
-    assert list(run_chapter.settings_table(1, SMALL).columns) == [
-        "setting",
-        "run 1, reported",
-        "run 1, in this profile",
-    ]
+    first = result_of("run 1", [0.5])
+    assert run_chapter.changes_words(first, None) == ""
+    assert list(fine_tuning_results.settings_table(first).columns) == ["setting", "run 1, reported", "run 1, here"]
+
+
+def test_settings_are_read_from_the_network_that_was_trained():
+    import keras
+    from notebook_cells import function_of
+
+    from lab_utils.networks import backbones
+    from lab_utils.training.setup import FineTuningSetup
+
+    here = FineTuningSetup("run 1", "lite0", "random", 32, 4, "average", 3e-4, 8, 2)
+    lab = SimpleNamespace(blocks=lambda model: backbones.blocks_of(model, model.name), classes=["a", "b", "c"])
+    build = function_of("06_fine_tuning_run1", "build", here=here, lab=lab)
+    model = build(head=(16, 8), l2=0.2, dropout=0.25)
+    model.compile(keras.optimizers.Adam(7e-4), "sparse_categorical_crossentropy")
+    run = SimpleNamespace(given=model, settings={"batch": 8, "epochs": 2})
+    settings = fine_tuning_results.settings_of(run, here)
+    assert (settings["head"], settings["L2"], settings["dropout"]) == ((16, 8), pytest.approx(0.2), 0.25)
+    assert settings["learning rate"] == pytest.approx(7e-4)
+    assert (settings["frozen blocks"], settings["pooling"], settings["input size"]) == (4, "average", 32)
+    assert settings["preprocessing"] == "as pretrained" and settings.keys() == fine_tuning_results.SETTINGS.keys()
+    other = build(head=(), frozen=5, prepare=keras.layers.Rescaling(1 / 255))
+    other.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    settings = fine_tuning_results.settings_of(SimpleNamespace(given=other, settings=run.settings), here)
+    assert (settings["head"], settings["frozen blocks"], settings["preprocessing"]) == ((), 5, "1/255")
 
 
 def lab_like(source: str = "mame", weights: str = "imagenet", missing: int = 0, tuning: FineTuning = AS_PRINTED):
@@ -193,7 +207,7 @@ def lab_like(source: str = "mame", weights: str = "imagenet", missing: int = 0, 
         (lab_like(missing=1), "missing images"),
         (lab_like(tuning=AS_PRINTED.model_copy(update={"cap": 5})), "at most 5 train images"),
         (lab_like(tuning=AS_PRINTED.model_copy(update={"networks": ("lite0",)})), "another network"),
-        (lab_like(tuning=AS_PRINTED.model_copy(update={"epochs": 8})), "scaled to this profile"),
+        (lab_like(tuning=AS_PRINTED.model_copy(update={"runs": {}})), "shortened in this profile"),
     ],
 )
 def test_only_all_of_mame_with_its_network_as_printed_is_like_the_original(lab, word):
@@ -210,12 +224,12 @@ def test_the_printed_values_are_drawn_where_the_runs_are_like_the_originals():
 
 @pytest.mark.parametrize("number", range(1, 7))
 def test_the_plotted_start_of_the_loss_stands_beside_ours_where_it_is_known(number):
-    words = run_chapter.start_words(result_of("a", [0.5, 0.5, 0.5]), REPORTED, number)
+    words = run_chapter.start_words(result_of("a", [0.5, 0.5, 0.5]), number)
     known = REPORTED.set_index("run").loc[str(number), "loss_start"]
     assert ("Reported" in words) == pd.notna(known)
     assert pd.isna(known) or f"near {known:g}" in words
     peak = REPORTED.set_index("run").loc[str(number), "val_peak"]
-    assert run_chapter.reported_levels(REPORTED, number)["accuracy"].get("val, highest") == (peak if peak > 0 else None)
+    assert run_chapter.reported_levels(number)["accuracy"].get("val, highest") == (peak if peak > 0 else None)
 
 
 def test_the_table_of_runs_keeps_reported_numbers_apart():
@@ -293,7 +307,8 @@ def two_epochs(first: float, second: float, right: tuple[int, int]) -> fine_tuni
     losses = -np.log(probabilities[..., 0]).mean(1)
     history = pd.DataFrame({"val_cross_entropy": losses, "val_accuracy": np.array(right) / 200})
     run = SimpleNamespace(history=history, best_epoch=2, val_logits=lambda: np.log(probabilities))
-    return fine_tuning_results.FineTuningResult(run, labels, 200, 200, np.arange(200).astype(str))
+    groups = np.arange(200).astype(str)
+    return fine_tuning_results.FineTuningResult("a", "VGG16", run, BASE, labels, 200, 200, groups)
 
 
 def test_an_overconfident_accurate_epoch_is_cured_by_a_temperature():

@@ -1,6 +1,5 @@
 """Chapter 15's comparisons, treatments and front on constructed data whose answer is known."""
 
-from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +11,6 @@ from sklearn.preprocessing import StandardScaler, normalize
 from lab_utils.chapters import improvements
 from lab_utils.chapters.improvements import Cost
 from lab_utils.core import quantities
-from lab_utils.core.errors import LabError
 from lab_utils.stats.intervals import Accuracy, Difference
 
 
@@ -146,38 +144,6 @@ def test_the_mean_of_members_outvotes_the_unsure_one():
     assert improvements.averaged(members).tolist() == [0]
 
 
-def test_modern_steps_change_one_thing_at_a_time():
-    from lab_utils.training.recipes import changed
-
-    steps = [one for one in improvements.modern_steps(20, 1e-4) if one.name != "linear probe"]
-    differences = [changed(before, after) for before, after in pairwise(steps)]
-    assert differences == [["preprocessing"], [], ["schedule", "warmup"], ["label_smoothing"], ["augment", "crop"]]
-    assert steps[2].start.frozen == 5
-    assert steps[1].start is None
-
-
-@pytest.mark.parametrize("profile", ["sample", "photos", "mame"])
-def test_modern_steps_are_one_small_layer_in_every_profile(profile):
-    """Also where the original's runs flatten; the probe's rate stays above fine-tuning's and below what Adam bears."""
-    from lab_utils.core import profiles
-    from lab_utils.training import recipes
-
-    settings = profiles.resolve(profile)
-    steps = improvements.modern_steps(settings.improvements.epochs, settings.improvements.learning_rate)
-    scaled = [recipes.scaled(one, settings.fine_tuning) for one in steps]
-    assert {one.pooling for one in scaled} == {"average"}
-    assert [one.name for one in scaled] == [one.name for one in steps]
-    assert all(one.start is None or one.start.pooling == "average" for one in scaled)
-    assert scaled[1].learning_rate < scaled[0].learning_rate < 0.01
-    assert recipes.scaled(recipes.recipe("run 1"), settings.fine_tuning).pooling == settings.fine_tuning.pooling
-
-
-def test_a_staged_fit_costs_its_first_stage_too():
-    probe, *_, last = improvements.modern_steps(20, 1e-4)
-    runs = {one.name: SimpleNamespace(recipe=one, seconds=2.0) for one in (probe, last)}
-    assert improvements.total_seconds(runs) == {probe.name: 2.0, last.name: 4.0}
-
-
 def test_the_front_is_what_brute_force_finds():
     rng = np.random.default_rng(2)
     points = [cost(f"r{k}", int(rng.integers(0, 100)), float(rng.integers(1, 50))) for k in range(40)]
@@ -228,65 +194,12 @@ def test_costs_are_read_from_records_once_a_recipe():
 
 
 # ---- fine-tuned networks ---------------------------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def tuned():
-    """A stand-in for a fine-tuned run on Lite0 at 32 pixels with one linear layer, and its lab of 6 val images."""
-    pytest.importorskip("keras")
-    from lab_utils.training import fine_tuning
-    from lab_utils.training.recipes import FineTuningRecipe
-
-    one = FineTuningRecipe("m", "test", 1e-3, 8, 1, network="lite0", frozen=4, head=(), pooling="average", size=32)
-    model = fine_tuning.network(one, 3)
-    rng = np.random.default_rng(0)
-    model.get_layer("logits").set_weights([0.1 * rng.normal(size=(1280, 3)), rng.normal(size=3)])
-    pixels = {size: rng.integers(0, 256, (8, size, size, 3), dtype=np.uint8) for size in (32, 64)}
-    run = SimpleNamespace(recipe=one, model=lambda: model, rows=lambda split: np.arange(2, 8))
-    settings = SimpleNamespace(networks=SimpleNamespace(weights="imagenet"))
-    return SimpleNamespace(pixels=pixels.get, classes=list("abc"), settings=settings), run
-
-
-def softmax_of(scores):
-    raised = np.exp(scores - scores.max(1, keepdims=True))
-    return raised / raised.sum(1, keepdims=True)
-
-
-def test_at_test_time_without_a_change_is_the_networks_own_answer(tuned):
-    lab, run = tuned
-    images = lab.pixels(32)[2:]
-    plain = softmax_of(run.model().predict(images.astype("float32"), verbose=0))
-    assert improvements.at_test_time(lab, run) == pytest.approx(plain, abs=1e-4)
-    mirrored = softmax_of(run.model().predict(np.flip(images, axis=2).astype("float32"), verbose=0))
-    assert improvements.at_test_time(lab, run, flips=True) == pytest.approx((plain + mirrored) / 2, abs=1e-4)
-    assert np.abs(plain - mirrored).max() > 0.01
-
-
-def test_a_larger_input_keeps_the_weights(tuned):
-    """By another way: the backbone at 64 pixels, averaged over places, times the trained kernel."""
-    from lab_utils.networks import backbones
-
-    lab, run = tuned
-    base = backbones.frozen_base("lite0", 4, weights="imagenet", size=64)
-    maps = base.predict(backbones.preprocess("lite0", lab.pixels(64)[2:]), verbose=0)
-    kernel, bias = run.model().get_layer("logits").get_weights()
-    wanted = softmax_of(maps.mean(axis=(1, 2)) @ kernel + bias)
-    assert improvements.at_test_time(lab, run, 64) == pytest.approx(wanted, abs=1e-4)
-
-
-def test_another_size_with_a_flattened_map_is_refused(tuned):
-    from dataclasses import replace
-
-    lab, run = tuned
-    flat = SimpleNamespace(**{**vars(run), "recipe": replace(run.recipe, pooling="flatten")})
-    with pytest.raises(LabError, match="fixes the input size"):
-        improvements.at_test_time(lab, flat, 64)
-
-
 def test_joined_features_are_read_by_split_and_block(clusters):
     """Each of two networks holds half of the columns; the rows of train and val are not mixed."""
     points, truth, _ = clusters
     halves = {"one": points[:, :5], "two": points[:, 5:]}
     rows = {"train": np.arange(0, 120, 2), "val": np.arange(1, 120, 2)}
-    runs = {name: SimpleNamespace(features=lambda split, half=half: half[rows[split]]) for name, half in halves.items()}
+    runs = {name: {split: half[rows[split]] for split in rows} for name, half in halves.items()}
     found = improvements.joined_features(runs, truth[rows["train"]])
     assert list(found) == ["one", "two", "joined"]
     direct = improvements.head_predictions(
@@ -297,13 +210,3 @@ def test_joined_features_are_read_by_split_and_block(clusters):
     assert np.array_equal(found["joined"], direct)
     assert (found["joined"] == truth[rows["val"]]).mean() > 0.9
     assert list(improvements.joined_features({"one": runs["one"]}, truth[rows["train"]])) == ["one"]
-
-
-def test_members_are_the_six_runs_and_run_1_on_the_other_networks():
-    asked = []
-    settings = SimpleNamespace(fine_tuning=SimpleNamespace(networks=["vgg16", "b3"]))
-    lab = SimpleNamespace(settings=settings, entries=asked.append, title=str.upper)
-    lab.fine_tune = lambda number, network=None: (number, network)
-    found = improvements.members(lab)
-    assert asked == ["11"]  # stops where chapter 11 was not run
-    assert found == {f"run {k}": (k, None) for k in range(1, 7)} | {"run 1 on B3": (1, "b3")}

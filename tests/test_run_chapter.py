@@ -1,17 +1,18 @@
 """The notebooks of the six runs differ in their story and the number of the run, not in pasted code."""
 
 import json
-import re
 from types import SimpleNamespace
 
 import pytest
+from notebook_cells import cell_of
 
 from lab_utils.chapters import run_chapter
+from lab_utils.chapters.fine_tuning_results import printed_row
 from lab_utils.core.chapters import RUNS
 from lab_utils.core.errors import LabError
 from lab_utils.core.records import PROJECT
 
-SHARED = ("chapter.show_changes()", "chapter.show_settings()", "chapter.show_curves()", "chapter.diagnose()")
+SHARED = ("chapter.show_settings(", "chapter.show_curves(", "chapter.diagnose(")
 
 
 def cells(name: str, kind: str) -> list[str]:
@@ -29,7 +30,7 @@ def test_shared_cells_are_the_same_in_all_six_notebooks(start):
 
 def test_the_opening_differs_in_the_notebooks_name_only():
     opened = [next(one for one in cells(name, "code") if "open_lab(" in one) for name in RUNS]
-    without = [text.replace(name, "NAME").split("\n\n")[1] for text, name in zip(opened, RUNS, strict=True)]
+    without = [text.replace(name, "NAME").split("\n\n")[-1] for text, name in zip(opened, RUNS, strict=True)]
     assert len(set(without)) == 1 and "run_chapter.open_run(lab)" in without[0]
 
 
@@ -39,15 +40,24 @@ def test_how_curves_and_diagnosis_are_read_is_said_alike():
         assert len(texts) == 1
 
 
-def test_no_cell_makes_the_chapters_own_run_by_a_typed_number():
-    for number, name in enumerate(RUNS, 1):
-        typed = [one for one in cells(name, "code") if re.search(rf"run_study\.study\(lab, {number}\)", one)]
-        assert not typed
+def test_the_network_is_built_by_the_same_cell_in_every_notebook_that_fine_tunes():
+    names = [*RUNS, "12_fine_tuned_features", "15_further_improvements"]
+    assert len({cell_of(name, "build") for name in names}) == 1
+
+
+@pytest.mark.parametrize(("number", "name"), list(enumerate(RUNS, 1)))
+def test_every_run_shows_its_rate_and_what_the_slide_prints_of_it(number, name):
+    """The rate in sight is the one that is trained; the slide's number stands beside it as a comment."""
+    printed = printed_row(f"run {number}")
+    (line,) = [line for cell in cells(name, "code") for line in cell.splitlines() if "change me; slide" in line]
+    assert f"{float(line.split(': ')[-1]):g}" == f"{printed['learning_rate']:g}"
+    assert printed["source"] in line and f'lab.here("run {number}")' in " ".join(cells(name, "code"))
 
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(RUNS, 1)))
 def test_the_number_of_the_run_follows_from_the_chapter(number, name):
-    assert run_chapter.open_run(SimpleNamespace(chapter=name)).number == number
+    lab = SimpleNamespace(chapter=name, here=lambda run: run)
+    assert (run_chapter.open_run(lab).number, run_chapter.open_run(lab).here) == (number, f"run {number}")
 
 
 def test_a_chapter_of_no_single_run_is_refused():

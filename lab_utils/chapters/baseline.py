@@ -1,5 +1,9 @@
-"""Chapter 01's arithmetic: gaps between train and val, what a step changed, the table beside the original's."""
+"""Chapter 01: how its networks are trained in a profile, and what is computed from their answers.
 
+Gaps between train and val, what a step changed, the table beside the original's.
+"""
+
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -7,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from lab_utils.core.profiles import Scratch
 from lab_utils.data.splits import fold_groups
+from lab_utils.networks import scratch_specs
+from lab_utils.networks.scratch_specs import ScratchSpec
 from lab_utils.stats import metrics
 from lab_utils.stats.curves import HIGH, LOW, overfitting
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_means, paired_difference
 
 if TYPE_CHECKING:
+    import keras
+
     from lab_utils.lab import Lab
-    from lab_utils.training.scratch import ScratchNetwork
+    from lab_utils.training.fit import Run
 
 ROWS = {"1": "1", "2": "2", "3": "3-4", "4": "3-4", "5": "5-6", "6": "5-6", "8": "8"} | {
     number: number for number in ("10", "11", "12", "13")
@@ -27,6 +36,53 @@ RESAMPLES = 500  # of the bootstrap of a pair's rank
 NINE = ("8", "9, dropout only", "9, dropout after BatchNorm", "9, penalties only", "9")
 
 
+# ---- how they are trained --------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Plan:
+    """How a network is trained: Adam's learning rate, images a step, passes over the train images."""
+
+    learning_rate: float
+    batch: int
+    epochs: int
+
+
+def plan(spec: ScratchSpec, settings: Scratch) -> Plan:
+    """How a network is trained in a profile: epochs and rate by the profile's factors, batch at most the profile's."""
+    epochs = min(settings.max_epochs, max(1, math.ceil(spec.epochs * settings.epochs)))
+    rate = min(settings.max_learning_rate, spec.learning_rate * settings.learning_rate)
+    return Plan(rate, min(spec.batch, settings.batch), epochs)
+
+
+def scaling(settings: Scratch) -> str:
+    """Say how the networks are scaled in this run, in one sentence."""
+    parts = [f"images of {settings.size} pixels (the original: 256)"]
+    if settings.size < 106:
+        parts.append("pooling windows cut to the map where it is smaller")
+    parts.append(f"epochs × {settings.epochs:g}, {settings.max_epochs} at most (the original prints no epochs)")
+    parts.append(f"batches of {settings.batch} at most")
+    if settings.learning_rate != 1:
+        parts.append(f"learning rates × {settings.learning_rate:g}, {settings.max_learning_rate:g} at most")
+    if settings.momentum != 0.99:
+        parts.append(f"a momentum of {settings.momentum:g} in BatchNorm (there are few steps)")
+    if settings.cap:
+        parts.append(f"{settings.cap} train images a class at most")
+    return f"The layers are the original's; this profile trains with {'; '.join(parts)}."
+
+
+def specs_table(specs: Sequence[ScratchSpec], settings: Scratch) -> pd.DataFrame:
+    """The networks as they are trained in this run, one row each."""
+    rows = []
+    for spec in specs:
+        row = {"#": spec.number, "idea": spec.idea, "layers": scratch_specs.describe(spec)}
+        row |= dict.fromkeys(("batch", "learning rate", "epochs"), "")
+        if not spec.members:
+            how = plan(spec, settings)
+            row |= {"batch": how.batch, "learning rate": f"{how.learning_rate:g}", "epochs": how.epochs}
+        rows.append(row | {"augmented": "yes" if spec.augment else "", "not printed there": spec.assumed})
+    return pd.DataFrame(rows)
+
+
+# ---- what they answer ------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class ScratchResult:
     """What a trained network answers on train (clean: no dropout, no augmentation) and val.
@@ -66,14 +122,22 @@ class ScratchResult:
         return Difference(float(train.mean() - val.mean()), float(low), float(high), len(val), of)
 
 
-def result(lab: "Lab", trained: "ScratchNetwork") -> ScratchResult:
-    """Let a trained network answer on train and val."""
+def result(
+    lab: "Lab", number: str, probabilities: Mapping[str, np.ndarray], rows: Mapping[str, np.ndarray]
+) -> ScratchResult:
+    """What a network answers on train and val.
+
+    Args:
+        lab: the open lab.
+        number: of the network.
+        probabilities: by split, (n, classes).
+        rows: positions in `lab.images` by split, (n,).
+    """
     labels, lots = lab.images["label"].to_numpy(), fold_groups(lab.images)
-    rows = {split: trained.rows(split) for split in ("train", "val")}
-    predicted = {split: trained.probabilities(split).argmax(1) for split in rows}
-    right = {split: predicted[split] == labels[rows[split]] for split in rows}
-    groups = {split: lots[rows[split]] for split in rows}
-    return ScratchResult(trained.spec.number, right["train"], right["val"], predicted["val"], groups)
+    predicted = {split: probabilities[split].argmax(1) for split in ("train", "val")}
+    right = {split: predicted[split] == labels[rows[split]] for split in predicted}
+    groups = {split: lots[rows[split]] for split in predicted}
+    return ScratchResult(number, right["train"], right["val"], predicted["val"], groups)
 
 
 def gap_change(first: ScratchResult, second: ScratchResult) -> Difference:
@@ -174,15 +238,15 @@ def augmentation_changes(results: Mapping[str, ScratchResult], classes: int) -> 
     return {"changes": {number: gap_change(mean, results[number]) for number in augmented}, "plain": plain}
 
 
-def arms_table(trained: "Mapping[str, ScratchNetwork]", results: Mapping[str, ScratchResult]) -> pd.DataFrame:
+def arms_table(trained: "Mapping[str, Run]", results: Mapping[str, ScratchResult]) -> pd.DataFrame:
     """The arms of the ablation: train accuracy while training (of the best epoch) beside the clean one, and val."""
     rows = []
     for number in NINE:
-        best_epoch, result = trained[number].trained.best_epoch, results[number]
+        best_epoch, result = trained[number].best_epoch, results[number]
         during = trained[number].history["accuracy"].iloc[best_epoch - 1]
         row = {
             "network": f"#{number}",
-            "layers": trained[number].spec.idea,
+            "layers": scratch_specs.spec_of(number).idea,
             "train, while training": f"{100 * during:.1f} %",
         }
         rows.append(row | {"train, clean": str(result.accuracy("train")), "val": str(result.accuracy("val"))})
@@ -216,13 +280,11 @@ def best_on_val(results: Mapping[str, ScratchResult]) -> ScratchResult:
     return max(results.values(), key=lambda result: result.val.mean())
 
 
-def layer_maps(
-    trained: "ScratchNetwork", image: np.ndarray, layers: Sequence[str], channels: int
-) -> dict[str, np.ndarray]:
+def layer_maps(model: "keras.Model", image: np.ndarray, layers: Sequence[str], channels: int) -> dict[str, np.ndarray]:
     """Activations of some layers for one image, each channel scaled to 0..1.
 
     Args:
-        trained: the network.
+        model: the network.
         image: uint8 (size, size, 3).
         layers: names.
         channels: the first so many of each layer.
@@ -232,7 +294,6 @@ def layer_maps(
     """
     import keras
 
-    model = trained.model()
     outputs = keras.Model(model.input, [model.get_layer(name).output for name in layers])(image[None].astype("float32"))
     maps = {}
     for name, output in zip(layers, outputs, strict=True):

@@ -108,7 +108,7 @@ def open_models(lab: "Lab") -> dict[str, CamModel]:
 
 def scratch(lab: "Lab") -> CamModel:
     """The network from scratch of chapter 01, which rescales its images itself."""
-    return CamModel(f"#{SCRATCH} from scratch", lab.scratch_model(SCRATCH), as_they_are)
+    return CamModel(f"#{SCRATCH} from scratch", lab.kept(f"#{SCRATCH} from scratch").model, as_they_are)
 
 
 def as_they_are(images: np.ndarray) -> np.ndarray:
@@ -118,8 +118,8 @@ def as_they_are(images: np.ndarray) -> np.ndarray:
 
 def fine_tuned(lab: "Lab") -> CamModel:
     """The headline run of chapter 11."""
-    run = lab.fine_tune(HEADLINE)
-    return CamModel(f"{lab.title(run.recipe.network)}, {HEADLINE}", run.model(), as_they_are)
+    run = lab.kept(HEADLINE)
+    return CamModel(f"{run.settings['title']}, {HEADLINE}", run.model, as_they_are)
 
 
 def pretrained(lab: "Lab", name: str | None = None) -> CamModel:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,18 +10,20 @@ import pandas as pd
 
 from lab_utils.analysis import classification, classifiers, transferability
 from lab_utils.chapters import frozen_probe
-from lab_utils.chapters.fine_tuning_results import NEVER_VARIED, reported_setting
 from lab_utils.data.splits import fold_groups, subsample
 from lab_utils.networks import backbones
 from lab_utils.stats.intervals import Accuracy, Difference, paired_difference
-from lab_utils.training import recipes
 
 if TYPE_CHECKING:
+    import keras
+
     from lab_utils.analysis.projections import Components
     from lab_utils.lab import Lab
-    from lab_utils.training.fine_tuning import FineTunedNetwork
+    from lab_utils.training.fit import Run
+    from lab_utils.training.setup import FineTuningSetup
 
 NEIGHBOURS = 5
+BATCH = 64  # images a batch in inference
 SPLITS = ("train", "val", "test")
 TEXTILES = ("Silk and metal thread", "Woven fabric")
 FEWEST = 20  # test images of a class below which its recall carries no verdict
@@ -40,6 +42,7 @@ class FeatureSpace:
         size: side of the network's input in pixels.
         groups: what intervals draw as a whole (lot, or object), shape (N,).
         run: the fine-tuned network behind them, if any.
+        name: of that run.
         result: what the lab's classifiers answer on them, once fitted.
     """
 
@@ -50,7 +53,8 @@ class FeatureSpace:
     rows: np.ndarray
     size: int
     groups: np.ndarray
-    run: "FineTunedNetwork | None" = field(default=None, repr=False)
+    run: "Run | None" = field(default=None, repr=False)
+    name: str = ""
     result: classification.CVResult | None = field(default=None, repr=False)
 
     @property
@@ -61,7 +65,7 @@ class FeatureSpace:
     @property
     def head(self) -> str:
         """Name of the route through the network's own head."""
-        return f"{self.network}, {self.run.recipe.name}"
+        return f"{self.network}, {self.name}"
 
     def route(self, classifier: str) -> str:
         """Name of the route through a classifier on these features."""
@@ -77,14 +81,23 @@ class FeatureSpace:
 
 
 # ---- spaces ----------------------------------------------------------------------------------------------------------
-def tuned_space(lab: "Lab", recipe: str, network: str | None = None) -> FeatureSpace:
-    """Features of the first dense layer of a fine-tuned network (trained or loaded), all splits."""
-    run = lab.fine_tune(recipe, network=network)
+def tuned_space(lab: "Lab", here: "FineTuningSetup", run: "Run", features: "keras.Model") -> FeatureSpace:
+    """What a dense layer of a fine-tuned network gives for all images.
+
+    Args:
+        lab: the run.
+        here: the settings that the network was trained with.
+        run: the trained network.
+        features: from RGB pixels of 0..255 to the layer's output, (B, D).
+    """
     rows = [run.rows(split) for split in SPLITS]
-    features = np.concatenate([run.features(split) for split in SPLITS])
-    size, places = run.recipe.size, np.concatenate(rows)
+    places, pixels = np.concatenate(rows), lab.pixels(here.size)
+    starts = range(0, len(places), BATCH)
+    parts = [np.asarray(features(np.float32(pixels[places[i : i + BATCH]]), training=False)) for i in starts]
     split, groups = np.repeat(SPLITS, [len(part) for part in rows]), np.asarray(fold_groups(lab.images.iloc[places]))
-    return FeatureSpace(lab.title(run.recipe.network), "fine-tuned", features, split, places, size, groups, run)
+    return FeatureSpace(
+        here.title, "fine-tuned", np.concatenate(parts), split, places, here.size, groups, run, here.name
+    )
 
 
 def pretrained_space(
@@ -123,16 +136,6 @@ def sizes_words(fine: FeatureSpace, spaces: Sequence[FeatureSpace]) -> str:
     other = [space.title for space in spaces if space.size != fine.size]
     words = f"Compared at one input size, {fine.size} pixels: {'; '.join(same)}."
     return f"{words} Beside them at another size, as rows of their own: {'; '.join(other)}." if other else words
-
-
-def settings(lab: "Lab") -> pd.DataFrame:
-    """Settings of the features run as the original reports them and in this profile."""
-    recipe = recipes.FEATURES_RUN
-    here = replace(recipes.scaled(recipe, lab.settings.fine_tuning), name="in this profile")
-    shown = tuple(name for name in recipes.SHOWN if name not in NEVER_VARIED)
-    table = recipes.table(here, settings=shown)
-    table.insert(1, "reported", [reported_setting(recipe.name, name) for name in shown])
-    return table
 
 
 # ---- neighbours ------------------------------------------------------------------------------------------------------
@@ -392,7 +395,7 @@ def frozen_or_tuned(
         gap = fine.compare("val", labels, predicted, answers, "frozen embedding minus fine-tuning, val")
         words.append(f"{space.title}: {gap}, {seconds:.1f} s against {fine.run.seconds:.1f} s of training")
     tuned = Accuracy.from_labels(labels, answers, "head", lots)
-    rows.append((f"fine-tuning, {fine.run.recipe.name}, {fine.size} px", tuned, round(fine.run.seconds, 1)))
+    rows.append((f"fine-tuning, {fine.name}, {fine.size} px", tuned, round(fine.run.seconds, 1)))
     table = pd.DataFrame(rows, columns=["route", "val", "seconds of training"])
     against = f"On val, a linear SVM on the frozen embedding against fine-tuning at {fine.size} px"
     return table, f"{against}: {'; '.join(words)}."

@@ -13,16 +13,23 @@ import pandas as pd
 
 from lab_utils.core.records import reported
 from lab_utils.data.splits import fold_groups
+from lab_utils.networks import backbones
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 from lab_utils.stats.metrics import cross_entropy
-from lab_utils.training import recipes
 
 if TYPE_CHECKING:
+    from lab_utils.core.profiles import FineTuning
     from lab_utils.lab import Lab
-    from lab_utils.training.fine_tuning import FineTunedNetwork
+    from lab_utils.training.fit import Run
+    from lab_utils.training.kept import KeptRun
+    from lab_utils.training.setup import FineTuningSetup
 
-
-NEVER_VARIED = ("schedule", "warmup", "label_smoothing", "amsgrad", "seed")  # the same in all of the original's runs
+# settings in tables, each with its column in data/reported/fine_tuning.csv
+SETTINGS = {
+    **{"network": "network", "input size": "size", "preprocessing": "preprocessing", "frozen blocks": "frozen"},
+    **{"pooling": "pooling", "head": "head", "L2": "l2", "dropout": "dropout"},
+    **{"learning rate": "learning_rate", "batch": "batch", "epochs": "epochs"},
+}
 
 
 # ---- a run -----------------------------------------------------------------------------------------------------------
@@ -31,23 +38,24 @@ class FineTuningResult:
     """A trained run with what its diagnosis needs.
 
     Attributes:
+        name: of the run (`run 1`).
+        network: title of its network.
         run: the trained network.
+        settings: what it was trained with, read from the network itself; keys: those of `SETTINGS`.
         labels: of the val images, shape (n,).
         train_images: how many train images a clean evaluation looked at (a sample as large as val).
         counted_images: how many train images an epoch counts: all of them.
         groups: lot of each val image, or object where the lot is unknown; shape (n,).
     """
 
-    run: "FineTunedNetwork"
+    name: str
+    network: str
+    run: "Run | KeptRun"
+    settings: dict[str, Any]
     labels: np.ndarray
     train_images: int
     counted_images: int
     groups: np.ndarray
-
-    @property
-    def name(self) -> str:
-        """The recipe's name."""
-        return self.run.recipe.name
 
     @property
     def history(self) -> pd.DataFrame:
@@ -96,43 +104,129 @@ class FineTuningResult:
         }
 
 
-def reported_setting(run: str, setting: str) -> str:
-    """What the original reports of a setting, from `data/reported/fine_tuning.csv`; "not reported" where nothing.
-
-    Args:
-        run: name of the recipe, `run 1` to `run 6` or `features run`.
-        setting: a field of `FineTuningRecipe`.
-    """
-    row = reported("fine_tuning").set_index("run").loc[run.removeprefix("run ").removesuffix(" run")]
-    value = row.get(setting)
-    if value is None or pd.isna(value):
-        return "not reported"
-    text = str(value).removesuffix(".0")
-    if setting == "head":
-        return " + ".join(part.strip() for part in text.split(","))
-    return f"{value:g}" if isinstance(value, float) else text
-
-
 def _share(value: float, n: int, of: str) -> Accuracy:
     return Accuracy(round(float(value) * n), n, of)
 
 
-def result(lab: "Lab", recipe: Any, **changes: Any) -> FineTuningResult:
-    """Train (or load) a recipe and gather what its diagnosis needs; its val accuracy and seconds are recorded.
+def result(lab: "Lab", here: "FineTuningSetup", run: "Run", name: str = "", keep: bool = False) -> FineTuningResult:
+    """Gather what the diagnosis of a trained network needs; its val accuracy and seconds are recorded.
 
     Args:
         lab: the open lab.
-        recipe: number, name or recipe, as `lab.fine_tune` takes it.
-        changes: settings to change.
+        here: the settings that the run took from the profile.
+        run: what `lab.fit` gave.
+        name: of the run; "": that of `here`.
+        keep: keep it under its name for the chapters that come after.
     """
-    run = lab.fine_tune(recipe, **changes)
-    rows = run.rows("val")
-    groups = np.asarray(fold_groups(lab.images.iloc[rows]))
-    counted = len(run.rows("train"))
-    reached = FineTuningResult(run, lab.labels("val"), min(counted, len(rows)), counted, groups)
-    title = lab.title(run.recipe.network)
-    lab.cost(f"{title}, {reached.name}", reached.val, run.seconds, split="val", network=title, settings=run.recipe)
+    name, settings = name or here.name, settings_of(run, here)
+    reached = _result(lab, name, here.title, run, settings)
+    more = {"network": here.title, "settings": settings}
+    lab.cost(f"{here.title}, {name}", reached.val, run.seconds, split="val", **more)
+    if keep:
+        lab.keep(name, run, {**settings, "title": here.title})
     return reached
+
+
+def kept(lab: "Lab", name: str) -> FineTuningResult:
+    """A run that a chapter before has kept.
+
+    Raises:
+        LabError: none has.
+    """
+    run = lab.kept(name)
+    settings = {setting: value for setting, value in run.settings.items() if setting in SETTINGS}
+    return _result(lab, name, run.settings["title"], run, settings)
+
+
+def _result(lab: "Lab", name: str, network: str, run: Any, settings: dict[str, Any]) -> FineTuningResult:
+    rows, counted = run.rows("val"), len(run.rows("train"))
+    groups = np.asarray(fold_groups(lab.images.iloc[rows]))
+    settings = {setting: tuple(value) if isinstance(value, list) else value for setting, value in settings.items()}
+    return FineTuningResult(name, network, run, settings, lab.labels("val"), min(counted, len(rows)), counted, groups)
+
+
+# ---- settings --------------------------------------------------------------------------------------------------------
+def settings_of(run: "Run", here: "FineTuningSetup") -> dict[str, Any]:
+    """What a network was trained with, read from the network itself and from its training; keys: `SETTINGS`."""
+    import keras
+
+    model = run.given
+    kinds = {
+        kind: [layer for layer in model.layers if isinstance(layer, kind)]
+        for kind in (keras.layers.Dense, keras.layers.Dropout, keras.layers.Flatten)
+    }
+    dense, drops, flat = kinds.values()
+    penalties = [float(getattr(layer.kernel_regularizer, "l2", 0) or 0) for layer in dense]
+    scaled = [layer for layer in model.layers if type(layer) is keras.layers.Rescaling and layer.scale == 1 / 255]
+    rate = model.optimizer.get_config()["learning_rate"]
+    return {
+        "network": here.title,
+        "input size": model.input_shape[1],
+        "preprocessing": "1/255" if scaled else "as pretrained",
+        "frozen blocks": _frozen_blocks(model, here.network),
+        "pooling": "flatten" if flat else "average",
+        "head": tuple(layer.units for layer in dense[:-1]),
+        "L2": max(penalties, default=0.0),
+        "dropout": max((float(layer.rate) for layer in drops), default=0.0),
+        "learning rate": rate if isinstance(rate, float) else rate["class_name"],
+        **{name: run.settings[name] for name in ("batch", "epochs")},
+    }
+
+
+def _frozen_blocks(model: Any, network: str) -> int | None:
+    """How many blocks are frozen, from the first on; None where the network isn't the one of that name."""
+    try:
+        blocks = backbones.blocks_of(model, network)
+    except ValueError:
+        return None
+    trained = [any(layer.trainable and layer.weights for layer in block) for block in blocks]
+    return trained.index(True) if True in trained else len(trained)
+
+
+def printed_row(name: str) -> pd.Series:
+    """What the original reports of a run, from `data/reported/fine_tuning.csv`."""
+    return reported("fine_tuning").set_index("run").loc[name.removeprefix("run ").removesuffix(" run")]
+
+
+def printed_setting(name: str, setting: str) -> str:
+    """What the original reports of a run's setting, in words; "not reported" where nothing."""
+    value = printed_row(name).get(SETTINGS[setting])
+    if value is None or pd.isna(value):
+        return "not reported"
+    if setting == "head":
+        return " + ".join(part.strip() for part in str(value).split(","))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def in_words(value: Any) -> str:
+    """Value of a setting in tables."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, tuple):
+        return " + ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def changed(first: FineTuningResult, second: FineTuningResult) -> list[str]:
+    """Settings in which two runs differ here."""
+    return [name for name in SETTINGS if first.settings.get(name) != second.settings.get(name)]
+
+
+def settings_table(result: FineTuningResult, before: FineTuningResult | None = None) -> pd.DataFrame:
+    """Settings as the slide reports them and here, of a run and of the one before it; changes are marked.
+
+    Columns that are called reported are the original's.
+    """
+    pair = [before, result] if before else [result]
+    rows = []
+    for setting in SETTINGS:
+        printed = [printed_setting(one.name, setting) for one in pair]
+        here = [in_words(one.settings.get(setting)) for one in pair]
+        where = [word for word, values in (("as reported", printed), ("here", here)) if len(set(values)) > 1]
+        rows.append((setting, *printed, *here, " and ".join(where)))
+    columns = [*(f"{one.name}, reported" for one in pair), *(f"{one.name}, here" for one in pair)]
+    table = pd.DataFrame(rows, columns=["setting", *columns, "changed"])
+    return table if before else table.drop(columns="changed")
 
 
 # ---- comparisons on val ----------------------------------------------------------------------------------------------
@@ -158,19 +252,21 @@ def steps(results: Sequence[FineTuningResult]) -> list[Difference]:
 # ---- beside the original ---------------------------------------------------------------------------------------------
 def unlike_the_original(lab: "Lab") -> list[str]:
     """What keeps this run's fine-tuning from being set beside the original's, in words; empty where nothing does."""
-    settings, other = lab.settings.fine_tuning, recipes.RUNS[0]
+    settings, printed = lab.settings.fine_tuning, printed_row("run 1")
     reasons = {
         "other images than MAMe's full list": lab.table.source != "mame",
         "missing images": lab.missing > 0,
         f"at most {settings.cap} train images a class": settings.cap is not None,
         "random weights": lab.settings.networks.weights != "imagenet",
-        f"another network than {other.network}": settings.networks[0] != other.network,
-        f"another input size than {other.size} pixels": settings.size != other.size,
+        f"another network than {printed['network']}": settings.networks[0] != printed["network"].lower(),
+        f"another input size than {printed['size']:.0f} pixels": settings.size != printed["size"],
     }
     words = [name for name, holds in reasons.items() if holds]
-    if words or all(recipes.scaled(recipe, settings) == recipe for recipe in recipes.RUNS):
-        return words
-    return ["runs that are scaled to this profile"]
+    return words if words or _as_printed(settings) else ["runs that are shortened in this profile"]
+
+
+def _as_printed(settings: "FineTuning") -> bool:
+    return settings.runs == type(settings)().runs
 
 
 def like_the_original(lab: "Lab") -> bool:

@@ -13,7 +13,8 @@ from lab_utils.stats.intervals import Accuracy, paired_difference
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
-    from lab_utils.training.fine_tuning import FineTunedNetwork
+    from lab_utils.training.fit import Run
+    from lab_utils.training.setup import FineTuningSetup
 
 
 def comparable_size(network: str, size: int) -> int:
@@ -51,18 +52,18 @@ def linear_svm(
     return predicted, time.perf_counter() - began
 
 
-def frozen_probe(lab: "Lab", run: "FineTunedNetwork") -> tuple[np.ndarray, str]:
+def frozen_probe(lab: "Lab", here: "FineTuningSetup", run: "Run") -> tuple[np.ndarray, str]:
     """A linear SVM on the frozen features of a fine-tuned run's network, at its size, on its train images.
 
     Returns:
         Predictions on val, shape (n,), and what they are of, in words.
     """
-    network, rows = run.recipe.network, np.concatenate([run.rows("train"), run.rows("val")])
-    size, train = comparable_size(network, run.recipe.size), len(run.rows("train"))
-    features = np.asarray(lab.features(network, "penultimate", size=size)[rows], np.float32)
+    rows, train = np.concatenate([run.rows("train"), run.rows("val")]), len(run.rows("train"))
+    size = comparable_size(here.network, here.size)
+    features = np.asarray(lab.features(here.network, "penultimate", size=size)[rows], np.float32)
     labels = lab.images["label"].to_numpy()[rows]
     predicted, _ = linear_svm(features, labels, np.arange(train), np.arange(train, len(rows)))
-    title = features_title(lab.title(network), "pretrained", size, features.shape[1])
+    title = features_title(here.title, "pretrained", size, features.shape[1])
     return predicted, f"a linear SVM on {title}"
 
 

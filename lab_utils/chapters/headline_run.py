@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from lab_utils.chapters import fine_tuning_results
 from lab_utils.chapters.fine_tuning_results import FineTuningResult, compare, like_the_original, unlike_the_original
 from lab_utils.stats import curves, metrics
 from lab_utils.stats.intervals import Estimate, bootstrap_estimate, paired_difference
-from lab_utils.training import recipes
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
 
 
 HEADLINE = 6
-GRID = {"learning_rate": (1e-5, 5e-6), "l2": (0.0, 0.5), "head": ((1024, 256), (128, 256))}
 
 
 # ---- beside the other runs, the original and the paper ---------------------------------------------------------------
@@ -57,8 +56,7 @@ def paper_words(lab: "Lab", headline: FineTuningResult) -> str:
     """The paper's VGG16 beside the original's last run and ours, with what keeps them from being alike."""
     paper = lab.reported("paper_r65k").set_index("architecture").loc["VGG16"]
     printed = lab.reported("fine_tuning").set_index("run").loc[str(HEADLINE), "val_printed"]
-    recipe = headline.run.recipe
-    ours = f"{lab.title(recipe.network)} at {recipe.size} pixels on val of this run: {headline.val}"
+    ours = f"{headline.network} at {headline.settings['input size']} pixels on val of this run: {headline.val}"
     unlike = unlike_the_original(lab)
     alike = f" Ours can't be set against either: {', '.join(unlike)}." if unlike else ""
     return (
@@ -83,10 +81,11 @@ def seeds_words(results: Sequence[FineTuningResult]) -> str:
     )
 
 
-def grid_recipes(settings: Any) -> list[recipes.FineTuningRecipe]:
-    """The headline run and what changes one of rate, L2, head width at a time (`settings.grid` values each)."""
-    levels = {name: values[: settings.grid] for name, values in GRID.items()}
-    return recipes.one_at_a_time(recipes.RUNS[HEADLINE - 1], **levels)
+def variant(name: str, **change: Any) -> str:
+    """Name of a run with one setting changed: the setting and its value."""
+    ((setting, value),) = change.items()
+    words = {"l2": "L2"}.get(setting, setting.replace("_", " "))
+    return f"{name}, {words} {fine_tuning_results.in_words(value)}"
 
 
 def grid_words(base: FineTuningResult, others: Mapping[str, FineTuningResult]) -> str:

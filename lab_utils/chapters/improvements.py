@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,21 +17,15 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.analysis import outliers
-from lab_utils.core.errors import LabError
 from lab_utils.data.splits import subsample
 from lab_utils.stats.intervals import Accuracy, Difference, paired_difference
-from lab_utils.stats.metrics import softmax
-from lab_utils.training.recipes import FineTuningRecipe
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from lab_utils.core.quantities import Quantity
     from lab_utils.lab import Lab
-    from lab_utils.training.fine_tuning import FineTunedNetwork
 
-PROBE_RATE = 25  # times the rate of fine-tuning as written (scaled like it): a single layer on fixed features bears it
-CROP = 7 / 8  # side of random crops, as 224 of 256 pixels
 STRENGTH = 0.1  # of the ridge heads: the penalty, relative to the squared length of a row
 
 
@@ -230,91 +224,19 @@ def averaged(probabilities: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 # ---- fine-tuned networks ---------------------------------------------------------------------------------------------
-def members(lab: "Lab") -> dict[str, "FineTunedNetwork"]:
-    """Runs 1 to 6 by name, and run 1 on each further network of the profile.
-
-    Raises:
-        LabError: the runs' chapters were not run.
-    """
-    lab.entries("11")
-    runs = {f"run {number}": lab.fine_tune(number) for number in range(1, 7)}
-    for network in lab.settings.fine_tuning.networks[1:]:
-        runs[f"run 1 on {lab.title(network)}"] = lab.fine_tune(1, network=network)
-    return runs
-
-
-def best_epoch(run: "FineTunedNetwork") -> np.ndarray:
-    """Val probabilities of a run's best epoch, (n, classes), as kept in training: nothing is computed again."""
-    return softmax(run.val_logits()[run.best_epoch - 1])
-
-
-def joined_features(runs: Mapping[str, "FineTunedNetwork"], labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Labels that ridge heads give to val on the features of each fine-tuned network, and on all of them joined."""
-    train = {name: run.features("train") for name, run in runs.items()}
-    val = {name: run.features("val") for name, run in runs.items()}
-    predicted = {name: head_predictions([train[name]], labels, [val[name]]) for name in runs}
-    if len(runs) > 1:
-        predicted["joined"] = head_predictions(list(train.values()), labels, list(val.values()))
-    return predicted
-
-
-def modern_steps(epochs: int, learning_rate: float) -> list[FineTuningRecipe]:
-    """A linear probe, then fine-tuning built up one step at a time from the original's way of feeding and training.
-
-    One linear layer on the average over places, in profiles whose runs flatten too: flattened it would be hundreds of
-    times as wide, and the input size fixed.
+def joined_features(features: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Labels that ridge heads give to val on the features of each network, and on all of them joined.
 
     Args:
-        epochs: of each stage, as written for VGG16 (the profile scales them).
-        learning_rate: of the fine-tuning; the linear probe takes `PROBE_RATE` times as much.
+        features: `{network: {"train": (n, d), "val": (m, d)}}`.
+        labels: of train, (n,).
     """
-    one_layer = {"batch": 256, "epochs": epochs, "head": (), "pooling": "average", "varied": ("pooling",)}
-    probe = FineTuningRecipe("linear probe", "the network as it is", PROBE_RATE * learning_rate, frozen=5, **one_layer)
-    scaled = FineTuningRecipe(
-        "fine-tuned, 1/255", "one linear layer", learning_rate, preprocessing="1/255", **one_layer
-    )
-    right = replace(scaled, name="+ right preprocessing", preprocessing="right")
-    staged = replace(right, name="+ linear probe first", start=probe)
-    cosine = replace(staged, name="+ cosine with warm-up", schedule="cosine", warmup=0.1)
-    smooth = replace(cosine, name="+ label smoothing", label_smoothing=0.1)
-    augmented = replace(smooth, name="+ turns, flips and crops", augment=True, crop=CROP)
-    return [probe, scaled, right, staged, cosine, smooth, augmented]
-
-
-def total_seconds(steps: Mapping[str, "FineTunedNetwork"]) -> dict[str, float]:
-    """Seconds of training by step, those of the stage that it starts with included."""
-    earlier = {run.recipe.name: run.seconds for run in steps.values()}
-    starts = {name: run.recipe.start for name, run in steps.items()}
-    return {
-        name: run.seconds + (earlier.get(starts[name].name, 0.0) if starts[name] else 0.0)
-        for name, run in steps.items()
-    }
-
-
-def at_test_time(lab: "Lab", run: "FineTunedNetwork", size: int | None = None, flips: bool = False) -> np.ndarray:
-    """Probabilities of val with mirror images averaged, or at another input size; shape (n, classes).
-
-    Raises:
-        LabError: another size with a head that fixes the size.
-    """
-    from lab_utils.training import fine_tuning
-
-    model = run.model()
-    if size and size != run.recipe.size:
-        if run.recipe.pooling == "flatten":
-            raise LabError("A flattened feature map fixes the input size: use pooling 'average' to test at another.")
-        other = replace(run.recipe, size=size)
-        larger = fine_tuning.network(other, len(lab.classes), weights=lab.settings.networks.weights)
-        larger.set_weights(model.get_weights())
-        model = larger
-    pixels, rows = lab.pixels(size or run.recipe.size), run.rows("val")
-    parts = []
-    for start in range(0, len(rows), 64):
-        images = np.asarray(pixels[rows[start : start + 64]])
-        views = [images, images[:, :, ::-1]] if flips else [images]
-        answers = [softmax(model(view.astype(np.float32), training=False)) for view in views]
-        parts.append(np.mean(answers, axis=0))
-    return np.concatenate(parts)
+    train = {name: parts["train"] for name, parts in features.items()}
+    val = {name: parts["val"] for name, parts in features.items()}
+    predicted = {name: head_predictions([train[name]], labels, [val[name]]) for name in features}
+    if len(features) > 1:
+        predicted["joined"] = head_predictions(list(train.values()), labels, list(val.values()))
+    return predicted
 
 
 # ---- few images ------------------------------------------------------------------------------------------------------

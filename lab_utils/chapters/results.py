@@ -83,10 +83,10 @@ def open_headline(lab: "Lab") -> Headline:
     load_tensorflow()
     histories = {}
     if RUNS[-1] in lab.all_entries():
-        run = lab.fine_tune(cam_models.HEADLINE)
-        title = f"{lab.title(run.recipe.network)}, {cam_models.HEADLINE}"
+        run = lab.kept(cam_models.HEADLINE)
+        title = f"{run.settings['title']}, {cam_models.HEADLINE}"
         note = "the original's final run, fixed beforehand; its epoch was chosen on val"
-        answers, size = {split: run.logits(split) for split in ("val", "test")}, run.recipe.size
+        answers, size = {split: run.logits(split) for split in ("val", "test")}, run.settings["input size"]
         histories = {cam_models.HEADLINE: run.history}
     else:
         frozen = cam_models.pretrained(lab)

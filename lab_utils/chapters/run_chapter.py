@@ -1,19 +1,20 @@
-"""Chapters 06 to 11: what the original says of the chapter's run, what it changes, and one object that shows it all."""
+"""Chapters 06 to 11: what the slide of the chapter's run says, what the run changes, and how it is shown."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from lab_utils.chapters import fine_tuning_results, run_diagnosis
-from lab_utils.chapters.fine_tuning_results import NEVER_VARIED, FineTuningResult
+from lab_utils.chapters.fine_tuning_results import FineTuningResult, changed, printed_row
 from lab_utils.core.chapters import RUNS
 from lab_utils.core.errors import LabError
 from lab_utils.stats.intervals import Difference
-from lab_utils.training import recipes
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
+    from lab_utils.training.fit import Run
+    from lab_utils.training.setup import FineTuningSetup
 
 
 # ---- the chapter's run -----------------------------------------------------------------------------------------------
@@ -23,63 +24,61 @@ class RunChapter:
     Attributes:
         lab: the open lab.
         number: of the run, 1 to 6.
+        here: the run's settings in this profile.
     """
 
     def __init__(self, lab: "Lab", number: int):
-        self.lab, self.number = lab, number
+        self.lab, self.number, self.here = lab, number, lab.here(f"run {number}")
 
     @cached_property
-    def run(self) -> FineTuningResult:
-        """The run, trained or loaded."""
-        return fine_tuning_results.result(self.lab, self.number)
+    def before(self) -> FineTuningResult | None:
+        """The run before it, which its own chapter has kept; None: this is the first one.
 
-    @cached_property
-    def before(self) -> FineTuningResult:
-        """The run before it, trained or loaded."""
-        return fine_tuning_results.result(self.lab, self.number - 1)
+        Raises:
+            LabError: that chapter was not run yet.
+        """
+        return fine_tuning_results.kept(self.lab, f"run {self.number - 1}") if self.number > 1 else None
 
-    @cached_property
-    def step(self) -> Difference:
-        """Val accuracy of the run minus the one before."""
-        return fine_tuning_results.compare(self.run, self.before)
+    def result(self, run: "Run", name: str = "", here: "FineTuningSetup | None" = None) -> FineTuningResult:
+        """A trained network with what its figures and its diagnosis need.
 
-    @property
-    def changed(self) -> list[str]:
-        """Names of the settings in which the run and the one before differ in this profile."""
-        return changed_here(self.number, self.lab.settings.fine_tuning)
+        The chapter's own run is kept for the chapters after it.
 
-    def show_original(self) -> None:
+        Args:
+            run: what `lab.fit` gave.
+            name: of a variant; "": it is the chapter's run.
+            here: the settings it was trained with; None: those of the chapter's run.
+        """
+        return fine_tuning_results.result(self.lab, here or self.here, run, name, keep=not name)
+
+    def show_slide(self) -> None:
         """Say what the original reports of the run."""
-        self.lab.say(reported_words(self.lab.reported("fine_tuning"), self.number))
+        self.lab.say(reported_words(self.number))
 
-    def show_changes(self) -> None:
-        """Say what the run changes, and how runs are scaled."""
-        self.lab.say(changes_words(self.number, self.lab.settings.fine_tuning))
-        self.lab.say(recipes.scaling(self.lab.settings.fine_tuning), run_diagnosis.scaling_numbers(self.lab.settings))
-
-    def show_settings(self) -> None:
-        """Tabulate the run's settings and those of the run before, as printed and in this profile."""
-        table = settings_table(self.number, self.lab.settings.fine_tuning)
-        caption = f"Settings of run {self.number} as reported by the original and as scaled to this profile."
+    def show_settings(self, result: FineTuningResult) -> None:
+        """Tabulate the run's settings and those of the run before, on the slide and here."""
+        table = fine_tuning_results.settings_table(result, self.before)
+        caption = f"Settings of run {self.number}, as the slide reports them and here."
         self.lab.tabulate(table, caption, label="settings", reported="fine_tuning")
+        if words := changes_words(result, self.before):
+            self.lab.say(words)
 
-    def show_curves(self) -> None:
+    def show_curves(self, result: FineTuningResult) -> None:
         """Show the curves, with the original's levels where the run is like the original's; say how they start."""
         from lab_utils.display import figures
 
-        table, like = self.lab.reported("fine_tuning"), fine_tuning_results.like_the_original(self.lab)
-        levels = reported_levels(table, self.number) if like else None
-        title = f"Run {self.number}, {self.lab.title(self.run.run.recipe.network)}"
-        caption = f"{title}: curves by epoch (val: n = {len(self.run.labels):,} images)."
-        panels = run_diagnosis.curve_panels(self.run)
+        levels = reported_levels(self.number) if fine_tuning_results.like_the_original(self.lab) else None
+        title = f"Run {self.number}, {result.network}"
+        caption = f"{title}: curves by epoch (val: n = {len(result.labels):,} images)."
+        panels = run_diagnosis.curve_panels(result)
         figure = figures.curves(panels, log=["cross-entropy (nats)"], reported=levels)
-        self.lab.show(figure, caption, run_diagnosis.curves_alt(self.run), label="curves")
-        self.lab.say(start_words(self.run, table, self.number), run_diagnosis.numbers(self.run))
+        self.lab.show(figure, caption, run_diagnosis.curves_alt(result), label="curves")
+        self.lab.say(start_words(result, self.number), run_diagnosis.numbers(result))
 
-    def diagnose(self) -> None:
+    def diagnose(self, result: FineTuningResult) -> None:
         """Say all sentences of the diagnosis."""
-        for sentence in run_diagnosis.diagnose(self.run):
-            self.lab.say(sentence, run_diagnosis.numbers(self.run))
+        for sentence in run_diagnosis.diagnose(result):
+            self.lab.say(sentence, run_diagnosis.numbers(result))
 
 
 def open_run(lab: "Lab") -> RunChapter:
@@ -94,28 +93,29 @@ def open_run(lab: "Lab") -> RunChapter:
 
 
 # ---- what the original says, and what the run changes ----------------------------------------------------------------
-def reported_words(table: pd.DataFrame, number: int) -> str:
+def reported_words(number: int) -> str:
     """What the slide of a run prints and its curve shows, in a sentence that calls the numbers reported."""
-    row = table.set_index("run").loc[str(number)]
+    row = printed_row(f"run {number}")
     printed = "no val accuracy" if pd.isna(row["val_printed"]) else f"a val accuracy of {row['val_printed']:.2f}"
     peak = "" if pd.isna(row["val_peak"]) else f" (highest {row['val_peak']:.3f})"
+    note = "" if pd.isna(row["note"]) else f" Note: {row['note']}."
     return (
-        f"Reported by the original ({row['source']}): {printed}; read from its plotted curves, val ends at "
-        f"{row['val_end']:.3f}{peak} and train at {row['train_end']:.3f}. All of it on MAMe with VGG16."
+        f"Reported by the original ({row['source']}): {printed}. Read from its plotted curves, val ends at "
+        f"{row['val_end']:.3f}{peak} and train at {row['train_end']:.3f}. All of it on MAMe with VGG16.{note}"
     )
 
 
-def reported_levels(table: pd.DataFrame, number: int) -> dict[str, dict[str, float]]:
+def reported_levels(number: int) -> dict[str, dict[str, float]]:
     """Levels that the original prints and plots, for the accuracy panel."""
-    row = table.set_index("run").loc[str(number)]
+    row = printed_row(f"run {number}")
     names = {"val printed": "val_printed", "val at the end": "val_end"}
     names |= {"val, highest": "val_peak", "train at the end": "train_end"}
     return {"accuracy": {name: float(row[key]) for name, key in names.items() if pd.notna(row[key])}}
 
 
-def start_words(result: FineTuningResult, table: pd.DataFrame, number: int) -> str:
+def start_words(result: FineTuningResult, number: int) -> str:
     """The loss of the first epoch, cross-entropy and penalty apart, beside where the original's plotted loss starts."""
-    first, plotted = result.history.iloc[0], table.set_index("run").loc[str(number), "loss_start"]
+    first, plotted = result.history.iloc[0], printed_row(f"run {number}")["loss_start"]
     words = (
         f"**Start.** Over the first epoch cross-entropy is {first['cross_entropy']:.3g} nats and the L2 penalty "
         f"{first['penalty']:.3g}, so the loss is {first['cross_entropy'] + first['penalty']:.3g}."
@@ -125,59 +125,12 @@ def start_words(result: FineTuningResult, table: pd.DataFrame, number: int) -> s
     return f"{words} Reported: the original's plotted loss (penalty included, VGG16's head) starts near {plotted:g}."
 
 
-def changed_here(number: int, settings: Any) -> list[str]:
-    """Names of the settings in which a run and the one before differ as scaled to a profile's `fine_tuning`."""
-    pair = [recipes.scaled(recipe, settings) for recipe in recipes.RUNS[max(0, number - 2) : number]]
-    return [recipes.label(name) for name in recipes.changed(pair[0], pair[-1])]
-
-
-def changes_words(number: int, settings: Any) -> str:
-    """Which settings a run changes against the one before, as printed and in this profile, and what its note says.
-
-    Args:
-        number: of the run, from 1.
-        settings: the profile's section `fine_tuning`.
-    """
-    recipe = recipes.RUNS[number - 1]
-    note = f" Note: {recipe.note}." if recipe.note else ""
-    if number == 1:
-        return f"Run 1 is where the original starts.{note}"
-    before = recipes.RUNS[number - 2]
-    printed = [recipes.label(name) for name in recipes.changed(before, recipe)]
-    here = changed_here(number, settings)
-    words = f"As printed, run {number} differs from {before.name} in {len(printed)} settings: {', '.join(printed)}"
-    words += "; the same in this profile." if here == printed else f". In this profile: {', '.join(here) or 'in none'}."
-    caution = " With more than one change, a difference can't be put down to any one of them." if len(here) > 1 else ""
-    return f"{words}{caution}{note}"
-
-
-def settings_table(number: int, settings: Any) -> pd.DataFrame:
-    """Settings of a run and of the one before, as the original reports them and in this profile; changes are marked.
-
-    Args:
-        number: of the run, from 1.
-        settings: the profile's section `fine_tuning`.
-    """
-    printed = recipes.RUNS[max(0, number - 2) : number]
-    here = [recipes.scaled(recipe, settings) for recipe in printed]
-    changes = [recipes.changed(pair[0], pair[-1]) for pair in (printed, here)]
-    titles = [
-        *(f"{recipe.name}, reported" for recipe in printed),
-        *(f"{recipe.name}, in this profile" for recipe in printed),
-    ]
-    rows = []
-    for name in recipes.SHOWN:
-        if name in NEVER_VARIED:
-            continue
-        where = [title for title, names in zip(("as reported", "here"), changes, strict=True) if name in names]
-        told = [fine_tuning_results.reported_setting(recipe.name, name) for recipe in printed]
-        values = [*told, *(recipes.in_words(getattr(recipe, name)) for recipe in here)]
-        rows.append((recipes.label(name), *values, " and ".join(where)))
-        if name == "l2":
-            layers = ("not reported", "the first dense one")
-            rows.append(("layer with L2", *(words for words in layers for _ in printed), ""))
-    table = pd.DataFrame(rows, columns=["setting", *titles, "changed"])
-    return table if number > 1 else table.drop(columns="changed")
+def changes_words(result: FineTuningResult, before: FineTuningResult | None) -> str:
+    """A caution where a run differs from the one before in more than one setting; else nothing."""
+    names = changed(before, result) if before else []
+    if len(names) < 2:
+        return ""
+    return f"{len(names)} settings change at once, so a difference can't be put down to any one of them."
 
 
 def follow(step: str, difference: Difference) -> str:

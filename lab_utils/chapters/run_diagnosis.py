@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.chapters.fine_tuning_results import FineTuningResult
-from lab_utils.core.profiles import Settings
 from lab_utils.stats import curves
 from lab_utils.stats.intervals import Difference, Estimate
-from lab_utils.training import recipes
 
 NATS = " nats an epoch"
 
@@ -60,12 +58,6 @@ def numbers(result: FineTuningResult) -> dict[str, float]:
     return {**values, "first loss": loss, "seconds": result.run.seconds}
 
 
-def scaling_numbers(settings: Settings) -> dict[str, Any]:
-    """Numbers that the sentence on how runs are scaled shows."""
-    used = settings.fine_tuning
-    return {"fine_tuning": used, "batch, share": used.batch / recipes.LARGEST_BATCH}
-
-
 def gap_words(result: FineTuningResult) -> str:
     """Overfitting by the rule of `curves.overfitting`, on clean train against val at the end."""
     gap = result.train_at_end.minus(result.val_at_end)
@@ -93,7 +85,7 @@ def _lies(gap: Difference) -> str:
 
 def counting_words(result: FineTuningResult) -> str:
     """What the way of counting (dropout if any, moving weights) and the penalty do to train's figures at the end."""
-    last, dropout = result.history.iloc[-1], result.run.recipe.dropout
+    last, dropout = result.history.iloc[-1], result.settings["dropout"]
     causes = "the weights' movement within the epoch"
     causes = f"dropout and {causes} together" if dropout else f"{causes} alone (no dropout in this run)"
     penalty = (

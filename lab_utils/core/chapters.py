@@ -1,6 +1,7 @@
 """The chapters of the lab, and who needs whom. The Snakefile makes its rules from this table."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lab_utils.core.errors import LabError
 
@@ -33,8 +34,8 @@ CHAPTERS = (
     Chapter("03_task_similarity", ("00_dataset", "01_baseline")),
     Chapter("04_projections", ("03_task_similarity",)),
     Chapter("05_classification", ("03_task_similarity",)),
-    *(Chapter(name, ("00_dataset",)) for name in RUNS[:5]),
-    Chapter(RUNS[5], ("00_dataset", *RUNS[:5])),
+    Chapter(RUNS[0], ("00_dataset",)),
+    *(Chapter(name, ("00_dataset", before)) for before, name in pairwise(RUNS)),
     Chapter("12_fine_tuned_features", ("03_task_similarity",)),
     Chapter("13_grad_cam", ("01_baseline", RUNS[5])),
     Chapter(

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lab_utils.core import usage
 from lab_utils.core.errors import LabError
-from lab_utils.core.records import PROJECT, write_if_changed
+from lab_utils.core.records import PROJECT, reported, write_if_changed
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times quicker where PyYAML was built with it
 
@@ -97,8 +97,24 @@ class Scratch(Section):
     seed: int = 0
 
 
+class Training(Section):
+    """How one network is trained."""
+
+    learning_rate: float = Field(gt=0, lt=1, description="of Adam")
+    batch: int = Field(ge=1, description="images a step")
+    epochs: int = Field(ge=1, description="passes over the train images")
+
+
+def _printed_runs() -> dict[str, Training]:
+    """The original's runs as it reports them: six, and the one behind its fine-tuned features."""
+    table = reported("fine_tuning")
+    names = [f"run {row.run}" if row.run.isdigit() else f"{row.run} run" for row in table.itertuples()]
+    rows = zip(names, table["learning_rate"], table["batch"], table["epochs"], strict=True)
+    return {name: Training(learning_rate=rate, batch=batch, epochs=epochs) for name, rate, batch, epochs in rows}
+
+
 class FineTuning(Section):
-    """Chapters 06 to 12 and 15: how the original's runs are scaled (`recipes.scaled`)."""
+    """Chapters 06 to 12 and 15. In small profiles the runs are shorter and faster: there are few images."""
 
     networks: tuple[str, ...] = Field(
         ("lite0", "lite1"), min_length=1, description="VGG16's part; the second network's"
@@ -108,14 +124,8 @@ class FineTuning(Section):
     pooling: Literal["flatten", "average"] = Field(
         "average", description="the last feature map (the original: flatten)"
     )
-    epochs: int = Field(80, ge=1, description="of the longest run (the original: 80)")
-    learning_rate: float = Field(1e-4, gt=0, lt=1, description="of the first run (the original: 1e-4)")
-    batch: int = Field(300, ge=1, description="the largest batch (the original: 300); the others in proportion")
-    spread: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="power of the ratios between runs in epochs and rates: 1 as printed, 0.5 their roots",
+    runs: dict[str, Training] = Field(
+        default_factory=_printed_runs, description="how each run is trained (the original's: data/reported)"
     )
     cap: int | None = Field(None, ge=1, description="train images a class, at most")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of the headline run")
@@ -196,8 +206,12 @@ class Results(Section):
 class Improvements(Section):
     """Chapter 15."""
 
-    epochs: int = Field(20, ge=1, description="of each stage of the modern recipe (scaled like the runs)")
-    learning_rate: float = Field(2e-5, gt=0, description="of its fine-tuning (scaled like the runs)")
+    probe: Training = Field(
+        Training(learning_rate=5e-4, batch=256, epochs=20), description="of the modern recipe's linear probe"
+    )
+    tuning: Training = Field(
+        Training(learning_rate=2e-5, batch=256, epochs=20), description="of each of its fine-tuning steps"
+    )
     larger: float = Field(1.25, gt=1, description="factor on the input size at test time")
     per_class: int = Field(5, ge=2, description="train and val images a class of the small-data classifier, at most")
     seed: int = 0

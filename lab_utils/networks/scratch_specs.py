@@ -1,19 +1,13 @@
-"""The thirteen networks of the original's baseline (and three ablations of #9) as a table of layers, and their builder.
+"""The thirteen networks of the original's baseline (and three ablations of #9) as a table of layers.
 
-Convolutions are 3 × 3 without padding, ReLU; Adam; sparse cross-entropy. What the original doesn't print (epochs, some
-penalties and dropouts) is our choice and named in `ScratchSpec.assumed`.
+Notebook 01 builds them. Convolutions are 3 × 3 without padding, ReLU; Adam; sparse cross-entropy. What the original
+doesn't print (epochs, some penalties and dropouts) is our choice and named in `ScratchSpec.assumed`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 from lab_utils.core.errors import LabError
-from lab_utils.networks.building import building
-from lab_utils.networks.random_warp import random_warp
-
-if TYPE_CHECKING:
-    import keras
 
 
 @dataclass(frozen=True)
@@ -37,6 +31,12 @@ class ConvSpec:
     l2: float = 0.0
     dropout: float = 0.0
     drop_last: bool = False
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """What follows the pooling, in order: `dropout`, `norm`, both or nothing."""
+        parts = ("dropout",) * bool(self.dropout) + ("norm",) * self.norm
+        return parts[::-1] if self.drop_last else parts
 
 
 @dataclass(frozen=True)
@@ -205,68 +205,6 @@ def spec_of(number: "int | str | ScratchSpec") -> ScratchSpec:
     return BY_NUMBER[str(number)]
 
 
-def build(
-    number: "int | str | ScratchSpec", classes: int, size: int = 256, seed: int = 0, momentum: float = 0.99
-) -> "keras.Model":
-    """Build one of the networks.
-
-    Args:
-        number: in the table (not the ensemble).
-        classes: number of classes.
-        size: side of the square input in pixels.
-        seed: of the initial weights.
-        momentum: of the running means of batch normalisation, in [0, 1); Keras's default wants hundreds of steps.
-
-    Returns:
-        From images of 0..255 (B, size, size, 3), moved at random in training where the table says so and rescaled to
-        0..1 by its first layers, to logits (B, classes).
-
-    Raises:
-        LabError: the image is too small for the convolutions.
-    """
-    import keras
-
-    spec = spec_of(number)
-    with building("float32", seed):
-        inputs = keras.Input((size, size, 3), name="image")
-        x = random_warp(name="augmented")(inputs) if spec.augment else inputs
-        x = keras.layers.Rescaling(1 / 255, name="rescaled")(x)
-        for place, conv in enumerate(spec.convs, 1):
-            x = _conv(x, conv, place, spec, size, momentum)
-        x = keras.layers.Flatten(name="flattened")(x)
-        for place, dense in enumerate(spec.denses, 1):
-            x = keras.layers.Dense(dense.width, "relu", kernel_regularizer=_penalty(dense), name=f"dense_{place}")(x)
-            x = keras.layers.Dropout(dense.dropout, name=f"dense_{place}_dropout")(x) if dense.dropout else x
-        x = keras.layers.Dense(classes, name="logits")(x)
-    return keras.Model(inputs, x, name="scratch_" + "".join(sign for sign in spec.number if sign.isalnum()))
-
-
-def parameters(number: "int | str | ScratchSpec", classes: int, size: int = 256) -> int:
-    """Number of parameters of a network; arguments as of `build`."""
-    return build(number, classes, size).count_params()
-
-
-def _conv(x: Any, conv: ConvSpec, place: int, spec: ScratchSpec, size: int, momentum: float) -> Any:
-    import keras
-
-    if x.shape[1] < 3:
-        raise LabError(f"Scratch network #{spec.number} has no pixels left at size {size}: raise scratch.size.")
-    layers, name = keras.layers, f"conv_{place}"
-    x = layers.Conv2D(conv.filters, 3, activation="relu", kernel_regularizer=_penalty(conv), name=name)(x)
-    x = layers.MaxPooling2D(min(conv.pool, x.shape[1]), name=f"{name}_pool")(x)
-    after = [layers.Dropout(conv.dropout, name=f"{name}_dropout")] if conv.dropout else []
-    after += [layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")] if conv.norm else []
-    for layer in reversed(after) if conv.drop_last else after:
-        x = layer(x)
-    return x
-
-
-def _penalty(layer: ConvSpec | DenseSpec) -> "keras.regularizers.Regularizer | None":
-    import keras
-
-    return keras.regularizers.L1L2(layer.l1, layer.l2) if layer.l1 or layer.l2 else None
-
-
 def describe(spec: ScratchSpec) -> str:
     """Architecture in words, for tables."""
     if spec.members:
@@ -278,5 +216,4 @@ def describe(spec: ScratchSpec) -> str:
 
 def _after(conv: ConvSpec) -> str:
     """What follows a pooling, in the order of the layers."""
-    parts = [f" drop {conv.dropout:g}" if conv.dropout else "", " BN" * conv.norm]
-    return "".join(reversed(parts) if conv.drop_last else parts)
+    return "".join({"dropout": f" drop {conv.dropout:g}", "norm": " BN"}[kind] for kind in conv.after)

@@ -27,7 +27,7 @@ from lab_utils.core.store import Artefact
 from lab_utils.stats.metrics import softmax
 from lab_utils.training import model_graph, model_key, saved_run
 from lab_utils.training.callbacks import Training
-from lab_utils.training.feeding import Epochs, Split
+from lab_utils.training.feeding import Split
 from lab_utils.training.model_graph import Graph
 from lab_utils.training.trainee import Trainee
 from lab_utils.training.twin import best_precision, prepare_device
@@ -54,11 +54,15 @@ class Run:
         loaded: whether it was found on disk.
         folder: where it is on disk.
         title: of the network.
+        given: the network as it was given: compiled, with its first weights.
+        settings: `batch`, `epochs` and `seed`.
     """
 
     def __init__(self, trainee: Trainee, place: Path, about: dict[str, Any], loaded: bool):
         """Take what is on disk; its weights are read when they are asked for."""
         trainee.forget()
+        self.given = trainee.graph.model
+        self.settings = {name: about.get(name) for name in ("batch", "epochs", "seed")}
         self._trainee, self.folder, self.loaded, self.title = trainee, place, loaded, trainee.title
         self.history = pd.DataFrame(about["history"]).astype(float).astype({"epoch": int})
         self.best_epoch, self.first_cross_entropy = int(about["best"]["epoch"]), about["initial"]
@@ -127,6 +131,12 @@ class Run:
     def rows(self, split: str) -> np.ndarray:
         """Positions, in what was given, of the rows of a split (train may be capped)."""
         return self._split(split).positions
+
+    def order(self, epoch: int = 1) -> np.ndarray:
+        """Positions, in what was given, of the train rows in the order in which an epoch (from 1) took them."""
+        epochs = self._trainee.order(self.settings["batch"], self.settings["seed"])
+        epochs.epoch = epoch - 1
+        return self.rows("train")[epochs.order()]
 
     def _split(self, of: Any) -> Split:
         if isinstance(of, Split):
@@ -223,7 +233,7 @@ def fit(
         with locks.locked(place / "lock", lambda holder: progress(f"  {title}: process {holder} trains it; waiting")):
             run = _load(trainee, place)  # the one that was waited for may have made it
             if run is None:
-                order = Epochs(train.labels, batch, seed, classes if wants_one_hot else None)
+                order = trainee.order(batch, seed, classes if wants_one_hot else None)
                 _train(Training(trainee, order, epochs, place, seed), tolerance, weights)
         return run or _load(trainee, place, loaded=False)
 

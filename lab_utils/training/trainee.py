@@ -95,6 +95,10 @@ class Trainee:
         triples = zip(self.twin.variables, self.first, self.frozen, strict=True)
         return all(np.array_equal(item.numpy(), first) for item, first, still in triples if still)
 
+    def order(self, batch: int, seed: int, classes: int | None = None) -> feeding.Epochs:
+        """The train rows of one epoch after the other (arguments: `feeding.Epochs`)."""
+        return feeding.Epochs(self.splits["train"].labels, batch, seed, classes)
+
     # ---- what it is fed
     def source(self, split: Split, training: bool = False) -> tuple[feeding.Source, bool]:
         """Where the rows of a split lie, and whether these are activations at the end of the frozen front."""
