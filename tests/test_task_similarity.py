@@ -1,29 +1,29 @@
-"""Chapter 03: the sheet of what networks see, and sentences that follow the numbers."""
+"""Chapter 03: the sheet of what networks see, and tables beside it."""
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 from lab_utils.analysis import transferability
 from lab_utils.chapters import task_similarity
-from lab_utils.stats.intervals import Accuracy, Estimate
+from lab_utils.stats.intervals import Estimate
 from lab_utils.stats.metrics import softmax
+from tests.notebook_cells import function_of
 
 
-@pytest.mark.parametrize("least, words", [(0.2, "reads nothing"), (0.6, "besides the labels")])
-def test_the_sentence_on_shuffled_labels_follows_the_numbers(least, words):
-    text = task_similarity.shuffled_words(Estimate(least + 0.1, least, least + 0.2, 8), Accuracy(25, 100))
-    assert words in text and "8 permutations" in text
-
-
-@pytest.mark.parametrize(
-    "right, words", [((20, 50, 80), "as expected"), ((20, 80, 50), "is wrong"), ((20, 80, 80), "is not shown")]
-)
-def test_the_expected_order_of_the_layers_is_computed(right, words):
+def test_steps_are_paired_differences_of_neighbouring_layers():
     truth = np.full(100, "a")
-    probes = [transferability.Probe("", np.where(np.arange(100) < n, "a", "b"), truth, truth) for n in right]
-    text = task_similarity.order_words({"n": dict(zip(transferability.LAYERS, probes, strict=True))}, {"n": "Net"})
-    assert words in text and "Net: logits better by" in text
+    probes = [transferability.Probe("", np.where(np.arange(100) < n, "a", "b"), truth, truth) for n in (20, 50, 80)]
+    table = task_similarity.steps_table({"n": dict(zip(transferability.LAYERS, probes, strict=True))}, {"n": "Net"})
+    assert list(table) == ["network", "logits minus ImageNet outputs", "penultimate features minus logits"]
+    assert table["network"][0] == "Net" and table.iloc[0, 1].value == pytest.approx(0.3)
+
+
+def test_agreement_is_told_for_every_measure_or_why_there_is_none():
+    tau = Estimate(0.5, 0.1, 0.9, 5, digits=2)
+    assert "LEEP 0.50 (0.10 to 0.90, n = 5); LogME" in task_similarity.agreement_words({"LEEP": tau, "LogME": tau})
+    assert task_similarity.agreement_words({"LEEP": "Too few."}) == "Too few."
 
 
 def test_the_first_image_of_each_class_in_table_order():
@@ -31,18 +31,17 @@ def test_the_first_image_of_each_class_in_table_order():
 
 
 def test_a_gallery_has_the_image_and_every_network_for_each_row_and_the_table_the_printed_labels():
-    predictions = {
-        name: task_similarity.Prediction(["cat", "mail_bag"], np.array([0.5, 0.25]), np.zeros((2, 4, 4), np.float32))
-        for name in ("A", "B")
-    }
+    probabilities, maps = np.array([[0.5, 0.2, 0.3], [0.2, 0.6, 0.2]]), np.zeros((2, 4, 4), np.float32)
+    names = ["cat", "mail bag", "pot"]
+    predictions = {name: task_similarity.Prediction(names, probabilities, maps) for name in ("A", "B")}
     sheet = task_similarity.gallery(np.zeros((2, 4, 4, 3), np.uint8), ["Clay", "Gold"], predictions)
     assert sheet["titles"] == [
         "Clay",
         "A: cat (0.50)",
         "B: cat (0.50)",
         "Gold",
-        "A: mail_bag (0.25)",
-        "B: mail_bag (0.25)",
+        "A: mail bag (0.60)",
+        "B: mail bag (0.60)",
     ]
     assert [heat is None for heat in sheet["maps"]] == [True, False, False] * 2 and len(sheet["images"]) == 6
     reported = pd.DataFrame({"network": ["VGG16"], "medium": ["Clay"], "label": ["a_pot"], "probability": [0.4]})
@@ -50,15 +49,20 @@ def test_a_gallery_has_the_image_and_every_network_for_each_row_and_the_table_th
     assert table["VGG16 (reported)"].tolist() == ["a pot (0.40)", ""] and table["A"][0] == "cat (0.50)"
 
 
-def test_a_prediction_is_the_likeliest_class_with_a_map_of_the_images_size():
-    import keras
-
+def test_looking_gives_probabilities_and_maps_of_the_images_size():
     image = keras.Input((8, 8, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(image))
     model = keras.Model(image, keras.layers.Dense(3)(pooled))
     images = np.random.default_rng(0).random((2, 8, 8, 3)).astype(np.float32)
-    prediction = task_similarity.predict(model, images, ["a", "b_c", "d"])
-    logits = np.asarray(model(images))
-    assert prediction.labels == [["a", "b c", "d"][label] for label in logits.argmax(1)]
-    np.testing.assert_allclose(prediction.probabilities, softmax(logits).max(1), atol=1e-6)
+    look = function_of("03_task_similarity", "look")
+    prediction = look(model, images, ["a", "b", "c"])
+    np.testing.assert_allclose(prediction.probabilities, softmax(np.asarray(model(images))), atol=1e-6)
     assert prediction.maps.shape == (2, 8, 8)
+
+
+def test_the_notebook_decodes_as_keras_does():
+    decode = function_of("03_task_similarity", "decode_predictions")
+    probabilities = np.random.default_rng(0).dirichlet(np.full(1000, 0.1), 2)
+    decoded = decode(probabilities, list(range(1000)), top=3)
+    for row, listed in zip(probabilities, decoded, strict=True):
+        assert [p for _, p in listed] == sorted(row)[::-1][:3] and all(row[k] == p for k, p in listed)

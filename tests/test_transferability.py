@@ -5,13 +5,20 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 from sklearn.datasets import make_blobs
+from sklearn.linear_model import RidgeClassifierCV
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from lab_utils.analysis import transferability
 from lab_utils.core.errors import LabError
 from lab_utils.stats.intervals import Accuracy, Estimate
 from lab_utils.stats.metrics import softmax
+from tests.notebook_cells import function_of
+
+RIDGE = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=10.0 ** np.arange(6)))
+leep = function_of("03_task_similarity", "leep")
 
 
 def blobs(n=120, classes=4, width=10, spread=3.0, seed=0):
@@ -34,23 +41,14 @@ def test_leep_is_the_papers_formula_written_as_loops():
             joint = sum(source[j, z] for j in range(n) if labels[j] == labels[i]) / n
             inner += joint / (source[:, z].sum() / n) * source[i, z]
         total += np.log(inner)
-    assert transferability.leep(source, labels) == pytest.approx(total / n, abs=1e-12)
+    assert leep(source, labels) == pytest.approx(total / n, abs=1e-12)
 
 
 def test_leep_by_hand_a_source_that_is_the_label_scores_zero_and_one_that_knows_nothing_minus_the_entropy():
     labels = np.array([0, 0, 1, 1, 1, 1])
-    assert transferability.leep(np.eye(2)[labels], labels) == pytest.approx(0)
+    assert leep(np.eye(2)[labels], labels) == pytest.approx(0)
     flat = np.full((6, 4), 0.25)
-    assert transferability.leep(flat, labels) == pytest.approx((2 * np.log(1 / 3) + 4 * np.log(2 / 3)) / 6)
-
-
-def test_leep_with_weights_is_leep_of_the_repeated_images():
-    source, labels = random_source(30), np.random.default_rng(1).integers(0, 3, 30)
-    counts = np.random.default_rng(2).integers(0, 4, 30)
-    rows = np.repeat(np.arange(30), counts)
-    assert transferability.leep(source, labels, counts.astype(float)) == pytest.approx(
-        transferability.leep(source[rows], labels[rows])
-    )
+    assert leep(flat, labels) == pytest.approx((2 * np.log(1 / 3) + 4 * np.log(2 / 3)) / 6)
 
 
 # ---- LogME ----------------------------------------------------------------------------------------------------------
@@ -131,34 +129,29 @@ def test_neighbours_of_a_single_image_are_refused():
 # ---- probe ----------------------------------------------------------------------------------------------------------
 def test_the_probe_reads_the_label_and_nothing_from_shuffled_labels():
     X, y = blobs(400, spread=2.0)
-    train, held = np.arange(200), np.arange(200, 400)
-    real = transferability.probe(X, y, train, held, "class")
-    mixed = transferability.probe(X, transferability.shuffled(y, train), train, held)
-    assert real.accuracy.value > 0.95 and mixed.accuracy.interval[0] < 0.3
-    assert real.minus(mixed).low > 0.4 and real.floor.value < 0.35
-
-
-def test_shuffling_changes_only_the_given_rows_and_keeps_their_counts():
-    y = np.arange(20)
-    mixed = transferability.shuffled(y, np.arange(10))
-    assert sorted(mixed[:10]) == list(range(10)) and mixed[10:].tolist() == list(range(10, 20)) and (mixed != y).any()
+    train, held, mixed = np.arange(200), np.arange(200, 400), y.copy()
+    mixed[train] = np.random.default_rng(0).permutation(y[train])
+    real = transferability.probe(RIDGE, X, y, train, held, "class")
+    blind = transferability.probe(RIDGE, X, mixed, train, held)
+    assert real.accuracy.value > 0.95 and blind.accuracy.interval[0] < 0.3
+    assert real.minus(blind).low > 0.4 and real.floor.value < 0.35
 
 
 def test_unknown_museums_are_left_out_and_none_known_is_one_sentence():
     X, y = blobs(40, classes=2, spread=1.0)
     museum = np.where(y == 0, "A", "B").astype(object)
     museum[::5] = ""
-    found = transferability.probe(X, museum, np.arange(20), np.arange(20, 40), "museum")
+    found = transferability.probe(RIDGE, X, museum, np.arange(20), np.arange(20, 40), "museum")
     assert found.accuracy.n == 16 and found.accuracy.value == 1
     with pytest.raises(LabError, match="museum: no image with a known target to fit on"):
-        transferability.probe(X, np.full(40, "", object), np.arange(20), np.arange(20, 40), "museum")
+        transferability.probe(RIDGE, X, np.full(40, "", object), np.arange(20), np.arange(20, 40), "museum")
 
 
 def test_one_museum_alone_is_predicted_without_a_fit():
     X, _ = blobs(20)
-    assert transferability.probe(X, np.full(20, "Met", object), np.arange(10), np.arange(10, 20)).accuracy == Accuracy(
-        10, 10
-    )
+    assert transferability.probe(
+        RIDGE, X, np.full(20, "Met", object), np.arange(10), np.arange(10, 20)
+    ).accuracy == Accuracy(10, 10)
 
 
 def test_features_with_nan_are_refused_by_every_measure():
@@ -168,13 +161,13 @@ def test_features_with_nan_are_refused_by_every_measure():
         with pytest.raises(LabError, match="not finite in 1 of 20"):
             call(X, y)
     with pytest.raises(LabError, match="first: row 3"):
-        transferability.probe(X, y, np.arange(10), np.arange(10, 20))
+        transferability.probe(RIDGE, X, y, np.arange(10), np.arange(10, 20))
 
 
 def test_features_that_vary_by_rounding_only_are_one_sentence():
     X, y = 1e-3 * (1 + 1e-11 * blobs(20)[0].astype(float)), blobs(20)[1]
     with pytest.raises(LabError, match="outputs: no feature varies over the train images"):
-        transferability.probe(X, y, np.arange(10), np.arange(10, 20), "outputs")
+        transferability.probe(RIDGE, X, y, np.arange(10), np.arange(10, 20), "outputs")
 
 
 def test_an_untrained_network_sees_something_and_its_outputs_are_spread_like_the_others():
@@ -193,15 +186,14 @@ def test_an_untrained_network_sees_something_and_its_outputs_are_spread_like_the
     log = np.log(outputs)
     assert (log - log.mean(1, keepdims=True)).std() == pytest.approx(2, rel=0.05)
     assert (outputs.argmax(1) == logits.argmax(1)).all()
-    found = transferability.probe(outputs, labels, np.arange(15), np.arange(15, 30))
+    found = transferability.probe(RIDGE, outputs, labels, np.arange(15), np.arange(15, 30))
     assert len(set(found.predicted)) == 3 and found.accuracy.value > 0.9
 
 
-def test_shuffled_labels_fall_to_chance_over_several_permutations():
-    X, y = blobs(400, spread=1.0)
-    found = transferability.shuffled_probes(X, y, np.arange(200), np.arange(200, 400), range(8))
-    assert found.n == 8 and found.low <= found.value <= found.high and found.value == pytest.approx(0.25, abs=0.06)
-    assert transferability.probe(X, y, np.arange(200), np.arange(200, 400)).accuracy.value > 0.9
+def test_a_range_holds_its_mean_and_its_number():
+    reached = transferability.range_of([0.2, 0.3, 0.1], "shuffled labels")
+    assert (reached.value, reached.low, reached.high, reached.n) == (pytest.approx(0.2), 0.1, 0.3, 3)
+    assert str(reached) == "20.0 % (10.0 to 30.0, n = 3)"
 
 
 def test_recovered_share_by_hand():
@@ -219,13 +211,13 @@ def test_bootstrap_intervals_hold_the_value_and_shrink_with_images():
     for n in (60, 960):
         X, y = blobs(n, spread=6.0)
         source = softmax(X)
-        found = (
-            transferability.leep_estimate(source, y),
+        estimates = (
+            transferability.resampled(leep, source, y, "LEEP"),
             transferability.logme_estimate(X, y),
             transferability.neighbour_estimate(X, y),
         )
-        assert all(one.low < one.value < one.high and one.n == n for one in found)
-        widths.append([one.high - one.low for one in found])
+        assert all(part.low < part.value < part.high and part.n == n for part in estimates)
+        widths.append([part.high - part.low for part in estimates])
     assert (np.array(widths[1]) < 0.6 * np.array(widths[0])).all()
 
 

@@ -1,43 +1,36 @@
-"""Classifiers on extracted features: the original's protocol, the same done right, and what decides between them.
+"""Classifiers on extracted features: what each answers on images that it did not see, and what is read off that.
 
 Arrays in, plain results out. Labels that must not be seen are `UNSEEN` in the label array, so no function here can
-fit on them: `labels` holds the classes of train (and val where a search needs it), predictions come back for all rows.
+fit on them: `labels` holds the classes of train and val, answers come back for all rows.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import mode
+from sklearn.base import clone
 
-from lab_utils.analysis.classifiers import (
-    RBFSVM,
-    EstimatorOnView,
-    few_threads,
-    fit_predict,
-    full_classifiers,
-    original_classifiers,
-    vote,
-)
-from lab_utils.analysis.feature_tables import check_features, pca, standardise
-from lab_utils.analysis.folds import Folds, original_folds
-from lab_utils.analysis.reductions import Reduction
+from lab_utils.analysis import umaps
+from lab_utils.analysis.classifiers import Fitted, few_threads, fit
+from lab_utils.analysis.feature_tables import check_features, standardise
+from lab_utils.core.errors import LabError
 from lab_utils.data.splits import subsample
-from lab_utils.stats.intervals import Accuracy, Difference, bootstrap_estimate
+from lab_utils.stats.intervals import Accuracy, Difference, bootstrap_estimate, paired_difference
+
+if TYPE_CHECKING:
+    from sklearn.model_selection import BaseCrossValidator
 
 UNSEEN = -1
 VOTING = "Voting"
-FEW = 64  # leading components that the boosting reads on full features: its time grows with every one
 EXTERNAL = {"width": "Width", "height": "Height", "product": "Product size", "aspect": "Aspect ratio"}
-Tables = Mapping[str, np.ndarray]  # view -> (N, D) table; classifiers name the view they read
 
 
-# ---- tables ---------------------------------------------------------------------------------------------------------
-
-
+# ---- the original's table -------------------------------------------------------------------------------------------
 def external_columns(images: pd.DataFrame) -> pd.DataFrame:
     """The original's columns from outside the picture: sizes, aspect ratio, one column a museum.
 
@@ -56,253 +49,169 @@ def external_columns(images: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, onehot], axis=1)
 
 
-def full_views(
-    features: np.ndarray, rows: np.ndarray, components: int = 256, seed: int = 0, leading: bool = True
-) -> Tables:
-    """Tables for `full_classifiers`, fitted on `rows`: standardised columns and (if `leading`) their components."""
-    check_features(features, rows)
-    table = standardise(features, rows)
-    if not leading:
-        return {"all": table}
-    with few_threads(table.size):
-        scores = pca(table, rows, components, seed)
-    return {"all": table, "pca": scores, "few": scores[:, :FEW]}
-
-
 def original_table(
-    features: np.ndarray, images: pd.DataFrame, labels: np.ndarray, rows: np.ndarray, reduction: Reduction
+    features: np.ndarray, images: pd.DataFrame, labels: np.ndarray, train: np.ndarray, reduce: Any
 ) -> pd.DataFrame:
-    """The table that the original gave to its classifiers: external columns, `umap_0` ..., museum one-hot.
+    """The table that the original gave to its classifiers: sizes, `umap_0` ..., museum one-hot.
 
     Args:
         features: shape (N, D).
         images: image table, N rows.
-        labels: shape (N,); those of `rows` are used by a supervised reduction.
-        rows: positions of train, on *all* of which the reduction is fitted before any fold is made (as there).
-        reduction: the original's is `Reduction("supervised umap", 8)`.
+        labels: shape (N,); those of `train` are used by a supervised reduction.
+        train: positions of train, on *all* of which the reduction is fitted before any fold is made (as there).
+        reduce: a scikit-learn transformer that makes the features fewer; it is given the labels of train.
 
     Returns:
-        N rows; sizes standardised.
+        N rows, float32; sizes standardised.
+
+    Raises:
+        LabError: features that can't be used, too few images, or images that find no place on the reduction's map.
     """
+    check_features(features, train)
     external = external_columns(images)
     sizes = list(EXTERNAL.values())
-    external[sizes] = standardise(external[sizes].to_numpy(), rows)
-    reduced = reduction.apply(features, labels, rows)
+    external[sizes] = standardise(external[sizes].to_numpy(), train)
+    others = np.setdiff1d(np.arange(len(features)), train)
+    with few_threads(features.size):
+        reduce = clone(reduce)
+        try:
+            first = reduce.fit_transform(features[train], labels[train])
+        except (TypeError, ValueError) as error:  # what solvers say of too few images
+            reason = " ".join(str(error).split())[:120]
+            raise LabError(f"{len(train)} train images can't be reduced ({reason}): give more of them.") from None
+        reduced = np.empty((len(features), first.shape[1]), np.float32)
+        reduced[train] = first
+        if len(others):
+            reduced[others] = reduce.transform(features[others])
+    umaps.check_placed(reduced)
     columns = pd.DataFrame(reduced, columns=[f"umap_{i}" for i in range(reduced.shape[1])])
-    return pd.concat([external[sizes], columns, external.drop(columns=sizes)], axis=1)
+    table = pd.concat([external[sizes], columns, external.drop(columns=sizes)], axis=1)
+    return table.astype(np.float32)
 
 
 # ---- the comparison -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class CVResult:
-    """What a set of classifiers did on one table.
+class Result:
+    """What a set of classifiers answers on one table.
 
     Attributes:
-        predictions: classifier -> label for every row, shape (N,); rows fitted on hold their own labels.
-        folds: classifier -> accuracy in each fold of train.
-        held: classifier -> its cross-validated prediction for each train row, shape (N,), UNSEEN elsewhere.
-        fitted: classifier -> the estimator fitted on train.
+        answers: classifier -> label for each row, shape (N,), always of a fit that did not see it: for train rows the
+            cross-validated one (UNSEEN without folds), for all others that of the fit on all of train.
+        fitted: classifier -> the classifier fitted on train (voting has none).
         seconds: classifier -> seconds of the last fit and prediction (voting: of all voters).
+        train: positions fitted on, shape (n,).
+        held: positions of train that each fold scores.
+        labels: label of each row, shape (N,); UNSEEN where it is not known.
         lots: lot of each row, shape (N,), for the intervals; None: unknown.
-        labels: label of each row, shape (N,), where lots are known; only those of train are looked at.
     """
 
-    predictions: dict[str, np.ndarray]
-    folds: dict[str, list[Accuracy]]
-    held: dict[str, np.ndarray]
-    fitted: dict[str, Any] = field(repr=False, default_factory=dict)
+    answers: dict[str, np.ndarray]
+    fitted: dict[str, Fitted] = field(repr=False, default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    lots: np.ndarray | None = field(repr=False, default=None)
+    train: np.ndarray = field(repr=False, default_factory=lambda: np.arange(0))
+    held: tuple[np.ndarray, ...] = field(repr=False, default=())
     labels: np.ndarray | None = field(repr=False, default=None)
+    lots: np.ndarray | None = field(repr=False, default=None)
 
     def cv(self, classifier: str) -> Accuracy:
-        """Accuracy over all folds together."""
-        if self.lots is None:
-            parts = self.folds[classifier]
-            return Accuracy(sum(fold.successes for fold in parts), sum(fold.n for fold in parts), f"{classifier}, CV")
-        held = self.held[classifier]
-        rows = np.flatnonzero(held != UNSEEN)
-        return Accuracy.from_labels(self.labels[rows], held[rows], f"{classifier}, CV", self._lots_of(rows))
+        """Cross-validated accuracy over all folds together."""
+        scored = self.train[self.answers[classifier][self.train] != UNSEEN]
+        return self.accuracy(classifier, scored, f"{classifier}, CV")
 
-    def accuracy(self, classifier: str, truth: np.ndarray, rows: np.ndarray, of: str = "") -> Accuracy:
-        """Accuracy on `rows` whose labels are `truth`."""
-        return Accuracy.from_labels(truth, self.predictions[classifier][rows], of or classifier, self._lots_of(rows))
+    def folds(self, classifier: str) -> list[Accuracy]:
+        """Accuracy in each fold of train."""
+        guess = self.answers[classifier]
+        return [
+            Accuracy.from_labels(self.labels[rows], guess[rows], f"{classifier}, fold {number}")
+            for number, rows in enumerate(self.held, 1)
+        ]
 
-    def _lots_of(self, rows: np.ndarray) -> np.ndarray | None:
-        return None if self.lots is None else self.lots[rows]
+    def accuracy(self, classifier: str, rows: np.ndarray, of: str = "") -> Accuracy:
+        """Accuracy on `rows`, whose labels are known to the result (train and val)."""
+        lots = None if self.lots is None else self.lots[rows]
+        return Accuracy.from_labels(self.labels[rows], self.answers[classifier][rows], of or classifier, lots)
+
+    def minus(self, classifier: str, rival: str, rows: np.ndarray, other: "Result | None" = None) -> Difference:
+        """Accuracy of one classifier minus that of a rival (of another result, if given) on the same `rows`, paired."""
+        guesses = (self.answers[classifier][rows], (other or self).answers[rival][rows])
+        lots = None if self.lots is None else self.lots[rows]
+        return paired_difference(self.labels[rows], *guesses, groups=lots)
 
 
-def compare(
-    tables_of: Callable[[np.ndarray], Tables],
+def evaluate(
+    models: Mapping[str, Any],
+    X: np.ndarray,
     labels: np.ndarray,
-    rows: np.ndarray,
-    classifiers: dict[str, EstimatorOnView],
-    folds: Folds | None = None,
+    train: np.ndarray,
+    cv: "BaseCrossValidator | None" = None,
     lots: np.ndarray | None = None,
-) -> CVResult:
-    """Cross-validate classifiers on `rows`, then fit on all of them and predict every other row.
+    voters: Sequence[str] | None = None,
+) -> Result:
+    """Cross-validate classifiers on train (`cross_val_predict`), then fit them on all of it and ask about the rest.
 
     Args:
-        tables_of: gives the tables (N rows each) fitted on the positions it is given and on nothing else. One that
-            ignores its argument puts the preprocessing *before* the folds, as the original did.
-        labels: shape (N,); only those of `rows` are looked at.
-        rows: positions of train, shape (n,).
-        classifiers: name -> classifier; those that vote get the companion "Voting".
-        folds: of `rows`; None leaves cross-validation out.
-        lots: lot of each row, shape (N,), for the intervals; None: unknown.
+        models: name -> scikit-learn classifier or pipeline; it is copied before each fit, so whatever is in a pipeline
+            is fitted inside the fold.
+        X: table, shape (N, D).
+        labels: shape (N,); only those of `train` are fitted on.
+        train: positions of train, shape (n,).
+        cv: how train is divided in folds; None leaves cross-validation out.
+        lots: lot of each row, shape (N,): what grouped folds keep together, and intervals draw as a whole.
+        voters: models whose hard vote is the further classifier `Voting`; None: all, where there are several.
 
     Returns:
-        Predictions, accuracies by fold, fitted estimators.
+        Answers, accuracies by fold, fitted classifiers.
     """
-    held = {name: np.full(len(labels), UNSEEN) for name in (*classifiers, VOTING)}
-    scores: dict[str, list[Accuracy]] = {name: [] for name in held}
-    for number, (fit, out) in enumerate(folds or (), 1):
-        predicted, *_ = _fit_all(tables_of(fit), labels, fit, out, classifiers)
-        for name, guess in predicted.items():
-            held[name][out] = guess
-            scores[name].append(Accuracy.from_labels(labels[out], guess, f"{name}, fold {number}"))
-    others = np.setdiff1d(np.arange(len(labels)), rows)
-    predicted, fitted, seconds = _fit_all(tables_of(rows), labels, rows, others, classifiers)
-    whole = {name: labels.copy() for name in predicted}
-    for name, guess in predicted.items():
-        whole[name][others] = guess
-    return CVResult(whole, {name: scores[name] for name in predicted}, held, fitted, seconds, lots, labels)
-
-
-def _fit_all(
-    tables: Tables, labels: np.ndarray, fit: np.ndarray, out: np.ndarray, classifiers: dict[str, EstimatorOnView]
-) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, float]]:
-    from sklearn.base import clone
-
-    predicted, fitted, seconds = {}, {}, {}
-    for name, classifier in classifiers.items():
-        start, table, fitted[name] = time.perf_counter(), tables[classifier.view], clone(classifier.estimator)
-        with few_threads(table.size):
-            predicted[name] = fit_predict(fitted[name], table[fit], labels[fit], table[out])
+    folds = [] if cv is None else positions(cv, train, labels, lots)
+    others = np.setdiff1d(np.arange(len(labels)), train)
+    answers, fitted, seconds = {}, {}, {}
+    for name, model in models.items():
+        answers[name] = np.full(len(labels), UNSEEN)
+        for rows, held in folds:
+            answers[name][held] = fit(model, X[rows], labels[rows]).predict(X[held])
+        start = time.perf_counter()
+        fitted[name] = fit(model, X[train], labels[train])
+        with few_threads(X.size):
+            answers[name][others] = fitted[name].predict(X[others])
         seconds[name] = time.perf_counter() - start
-    voters = [name for name, classifier in classifiers.items() if classifier.votes]
+    voters = list(models) if voters is None else list(voters)
     if len(voters) > 1:
-        predicted[VOTING] = vote([predicted[name] for name in voters])
+        answers[VOTING] = mode([answers[name] for name in voters], axis=0).mode  # in a tie the smallest label
         seconds[VOTING] = sum(seconds[name] for name in voters)
-    return predicted, fitted, seconds
+    return Result(answers, fitted, seconds, train, tuple(held for _, held in folds), labels, lots)
 
 
-def as_in_the_original(
-    features: np.ndarray,
-    images: pd.DataFrame,
-    labels: np.ndarray,
-    rows: np.ndarray,
-    *,
-    reduction: Reduction | None = None,
-    classifiers: dict[str, EstimatorOnView] | None = None,
-    folds: int = 5,
-    lots: np.ndarray | None = None,
-) -> tuple[CVResult, pd.DataFrame]:
-    """The original's protocol, its flaws included: reduction on all of train with its labels, then unshuffled folds.
-
-    Args:
-        features: shape (N, D).
-        images: image table, N rows.
-        labels: shape (N,), known at `rows`.
-        rows: positions of train in table order.
-        reduction: default supervised UMAP to 8 dimensions.
-        classifiers: default the original's four.
-        folds: number of folds, 0 for none.
-        lots: lot of each row, shape (N,), for the intervals; None: unknown.
-
-    Returns:
-        The result, and the table that the classifiers saw (N rows).
-    """
-    table = original_table(features, images, labels, rows, reduction or Reduction("supervised umap", 8))
-    fixed = {"all": table.to_numpy(np.float32)}
-    splits = original_folds(labels, rows, folds) if folds else None
-    chosen = classifiers or original_classifiers()
-    return compare(lambda _: fixed, labels, rows, chosen, splits, lots), table
+def positions(
+    cv: "BaseCrossValidator", train: np.ndarray, labels: np.ndarray, lots: np.ndarray | None = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Positions to fit on and to score, fold by fold, of a division of train; folds without images are left out."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")
+        warnings.filterwarnings("ignore", message="The groups parameter is ignored")
+        pairs = list(cv.split(train, labels[train], None if lots is None else lots[train]))
+    return [(train[rows], train[held]) for rows, held in pairs if len(rows) and len(held)]
 
 
-def done_right(
-    features: np.ndarray,
-    labels: np.ndarray,
-    rows: np.ndarray,
-    folds: Folds | None,
-    *,
-    reduction: Reduction | None = None,
-    classifiers: dict[str, EstimatorOnView] | None = None,
-    components: int = 256,
-    lots: np.ndarray | None = None,
-) -> CVResult:
-    """The same question without the flaws: whatever is fitted is fitted inside the fold; no external columns.
-
-    Args:
-        features: shape (N, D).
-        labels: shape (N,), known at `rows`.
-        rows: positions of train.
-        folds: shuffled and grouped by lot (`grouped_folds`).
-        reduction: None keeps all columns.
-        classifiers: default `full_classifiers` on all columns, the original's four on a reduction.
-        components: of the view "pca".
-        lots: lot of each row, shape (N,), for the intervals; None: unknown.
-    """
-    if reduction is None or reduction.method == "none":
-        chosen = classifiers or full_classifiers(features.shape[1])
-        leading = any(classifier.view != "all" for classifier in chosen.values())
-        views = partial(full_views, features, components=components, leading=leading)
-        return compare(views, labels, rows, chosen, folds, lots)
-
-    def tables(fit: np.ndarray) -> Tables:
-        table = reduction.apply(features, labels, fit)
-        return {"all": table, "pca": table, "few": table}
-
-    return compare(tables, labels, rows, classifiers or original_classifiers(), folds, lots)
-
-
-def importances(result: CVResult, columns: Sequence[str]) -> pd.DataFrame:
+def importances(result: Result, columns: Sequence[str]) -> pd.DataFrame:
     """Importance of each column as the tree ensembles report it (one column a classifier that has one)."""
-    reporting = {name: estimator for name, estimator in result.fitted.items() if _has_importances(estimator)}
-    values = {name: estimator.feature_importances_ for name, estimator in reporting.items()}
+    reported = {name: _importances(fitted.estimator) for name, fitted in result.fitted.items()}
+    values = {name: of_columns for name, of_columns in reported.items() if of_columns is not None}
     return pd.DataFrame(values, index=pd.Index(list(columns), name="column"))
 
 
-def _has_importances(estimator: Any) -> bool:
+def _importances(estimator: Any) -> np.ndarray | None:
     try:
-        return getattr(estimator, "feature_importances_", None) is not None
+        return getattr(estimator, "feature_importances_", None)
     except Exception:  # not fitted, as on a train split of one class
-        return False
+        return None
+
+
+def limit_threads(values: int) -> None:
+    """From here on let scikit-learn take one thread for a table of few `values` (`classifiers.few_threads`)."""
+    few_threads(values)
 
 
 # ---- dimensions ------------------------------------------------------------------------------------------------------
-def accuracy_by_dimension(
-    features: np.ndarray,
-    labels: np.ndarray,
-    train: np.ndarray,
-    val: np.ndarray,
-    reductions: Sequence[Reduction],
-    most: int = 5000,
-    lots: np.ndarray | None = None,
-) -> dict[Reduction, Accuracy]:
-    """Val accuracy of one classifier (RBF SVM) on each reduction, fitted on the same train images.
-
-    Args:
-        features: shape (N, D).
-        labels: shape (N,), known on train and val.
-        train: positions of train; a stratified part of at most about `most` is used.
-        val: positions of val.
-        reductions: what to try.
-        most: train images, at most.
-        lots: lot of each val image, shape (n,), for the intervals; None: unknown.
-    """
-    fit = stratified_part(labels, train, most)
-    seen = np.concatenate([fit, val])
-    here = np.arange(len(fit))
-    reached = {}
-    for reduction in reductions:
-        table = reduction.apply(features[seen], labels[seen], here)
-        with few_threads(table.size):
-            guess = fit_predict(RBFSVM(), table[here], labels[fit], table[len(fit) :])
-        reached[reduction] = Accuracy.from_labels(labels[val], guess, str(reduction), lots)
-    return reached
-
-
 def component_steps(most: int) -> list[int]:
     """Powers of two well below `most`, and `most`: the numbers of components worth trying."""
     return [2**power for power in range(1, most.bit_length()) if 2**power < most / 1.4] + [most]
@@ -316,32 +225,19 @@ def stratified_part(labels: np.ndarray, rows: np.ndarray, most: int, seed: int =
 
 
 # ---- what is read off results ---------------------------------------------------------------------------------------
-def masked_labels(n: int, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Labels of `rows` in an array of length n that is UNSEEN elsewhere."""
-    labels = np.full(n, UNSEEN)
-    labels[rows] = values
-    return labels
-
-
-def best(result: CVResult, truth: np.ndarray, rows: np.ndarray) -> str:
+def best(result: Result, rows: np.ndarray) -> str:
     """The classifier with the highest accuracy on `rows` (val), the first in a tie."""
-    return max(result.predictions, key=lambda name: result.accuracy(name, truth, rows).value)
+    return max(result.answers, key=lambda name: result.accuracy(name, rows).value)
 
 
-def best_by_cv(result: CVResult) -> str:
+def best_by_cv(result: Result) -> str:
     """The single classifier with the highest cross-validated accuracy, the first in a tie: chosen without val."""
-    return max((name for name in result.folds if name != VOTING), key=lambda name: result.cv(name).value)
+    return max((name for name in result.answers if name != VOTING), key=lambda name: result.cv(name).value)
 
 
-def train_guesses(result: CVResult, table: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """What each fitted classifier says of the rows it was fitted on (table of shape (N, D)): labels, (n,)."""
-    kinds = np.unique(labels[rows])
-    return {name: kinds[estimator.predict(table[rows])] for name, estimator in result.fitted.items()}
-
-
-def fold_gap(result: CVResult, classifier: str) -> Difference:
+def fold_gap(result: Result, classifier: str) -> Difference:
     """Best minus worst fold of one classifier."""
-    ordered = sorted(result.folds[classifier], key=lambda fold: fold.value)
+    ordered = sorted(result.folds(classifier), key=lambda fold: fold.value)
     return ordered[-1].minus(ordered[0])
 
 

@@ -5,10 +5,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+FEW = 64  # leading components that the boosting reads on full features: its time grows with every one
 
 
 class Ridge(ClassifierMixin, BaseEstimator):
@@ -24,8 +29,9 @@ class Ridge(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> "Ridge":
         """Fit on X (n, D) and integer or text labels y (n,)."""
+        X = np.asarray(X, np.float32)
         self.classes_, codes = np.unique(y, return_inverse=True)
-        targets = 2.0 * np.eye(len(self.classes_), dtype=X.dtype)[codes] - 1
+        targets = 2 * np.eye(len(self.classes_), dtype=np.float32)[codes] - 1
         self.mean_, middle = X.mean(0), targets.mean(0)
         X, targets = X - self.mean_, targets - middle
         basis, spectrum = _left_basis(X)
@@ -137,6 +143,7 @@ def few_threads(size: int) -> AbstractContextManager:
     """One thread for tables of fewer than forty million values, all of them for larger ones.
 
     On small tables the threads' waiting for each other costs more than the sums (on a busy machine 100 times more).
+    It holds from the call on, and as a context manager until the end of the block.
     """
     from threadpoolctl import threadpool_limits
 
@@ -151,21 +158,6 @@ def squared_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _pieces(X: np.ndarray, size: int = 2048) -> Iterator[np.ndarray]:
     return (X[start : start + size] for start in range(0, len(X), size))
-
-
-@dataclass(frozen=True)
-class EstimatorOnView:
-    """An estimator and the view of the data that it reads.
-
-    Attributes:
-        estimator: with scikit-learn's `fit` and `predict`.
-        view: key into the tables.
-        votes: whether it is one of the voters.
-    """
-
-    estimator: Any
-    view: str = "all"
-    votes: bool = True
 
 
 def boosting(rounds: int = 100, seed: int = 0) -> tuple[str, Any]:
@@ -183,55 +175,79 @@ def boosting(rounds: int = 100, seed: int = 0) -> tuple[str, Any]:
     return "XGBoost", XGBClassifier(n_estimators=rounds, random_state=seed)
 
 
-def original_classifiers(rounds: int = 100, trees: int = 100, seed: int = 0) -> dict[str, EstimatorOnView]:
+def original_classifiers(rounds: int = 100, trees: int = 100, seed: int = 0) -> dict[str, BaseEstimator]:
     """The original's four voters, default settings (`rounds` and `trees` of 100 are the libraries' defaults)."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.svm import SVC, LinearSVC
 
     name, boosted = boosting(rounds, seed)
     return {
-        name: EstimatorOnView(boosted),
-        "Linear SVM": EstimatorOnView(LinearSVC(random_state=seed)),
-        "Random forest": EstimatorOnView(RandomForestClassifier(trees, random_state=seed, n_jobs=-1)),
-        "RBF SVM": EstimatorOnView(SVC()),
+        name: boosted,
+        "Linear SVM": LinearSVC(random_state=seed),
+        "Random forest": RandomForestClassifier(trees, random_state=seed, n_jobs=-1),
+        "RBF SVM": SVC(),
     }
 
 
-def full_classifiers(width: int, rounds: int = 100, trees: int = 100, seed: int = 0) -> dict[str, EstimatorOnView]:
-    """The same voters for full features, made for speed, and the linear probe (which does not vote).
+def full_classifiers(
+    width: int, components: int = 256, rounds: int = 100, trees: int = 100, seed: int = 0
+) -> dict[str, "Pipeline"]:
+    """The same voters for full features, made for speed, and the linear probe (which does not vote), as in chapter 05.
 
     Traded against the plain four: the linear SVM is solved by L-BFGS (same objective); RBF SVM and forest read the
-    leading principal components (view "pca") instead of all columns, the boosting the first of them (view "few"); the
-    RBF SVM has the gamma that `SVC` would take on all `width` columns. `benchmarks/classification.py` measures what
-    that costs.
-    """
-    name, boosted = boosting(rounds, seed)
-    from sklearn.ensemble import RandomForestClassifier
+    leading principal components instead of all columns, the boosting the first of them; the RBF SVM has the gamma that
+    `SVC` would take on all `width` columns. `benchmarks/classification.py` measures what that costs.
 
+    Args:
+        width: number of columns.
+        components: principal components that are kept; fewer than the images that are fitted on.
+        rounds: of boosting.
+        trees: of the forest.
+        seed: of boosting, forest and components.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def on_components(kept: int, classifier: BaseEstimator) -> "Pipeline":
+        return make_pipeline(StandardScaler(), PCA(kept, random_state=seed), classifier)
+
+    name, boosted = boosting(rounds, seed)
     return {
-        name: EstimatorOnView(boosted, "few"),
-        "Linear SVM": EstimatorOnView(LinearSVM()),
-        "Random forest": EstimatorOnView(RandomForestClassifier(trees, random_state=seed, n_jobs=-1), "pca"),
-        "RBF SVM": EstimatorOnView(RBFSVM(gamma=1 / width), "pca"),
-        "Ridge": EstimatorOnView(Ridge(), votes=False),
+        name: on_components(min(FEW, components), boosted),
+        "Linear SVM": make_pipeline(StandardScaler(), LinearSVM()),
+        "Random forest": on_components(components, RandomForestClassifier(trees, random_state=seed, n_jobs=-1)),
+        "RBF SVM": on_components(components, RBFSVM(gamma=1 / width)),
+        "Ridge": make_pipeline(StandardScaler(), Ridge()),
     }
 
 
-def vote(predictions: Sequence[np.ndarray]) -> np.ndarray:
-    """Hard vote of integer labels, each of shape (n,): the commonest, the smallest in a tie (as scikit-learn's)."""
-    stacked = np.stack(predictions)
-    counts = np.zeros((stacked.shape[1], stacked.max(initial=0) + 1), int)
-    for labels in stacked:
-        counts[np.arange(len(labels)), labels] += 1
-    return counts.argmax(1)
+@dataclass(frozen=True)
+class Fitted:
+    """A classifier fitted on labels of any kind.
+
+    Attributes:
+        estimator: as scikit-learn fits it, on the positions of the labels in `kinds` (boosting takes no others).
+        kinds: the labels that were seen, ascending; one alone is answered without a fit.
+    """
+
+    estimator: Any
+    kinds: np.ndarray
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Labels of X (m, D), shape (m,)."""
+        if len(self.kinds) == 1 or not len(X):
+            return np.full(len(X), self.kinds[0])
+        return self.kinds[self.estimator.predict(X)]
 
 
-def fit_predict(estimator: Any, X: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Fit on X (n, D), y (n,) and predict `others` (m, D); one class alone is predicted without a fit."""
+def fit(estimator: Any, X: np.ndarray, y: np.ndarray) -> Fitted:
+    """Fit a copy of an estimator on X (n, D) and labels y (n,)."""
     kinds, codes = np.unique(y, return_inverse=True)
-    if len(kinds) == 1:
-        return np.full(len(others), kinds[0])
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Liblinear failed to converge")
-        estimator.fit(X, codes)
-    return kinds[estimator.predict(others)] if len(others) else np.empty(0, kinds.dtype)
+    copy = clone(estimator)
+    if len(kinds) > 1:
+        with warnings.catch_warnings(), few_threads(X.size):
+            warnings.filterwarnings("ignore", message="Liblinear failed to converge")
+            copy.fit(X, codes)
+    return Fitted(copy, kinds)

@@ -1,15 +1,14 @@
 """How far accuracies of one network move by chance alone: runs that differ in a seed, and the spread between them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lab_utils.analysis.classification import as_in_the_original
-from lab_utils.analysis.classifiers import EstimatorOnView
-from lab_utils.analysis.reductions import Reduction
+from lab_utils.analysis.classification import evaluate, original_table
 from lab_utils.data.splits import subsample
 from lab_utils.stats.intervals import Z95, Accuracy
 
@@ -75,8 +74,8 @@ def chance_runs(
     train: np.ndarray,
     val: np.ndarray,
     *,
-    reduction: Reduction,
-    classifiers: dict[str, EstimatorOnView],
+    reduce: Callable[[int], Any],
+    classifiers: Mapping[str, Any],
     seeds: int,
 ) -> dict[str, list[dict[str, Accuracy]]]:
     """Runs of the original's protocol on one network that differ in a seed only: of UMAP, or of the split.
@@ -87,8 +86,8 @@ def chance_runs(
         labels: shape (N,), known on train and val.
         train: positions of train.
         val: positions of val; for other split seeds train and val are mixed and split again, same sizes.
-        reduction: of the protocol; its seed is counted up.
-        classifiers: see `as_in_the_original`.
+        reduce: gives the protocol's reduction for a seed, counted from 0.
+        classifiers: see `classification.evaluate`.
         seeds: runs of each kind.
 
     Returns:
@@ -96,12 +95,11 @@ def chance_runs(
     """
 
     def run(fit: np.ndarray, held: np.ndarray, seed: int) -> dict[str, Accuracy]:
-        seeded = replace(reduction, seed=reduction.seed + seed)
         seen = np.sort(np.concatenate([fit, held]))
-        places = np.searchsorted(seen, fit), np.searchsorted(seen, held)
-        tables = (features[seen], images.iloc[seen], labels[seen], places[0])
-        result, _ = as_in_the_original(*tables, reduction=seeded, classifiers=classifiers, folds=0)
-        return {name: result.accuracy(name, labels[held], places[1]) for name in result.predictions}
+        train, val = np.searchsorted(seen, fit), np.searchsorted(seen, held)
+        table = original_table(features[seen], images.iloc[seen], labels[seen], train, reduce(seed))
+        result = evaluate(classifiers, table.to_numpy(), labels[seen], train)
+        return {name: result.accuracy(name, val) for name in result.answers}
 
     splits = [(train, val), *(resplit(labels, train, val, seed) for seed in range(1, seeds))]
     first = run(train, val, 0)

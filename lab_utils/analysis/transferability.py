@@ -1,16 +1,17 @@
-"""How similar is ImageNet's task to ours? Probes on a network's outputs and features, LEEP, LogME, neighbours.
+"""How similar is ImageNet's task to ours? Probes on a network's outputs and features, LogME, neighbours.
 
 Arrays in, plain results out; every number carries a bootstrap interval.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lab_utils.analysis.classifiers import Ridge, few_threads, fit_predict, squared_distances
-from lab_utils.analysis.feature_tables import check_features, standardise
+from lab_utils.analysis.classifiers import few_threads, fit, squared_distances
+from lab_utils.analysis.feature_tables import check_features
 from lab_utils.core.errors import LabError
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
 from lab_utils.stats.metrics import softmax
@@ -55,6 +56,7 @@ class Probe:
 
 
 def probe(
+    model: Any,
     features: np.ndarray,
     targets: np.ndarray,
     train: np.ndarray,
@@ -62,12 +64,13 @@ def probe(
     of: str = "",
     lots: np.ndarray | None = None,
 ) -> Probe:
-    """Linear probe (`classification.Ridge`: penalty by leave-one-out on train) fitted on train, asked on other images.
+    """Fit a classifier on train and ask it about other images, of which only those count whose target is known.
 
-    On the 1,000 ImageNet outputs this is the lab's "ImageNet-output probe", our definition of the original's "task
-    similarity measure"; on penultimate features it is that probe's ceiling.
+    On the 1,000 ImageNet outputs a linear one is the lab's "ImageNet-output probe", our definition of the original's
+    "task similarity measure"; on penultimate features it is that probe's ceiling.
 
     Args:
+        model: scikit-learn classifier or pipeline; it is copied.
         features: shape (N, D).
         targets: shape (N,), class labels or any other target (museum, lot); "" or a negative label is unknown.
         train: positions to fit on.
@@ -79,38 +82,25 @@ def probe(
         LabError: no known target on one of the sides, unusable features, or none that varies over train.
     """
     known = (targets != "") if targets.dtype.kind in "OUT" else targets >= 0
-    fit, asked = train[known[train]], held[known[held]]
-    if not len(fit) or not len(asked):
-        raise LabError(f"{of or 'The probe'}: no image with a known target to {'ask about' if len(fit) else 'fit on'}.")
-    check_features(features, fit, f"features ({of})" if of else "features")
-    table = standardise(features, fit)
-    if not table[fit].any():
+    rows, asked = train[known[train]], held[known[held]]
+    if not len(rows) or not len(asked):
+        side = "ask about" if len(rows) else "fit on"
+        raise LabError(f"{of or 'The probe'}: no image with a known target to {side}.")
+    check_features(features, rows, f"features ({of})" if of else "features")
+    mean, deviation = features[rows].mean(0, dtype=np.float64), features[rows].std(0, dtype=np.float64)
+    if not (deviation > 1e-9 * np.abs(mean)).any():
         raise LabError(f"{of or 'The probe'}: no feature varies over the train images, so there is nothing to read.")
-    with few_threads(table.size):
-        predicted = fit_predict(Ridge(), table[fit], targets[fit].astype(str), table[asked])
-    kinds, counts = np.unique(targets[fit].astype(str), return_counts=True)
+    answers = targets.astype(str)
+    predicted = fit(model, features[rows], answers[rows]).predict(features[asked])
+    kinds, counts = np.unique(answers[rows], return_counts=True)
     guess, groups = np.full(len(asked), kinds[counts.argmax()]), None if lots is None else lots[asked]
-    return Probe(of, predicted, targets[asked].astype(str), guess, groups)
+    return Probe(of, predicted, answers[asked], guess, groups)
 
 
-def shuffled(targets: np.ndarray, rows: np.ndarray, seed: int = 0) -> np.ndarray:
-    """A copy of `targets` (N,) with those of `rows` permuted: what the probe reads then is nothing."""
-    mixed = targets.copy()
-    mixed[rows] = targets[np.random.default_rng(seed).permutation(rows)]
-    return mixed
-
-
-def shuffled_probes(
-    features: np.ndarray, targets: np.ndarray, train: np.ndarray, held: np.ndarray, seeds: Sequence[int]
-) -> Estimate:
-    """Accuracy of the probe on shuffled train labels, once a seed; arguments else as of `probe`.
-
-    Returns:
-        Mean over the permutations, from the least to the most (a range, no interval); n is their number.
-    """
-    values = [probe(features, shuffled(targets, train, seed), train, held).accuracy.value for seed in seeds]
-    of = f"shuffled labels, mean and range of {len(values)} permutations"
-    return Estimate(float(np.mean(values)), min(values), max(values), len(values), of, scale=100, unit=" %", digits=1)
+def range_of(values: Sequence[float], of: str) -> Estimate:
+    """Mean of some shares, from the least to the most (a range, no interval); n is their number."""
+    words = f"{of}, mean and range of {len(values)} permutations"
+    return Estimate(float(np.mean(values)), min(values), max(values), len(values), words, 100, " %", 1)
 
 
 def outputs(logits: np.ndarray, weights: str = "imagenet", spread: float = 1.0) -> np.ndarray:
@@ -141,7 +131,7 @@ def recovered(output: Probe, ceiling: Probe, groups: np.ndarray | None = None, s
     """
     floor = (output.guess == output.truth).astype(float)
     above = [(probed.predicted == output.truth) - floor for probed in (output, ceiling)]
-    weights = _weights(len(floor), groups, seed, 1000)
+    weights = _draws(len(floor), groups, seed, 1000).astype(float)
     part, whole = weights @ above[0], weights @ above[1]
     shares = part / np.where(np.abs(whole) > 1e-9, whole, np.nan)
     value = above[0].sum() / above[1].sum() if above[1].sum() else np.nan
@@ -150,41 +140,36 @@ def recovered(output: Probe, ceiling: Probe, groups: np.ndarray | None = None, s
 
 
 # ---- transferability measures (train split only) ---------------------------------------------------------------------
-def leep(source: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Log expected empirical prediction (Nguyen et al. 2020, arXiv 2002.12462, equation 2).
-
-    The mean log probability of the label by the classifier that draws a source class z from the network and then a
-    label from the empirical P(y | z). At most 0; higher is better.
-
-    Args:
-        source: probabilities of the source classes, shape (n, Z), rows sum to 1.
-        labels: shape (n,).
-        weights: of the images, shape (n,); default all one (the bootstrap's draws otherwise).
-
-    Returns:
-        LEEP in nats.
-    """
-    _, codes = np.unique(labels, return_inverse=True)
-    weights = np.ones(len(codes)) if weights is None else weights
-    conditional = _conditional(source, codes, weights)
-    expected = (source * conditional[codes]).sum(1)
-    used = weights > 0
-    return float(weights[used] @ np.log(np.maximum(expected[used], 1e-300)) / weights.sum())
-
-
-def _conditional(source: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """P(y | z), shape (K, Z); source classes that are never drawn get zeros."""
-    joint = (np.eye(codes.max() + 1)[codes] * weights[:, None]).T @ source
+def _conditional(source: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """P(y | z), shape (K, Z); source classes without probability get zeros."""
+    joint = np.eye(codes.max() + 1)[codes].T @ source
     mass = joint.sum(0, keepdims=True)
     return np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)
 
 
-def leep_estimate(
-    source: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, resamples: int = 100, seed: int = 0
+def resampled(
+    measure: Callable[[np.ndarray, np.ndarray], float],
+    source: np.ndarray,
+    labels: np.ndarray,
+    of: str,
+    groups: np.ndarray | None = None,
+    resamples: int = 100,
+    seed: int = 0,
 ) -> Estimate:
-    """LEEP with its bootstrap interval: value ± 1.96 bootstrap deviations (repeats in a draw shift LEEP upwards)."""
-    drawn = [leep(source, labels, row) for row in _weights(len(labels), groups, seed, resamples)]
-    return _normal(leep(source, labels), drawn, len(labels), "LEEP (nats)")
+    """A measure with its bootstrap interval: value ± 1.96 bootstrap deviations (repeats in a draw shift LEEP upwards).
+
+    Args:
+        measure: of rows of `source` and their labels.
+        source: shape (n, Z).
+        labels: shape (n,).
+        of: words for the result.
+        groups: what is drawn together, shape (n,); None: images.
+        resamples: number of draws.
+        seed: of the draws.
+    """
+    draws = (np.repeat(np.arange(len(labels)), times) for times in _draws(len(labels), groups, seed, resamples))
+    drawn = [measure(source[rows], labels[rows]) for rows in draws]
+    return _normal(measure(source, labels), drawn, len(labels), of)
 
 
 def logme(features: np.ndarray, labels: np.ndarray) -> float:
@@ -351,10 +336,10 @@ def stand_ins(
     """
     present, codes = np.unique(labels, return_inverse=True)
     joint = np.eye(len(present))[codes].T @ source
-    conditional = _conditional(source, codes, np.ones(len(codes)))
+    conditional = _conditional(source, codes)
     best = np.where(joint >= 0.5, conditional, -1).argmax(1)
     best = np.where((joint >= 0.5).any(1), best, joint.argmax(1))
-    weights = _weights(len(codes), groups, seed, resamples)
+    weights = _draws(len(codes), groups, seed, resamples).astype(float)
     rows = []
     for code, z in enumerate(best):
         chance = _ratio_estimate(source[:, z], codes == code, weights)
@@ -373,7 +358,7 @@ def conditional_table(
     """
     present, codes = np.unique(labels, return_inverse=True)
     chosen = np.argsort(-source.sum(0), kind="stable")[:columns]
-    values = 100 * _conditional(source, codes, np.ones(len(codes)))[:, chosen]
+    values = 100 * _conditional(source, codes)[:, chosen]
     return pd.DataFrame(values, [classes[code] for code in present], [source_names[z] for z in chosen])
 
 
@@ -385,11 +370,11 @@ def _ratio_estimate(mass: np.ndarray, member: np.ndarray, weights: np.ndarray) -
     return Estimate(value, float(low), float(high), carried, "P(medium | ImageNet class)", 100, " %", 0)
 
 
-def _weights(n: int, groups: np.ndarray | None, seed: int, resamples: int) -> np.ndarray:
+def _draws(n: int, groups: np.ndarray | None, seed: int, resamples: int) -> np.ndarray:
     """How often each image is drawn in each bootstrap sample, by image or by whole groups: shape (resamples, n)."""
     member = np.arange(n) if groups is None else np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
     size = int(member.max()) + 1
-    return np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)[:, member].astype(float)
+    return np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)[:, member]
 
 
 def _normal(value: float, drawn: Sequence[float], n: int, of: str) -> Estimate:

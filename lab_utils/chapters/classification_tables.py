@@ -2,19 +2,25 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from lab_utils.analysis import trivial_baselines
-from lab_utils.analysis.classification import CVResult, best, mean_difference
-from lab_utils.analysis.reductions import Reduction
+from lab_utils.analysis.classification import VOTING, Result, best, group_confusion, mean_difference
 from lab_utils.analysis.seed_spread import SeedSpread
 from lab_utils.analysis.variance import Decomposition
+from lab_utils.claims.reported_arithmetic import vgg16_parameters
 from lab_utils.core.profiles import Classification
+from lab_utils.data.splits import fold_groups
+from lab_utils.data.taxonomy import super_group
+from lab_utils.networks import registry
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, paired_difference
-from lab_utils.stats.metrics import averages, group_confusions, independent_difference, mcnemar
+from lab_utils.stats.metrics import averages, group_accuracies, group_confusions, mcnemar, seen_in_train, softmax
+
+if TYPE_CHECKING:
+    from lab_utils.lab import Lab
 
 Key = tuple[str, str]  # (what the classifiers saw, network)
 LAYERS = {"CNN features": "penultimate", "dense classifier": "logits"}  # the original's words -> layer
@@ -33,6 +39,34 @@ class ClassifierSpec(NamedTuple):
         """In words, without the layer where it is the usual one."""
         more = "" if self.layer == "penultimate" else f" ({self.layer} layer)" if self.columns == EIGHT else ""
         return f"{self.classifier} on {titles[self.network]}, {self.columns}{more}"
+
+
+# ---- what is fed -----------------------------------------------------------------------------------------------------
+def columns(lab: "Lab", network: str, what: str = "CNN features") -> np.ndarray:
+    """Columns of all images by a network, float64 (N, D): features before its classifier, or the 1,000 probabilities.
+
+    Args:
+        lab: the run.
+        network: name in the registry.
+        what: a key of `LAYERS`.
+    """
+    layer = lab.features(network, LAYERS[what])
+    return np.asarray(layer if what == "CNN features" else softmax(layer).astype(np.float32), np.float64)
+
+
+def parameters_words(reported: pd.DataFrame) -> str:
+    """Which of the reported numbers of parameters are those of the network without its top, and what the others are."""
+    titles = {entry.title: entry.parameters for entry in registry.REGISTRY.values()}
+    printed = {name: int(count) for name, count in zip(reported["model"], reported["parameters"], strict=True)}
+    right = [name for name, count in printed.items() if titles.get(name) == count]
+    words = [f"The reported parameters of {', '.join(right) or 'no network'} are those without the top."]
+    parts = {"VGG16": vgg16_parameters()}
+    for name in [name for name in printed if name not in right]:
+        sizes = {"without top": titles.get(name, 0)} | parts.get(name, {})
+        known = [part for part, size in sizes.items() if size == printed[name]]
+        listed = ", ".join(f"{part} {size:,}" for part, size in sizes.items() if part not in known)
+        words.append(f"{name}'s are {known[0] if known else 'none of its parts'} ({listed}).")
+    return " ".join(words)
 
 
 def departures(options: Classification) -> str:
@@ -99,8 +133,7 @@ def averages_on_test(
 
 
 def scores_table(
-    results: Mapping[Key, CVResult],
-    truth: np.ndarray,
+    results: Mapping[Key, Result],
     val: np.ndarray,
     on_test: Mapping[tuple[str, str], Mapping[str, Estimate]],
     titles: Mapping[str, str],
@@ -110,7 +143,6 @@ def scores_table(
 
     Args:
         results: (what they saw, network) -> result.
-        truth: labels of val.
         val: positions of val.
         on_test: (what they saw, network) -> `metrics.averages` on test of the classifier that is best on val.
         titles: network -> title.
@@ -121,16 +153,15 @@ def scores_table(
     """
     rows = []
     for (seen, network), result in results.items():
-        name = best(result, truth, val)
-        mean, held = on_test[seen, network], result.accuracy(name, truth, val)
+        name, mean = best(result, val), on_test[seen, network]
         means = (mean["accuracy"], mean["balanced accuracy"])
-        rows.append((seen, titles[network], name, result.cv(name), held, *means))
+        rows.append((seen, titles[network], name, result.cv(name), result.accuracy(name, val), *means))
     for seen in dict.fromkeys(key[0] for key in results):
         for row in reported_scores(reported, seen).itertuples():
             model = f"{row.network} (reported, chosen on test)"
             rows.append((seen, model, row.best_model, "", "", f"{100 * row.test:.1f} %", ""))
-    columns = ["features", "model", "best on val", "CV", "val", "test", "balanced test"]
-    return pd.DataFrame(rows, columns=columns)
+    names = ["features", "model", "best on val", "CV", "val", "test", "balanced test"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def boxes(
@@ -156,28 +187,23 @@ def seed_boxes(table: pd.DataFrame) -> dict[str, list[float]]:
     return {f"{name}, {source.split()[0]}": list(100 * values) for (name, source), values in groups}
 
 
-def correctness(results: Sequence[CVResult], names: Sequence[str], truth: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def correctness(results: Sequence[Result], names: Sequence[str], rows: np.ndarray) -> np.ndarray:
     """Whether each result's classifiers were right on `rows`: bool (results, names, rows), for `decompose`."""
-    return np.array([[result.predictions[name][rows] == truth for name in names] for result in results])
+    return np.array([[result.answers[name][rows] == result.labels[rows] for name in names] for result in results])
 
 
-def voters(result: CVResult) -> list[str]:
-    """The original's classifiers, voting included, in a result."""
-    return [name for name in result.predictions if name != "Ridge"]
-
-
-def spread_of_networks(results: Mapping[str, CVResult], truth: np.ndarray, rows: np.ndarray) -> float:
+def spread_of_networks(results: Mapping[str, Result], rows: np.ndarray) -> float:
     """Standard deviation of accuracy over networks, root mean square over classifiers, in [0, 1]; 0 for one network."""
     if len(results) < 2:
         return 0.0
-    names = voters(next(iter(results.values())))
-    values = correctness(list(results.values()), names, truth, rows).mean(2)
+    names = list(next(iter(results.values())).answers)
+    values = correctness(list(results.values()), names, rows).mean(2)
     return float(values.var(axis=0, ddof=1).mean() ** 0.5)
 
 
 def candidates(
-    right: Mapping[str, CVResult], embedded: Mapping[str, CVResult], original: Mapping[Key, CVResult]
-) -> dict[ClassifierSpec, CVResult]:
+    right: Mapping[str, Result], embedded: Mapping[str, Result], original: Mapping[Key, Result]
+) -> dict[ClassifierSpec, Result]:
     """All that was tried in the chapter as one set of candidates, each with the result it stands in.
 
     Args:
@@ -190,12 +216,12 @@ def candidates(
         *((EMBEDDED, "full_network", network, result) for network, result in embedded.items()),
         *((EIGHT, LAYERS[seen], network, result) for (seen, network), result in original.items()),
     ]
-    return {ClassifierSpec(*place, name): result for *place, result in sets for name in result.predictions}
+    return {ClassifierSpec(*place, name): result for *place, result in sets for name in result.answers}
 
 
-def ranked(candidates: Mapping[ClassifierSpec, CVResult], truth: np.ndarray, val: np.ndarray) -> list[ClassifierSpec]:
+def ranked(candidates: Mapping[ClassifierSpec, Result], val: np.ndarray) -> list[ClassifierSpec]:
     """Candidates by val accuracy, the best first; the first named in a tie."""
-    return sorted(candidates, key=lambda spec: -candidates[spec].accuracy(spec.classifier, truth, val).value)
+    return sorted(candidates, key=lambda spec: -candidates[spec].accuracy(spec.classifier, val).value)
 
 
 def rival_of(order: Sequence[ClassifierSpec]) -> ClassifierSpec:
@@ -204,11 +230,27 @@ def rival_of(order: Sequence[ClassifierSpec]) -> ClassifierSpec:
 
 
 def against_rest(
-    guesses: Mapping[str, np.ndarray], network: str, truth: np.ndarray, lots: np.ndarray | None = None
-) -> Difference | None:
-    """One network's predictions (n,) against the mean of all others', paired; None where there is no other."""
-    others = [guess for name, guess in guesses.items() if name != network]
-    return mean_difference(truth, [guesses[network]], others, f"{network} against the others", lots) if others else None
+    results: Mapping[str, Result], network: str, val: np.ndarray, classifier: str = VOTING
+) -> tuple[str, Difference | None]:
+    """One network against the mean of all others, same classifier, paired on val.
+
+    Args:
+        results: network -> result.
+        network: the one that is asked about; where it is missing, the first one stands in.
+        val: positions of val.
+        classifier: whose answers are compared.
+
+    Returns:
+        Which network it is, and the difference; None where there is no other.
+    """
+    network = network if network in results else next(iter(results))
+    mine, others = results[network], [result for name, result in results.items() if name != network]
+    if not others:
+        return network, None
+    guesses = [result.answers[classifier][val] for result in others]
+    lots = None if mine.lots is None else mine.lots[val]
+    of = f"{network} against the others"
+    return network, mean_difference(mine.labels[val], [mine.answers[classifier][val]], guesses, of, lots)
 
 
 def between_seeds(floor: SeedSpread) -> Estimate:
@@ -216,23 +258,37 @@ def between_seeds(floor: SeedSpread) -> Estimate:
     return Estimate(floor.value, floor.value, floor.largest, floor.seeds, "between seeds", 100, " points", 1)
 
 
-def underfitting(train: Accuracy, held: Accuracy, behind: Difference) -> dict[str, Any]:
+def underfitting(result: Result, classifier: str, table: np.ndarray, val: np.ndarray) -> dict[str, Any]:
     """Evidence on underfitting: most of the error is there on the fitted images, where another classifier has less.
 
     Args:
-        train: on the images fitted on; 1 minus it is the part of the error that a closer fit could take away.
-        held: on val; `train` minus `held` is the part that comes with new images.
-        behind: on train, minus the best other classifier, paired.
+        result: of the classifiers.
+        classifier: the one that is asked about.
+        table: that they were fitted on, shape (N, D).
+        val: positions of val.
 
     Returns:
-        `parts`: the first part minus the second (`error`), and `behind` (`rival`); both errors.
+        `parts`: the part of the error that a closer fit could take away minus the part that comes with new images
+        (`error`), and the difference on train to the best other classifier there (`rival`); both errors; `best`.
     """
+    train, lots = result.train, None if result.lots is None else result.lots[result.train]
+    guesses = {name: fitted.predict(table[train]) for name, fitted in result.fitted.items()}
+    on_train = {
+        name: Accuracy.from_labels(result.labels[train], guess, "train", lots) for name, guess in guesses.items()
+    }
+    rival = max((name for name in on_train if name != classifier), key=lambda name: on_train[name].value)
+    behind = paired_difference(result.labels[train], guesses[classifier], guesses[rival], groups=lots)
+    errors = {"train_error": on_train[classifier], "held_error": result.accuracy(classifier, val)}
+    return {"parts": {"error": _excess(*errors.values()), "rival": behind}, "best": rival} | {
+        name: Accuracy(accuracy.n - accuracy.successes, accuracy.n, name) for name, accuracy in errors.items()
+    }
+
+
+def _excess(train: Accuracy, held: Accuracy) -> Difference:
+    """Error on the images fitted on, minus what new images add to it."""
     half = [(high - low) / 2 for low, high in (train.interval, held.interval)]
     value, width = 1 - 2 * train.value + held.value, (4 * half[0] ** 2 + half[1] ** 2) ** 0.5
-    excess = Difference(value, value - width, value + width, held.n, "error on train minus what new images add")
-    errors = {"train_error": train, "held_error": held}
-    wrong = {name: Accuracy(one.n - one.successes, one.n, name) for name, one in errors.items()}
-    return {"parts": {"error": excess, "rival": behind}, **wrong}
+    return Difference(value, value - width, value + width, held.n, "error on train minus what new images add")
 
 
 def stand_in_words(gap: Difference | None, title: str) -> str:
@@ -247,27 +303,29 @@ def named(rows: Sequence[tuple], *columns: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns))
 
 
-def dimension_lines(by_reduction: Mapping[Reduction, Accuracy]) -> dict[str, tuple[np.ndarray, ...]]:
-    """Curves of accuracy in percent over dimensions, one a method: (dimensions, value, low, high)."""
+def dimension_lines(
+    by_dimension: Mapping[str, Accuracy],
+) -> tuple[dict[str, tuple[np.ndarray, ...]], dict[str, float]]:
+    """What `figures.accuracy_by_size` draws: a curve in percent a method, and the level of all columns.
+
+    Args:
+        by_dimension: `PCA-8` -> accuracy with so many dimensions; `all` -> with all columns.
+    """
     lines: dict[str, list] = {}
-    for reduction, accuracy in by_reduction.items():
-        if reduction.method != "none":
-            low, high = accuracy.interval
-            lines.setdefault(reduction.words, []).append(
-                (reduction.dimensions, 100 * accuracy.value, 100 * low, 100 * high)
-            )
-    return {name: tuple(np.array(points).T) for name, points in lines.items()}
+    for name, accuracy in by_dimension.items():
+        if name != "all":
+            method, dimensions = name.split("-")
+            points = (accuracy.value, *accuracy.interval)
+            lines.setdefault(method, []).append((int(dimensions), *(100 * share for share in points)))
+    curves = {method: tuple(np.array(points).T) for method, points in lines.items()}
+    return curves, {"all columns": 100 * by_dimension["all"].value}
 
 
-def fewest(by_reduction: Mapping[Reduction, Accuracy], share: float = 0.9) -> int:
+def fewest(by_dimension: Mapping[str, Accuracy], share: float = 0.9) -> int:
     """Fewest principal components that reach `share` of the accuracy on all columns."""
-    whole = next(accuracy.value for reduction, accuracy in by_reduction.items() if reduction.method == "none")
-    pca = {
-        reduction.dimensions: accuracy.value
-        for reduction, accuracy in by_reduction.items()
-        if reduction.method == "pca"
-    }
-    return min([components for components, value in pca.items() if value >= share * whole], default=max(pca))
+    pca = {int(name.split("-")[1]): value.value for name, value in by_dimension.items() if name.startswith("PCA")}
+    reached = [components for components, value in pca.items() if value >= share * by_dimension["all"].value]
+    return min(reached, default=max(pca))
 
 
 def neighbours_words(
@@ -314,34 +372,31 @@ def holm(chances: Sequence[float]) -> list[float]:
 
 
 def guesses_of(
-    candidates: Mapping[ClassifierSpec, CVResult], rows: np.ndarray, titles: Mapping[str, str]
+    candidates: Mapping[ClassifierSpec, Result], rows: np.ndarray, titles: Mapping[str, str]
 ) -> dict[str, np.ndarray]:
-    """Predictions of all candidates on `rows` by their titles, for `neighbours_words`."""
-    return {spec.title(titles): result.predictions[spec.classifier][rows] for spec, result in candidates.items()}
+    """Answers of all candidates on `rows` by their titles, for `neighbours_words`."""
+    return {spec.title(titles): result.answers[spec.classifier][rows] for spec, result in candidates.items()}
 
 
-def folds_table(
-    sets: Mapping[str, Mapping[str, CVResult]], truth: np.ndarray, val: np.ndarray, titles: Mapping[str, str]
-) -> pd.DataFrame:
+def folds_table(sets: Mapping[str, Mapping[str, Result]], val: np.ndarray, titles: Mapping[str, str]) -> pd.DataFrame:
     """Cross-validated and val accuracy of every network and classifier; a set's name is added to its classifiers'."""
     rows = [
-        (titles[network], name + more, result.cv(name), result.accuracy(name, truth, val))
+        (titles[network], name + more, result.cv(name), result.accuracy(name, val))
         for more, results in sets.items()
         for network, result in results.items()
-        for name in result.folds
+        for name in result.answers
     ]
     return named(rows, "network", "classifier", "CV, grouped folds", "val")
 
 
 def variance_tables(
-    results: Mapping[str, Mapping[str, CVResult]], names: Sequence[str], truth: np.ndarray, rows: np.ndarray
+    results: Mapping[str, Mapping[str, Result]], names: Sequence[str], rows: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Tables for `decompose`: one a reduction, and "both", where the reduction is a factor of its own.
 
     Args:
         results: reduction -> network -> result.
         names: classifiers.
-        truth: labels of `rows`.
         rows: positions.
 
     Returns:
@@ -350,7 +405,7 @@ def variance_tables(
     """
     if min(map(len, results.values())) < 2:
         return {}
-    single = {name: correctness(list(by_network.values()), names, truth, rows) for name, by_network in results.items()}
+    single = {name: correctness(list(by_network.values()), names, rows) for name, by_network in results.items()}
     return single | {"both": np.stack(list(single.values()), axis=1)}
 
 
@@ -391,18 +446,35 @@ def best_floor(alone: Mapping[str, Accuracy]) -> str:
     return max(names, key=lambda name: alone[name].value)
 
 
-def seen_words(by_lot: Mapping[str, Accuracy]) -> str:
-    """Compare images of lots that train has with those of lots it has not, in a sentence."""
-    if not {"lot seen in train", "lot not seen"} <= set(by_lot):
-        return "Lots are not known on both sides here, so images of seen and unseen lots can't be compared."
-    seen, new = by_lot["lot seen in train"], by_lot["lot not seen"]
-    return f"Images whose lot train has: {seen}; of new lots: {new}. Seen lots are {seen.minus(new)}."
+def where_right(
+    images: pd.DataFrame,
+    train: np.ndarray,
+    test: np.ndarray,
+    truth: np.ndarray,
+    guess: np.ndarray,
+    classes: Sequence[str],
+) -> dict[str, Accuracy | Difference]:
+    """Accuracy on test by museum, by whether train has the lot, and by super-group.
 
-
-def carried_words(val: Accuracy, balanced: Estimate) -> str:
-    """Val (balanced) against balanced test accuracy, other images of the same kind, in a sentence."""
-    gap = independent_difference(val, balanced)
-    return f"Val {val}, balanced test {balanced}: {'' if gap.tie else 'val is '}{gap}."
+    Args:
+        images: image table, N rows.
+        train: positions of train.
+        test: positions of test, shape (n,).
+        truth: labels of test, shape (n,).
+        guess: predicted labels of test, shape (n,).
+        classes: names by label.
+    """
+    lots, rows = fold_groups(images.iloc[test]), {}
+    seen = seen_in_train(images["lot"], images["lot"].iloc[train])[test]
+    by_museum = group_accuracies(truth, guess, images["museum"].to_numpy()[test], "test", lots)
+    by_lot = group_accuracies(truth, guess, seen, "test", lots)
+    rows |= {f"test, {name or 'museum unknown'}": accuracy for name, accuracy in by_museum.items()}
+    rows |= {f"test, {name}": accuracy for name, accuracy in by_lot.items()}
+    if {"lot seen in train", "lot not seen"} <= set(by_lot):
+        rows["lots seen in train against others"] = by_lot["lot seen in train"].minus(by_lot["lot not seen"])
+    between, within = group_confusion(truth, guess, [super_group(name) for name in classes], lots)
+    rows["test, super-group right"] = between
+    return rows if within is None else rows | {"test, class right where the super-group is": within}
 
 
 def decision_words(
@@ -428,16 +500,4 @@ def decision_words(
         f"it is the best on val ({held}); {rival} is the best of the other protocol, against which it is {against}, "
         f"{seeds} than two seeds of one network differ by ({100 * floor.between():.1f} points).",
         f"{rival}; the supervised UMAP to eight dimensions, whose cross-validated accuracy {trust}.",
-    )
-
-
-def museum_words(
-    truth: np.ndarray, by_features: np.ndarray, by_medium: np.ndarray, lots: np.ndarray | None = None
-) -> str:
-    """How well the museum of each image is read from features, beside what its true medium tells; shapes (n,)."""
-    more = paired_difference(truth, by_features, by_medium, groups=lots)
-    read, told = (Accuracy.from_labels(truth, answers, "museum", lots) for answers in (by_features, by_medium))
-    return (
-        f"The museum, read from the features on val: {read}; told by the true medium alone: {told}. The features "
-        f"against that: {more}."
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.analysis import classification, classifiers, transferability
+from lab_utils.analysis.projections import components_for
 from lab_utils.chapters import frozen_probe
 from lab_utils.data.splits import fold_groups, subsample
 from lab_utils.networks import backbones
@@ -16,8 +17,8 @@ from lab_utils.stats.intervals import Accuracy, Difference, paired_difference
 
 if TYPE_CHECKING:
     import keras
+    from sklearn.decomposition import PCA
 
-    from lab_utils.analysis.projections import Components
     from lab_utils.lab import Lab
     from lab_utils.training.fit import Run
     from lab_utils.training.setup import FineTuningSetup
@@ -55,7 +56,7 @@ class FeatureSpace:
     groups: np.ndarray
     run: "Run | None" = field(default=None, repr=False)
     name: str = ""
-    result: classification.CVResult | None = field(default=None, repr=False)
+    result: classification.Result | None = field(default=None, repr=False)
 
     @property
     def title(self) -> str:
@@ -233,19 +234,19 @@ def classify(space: FeatureSpace, labels: np.ndarray, rounds: int, trees: int, c
         trees: of the forest.
         components: principal components that trees and RBF SVM read.
     """
-    chosen = classifiers.full_classifiers(space.features.shape[1], rounds, trees)
-    train = space.of("train")
-    keep = min(components, space.features.shape[1], len(train) - 1)
-    views = lambda fit: classification.full_views(space.features, fit, keep)  # noqa: E731
-    space.result = classification.compare(views, labels, train, chosen, lots=space.groups)
+    train, width = space.of("train"), space.features.shape[1]
+    models = classifiers.full_classifiers(width, min(components, width, len(train) - 1), rounds, trees)
+    voters = [name for name in models if name != "Ridge"]
+    table = np.asarray(space.features, np.float64)
+    space.result = classification.evaluate(models, table, labels, train, lots=space.groups, voters=voters)
 
 
 def scores(space: FeatureSpace, labels: np.ndarray, split: str) -> dict[str, Accuracy]:
     """Accuracy of every classifier on a split whose labels are given."""
     place = space.of(split)
     return {
-        name: space.result.accuracy(name, labels, place, f"{space.title}, {name}, {split}")
-        for name in space.result.predictions
+        name: Accuracy.from_labels(labels, guess[place], f"{space.title}, {name}, {split}", space.groups[place])
+        for name, guess in space.result.answers.items()
     }
 
 
@@ -255,9 +256,9 @@ def svm_against_best(space: FeatureSpace, labels: np.ndarray) -> Difference:
     The rival is picked on the same images, which favours it; the claim's sentence says so.
     """
     place = space.of("val")
-    others = [name for name in space.result.predictions if name not in ("Linear SVM", classification.VOTING)]
-    rival = max(others, key=lambda name: space.result.accuracy(name, labels, place).value)
-    first, second = (space.result.predictions[name][place] for name in ("Linear SVM", rival))
+    answers = {name: guess[place] for name, guess in space.result.answers.items() if name != classification.VOTING}
+    first = answers.pop("Linear SVM")
+    rival, second = max(answers.items(), key=lambda answer: (answer[1] == labels).mean())
     return space.compare("val", labels, first, second, f"Linear SVM minus {rival}, {space.title}")
 
 
@@ -268,7 +269,7 @@ def best_classifier(scores: Mapping[str, Accuracy]) -> str:
 
 def routes(spaces: Sequence[FeatureSpace], classifier: str, split: str) -> dict[str, np.ndarray]:
     """What each route answers on a split: the classifier on every space, and the fine-tuned networks' own heads."""
-    answers = {space.route(classifier): space.result.predictions[classifier][space.of(split)] for space in spaces}
+    answers = {space.route(classifier): space.result.answers[classifier][space.of(split)] for space in spaces}
     return answers | {space.head: space.run.probabilities(split).argmax(1) for space in spaces if space.run}
 
 
@@ -329,9 +330,15 @@ def followed(
     return pd.DataFrame(rows, columns=["class", "features", "recall", "else taken for, mostly"])
 
 
-def components_words(parts: Mapping[str, "Components"], reported: pd.DataFrame) -> str:
-    """How many components reach nine tenths of the variance in each space, beside the reported number."""
-    ours = "; ".join(f"{title}: {part.reaching(0.9)}" for title, part in parts.items())
+def components_words(spaces: Mapping[str, "PCA"], reported: pd.DataFrame, share: float = 0.9) -> str:
+    """How many components reach a share of the variance in each space, beside the reported number.
+
+    Args:
+        spaces: title -> principal components of its val images.
+        reported: `data/reported/components.csv`.
+        share: of the variance.
+    """
+    ours = "; ".join(f"{title}: {components_for(pca, share)}" for title, pca in spaces.items())
     row = reported[reported["network"].str.contains("ine-tuned")].iloc[0]
     return (
         f"Principal components that reach nine tenths of the variance of the val images: {ours}. Reported by the "
