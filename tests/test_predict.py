@@ -219,12 +219,13 @@ def test_what_the_classes_are_is_asked_and_can_be_said(tmp_path, capsys, monkeyp
     places = [f"{season}/{name}/{n}.png" for season in ("autumn", "spring") for name in ("cat", "dog") for n in (1, 2)]
     for seed, place in enumerate(places):
         picture(tmp_path / "photos" / place, (60, 100, 100), seed)
-    monkeypatch.setattr(predict, "Network", lambda: TINY)
     words = ["fit", str(tmp_path / "photos"), "--model", str(tmp_path / "model.npz")]
     assert predict.main(words) == 2
     assert "choose --class-level 1 if the classes are autumn, spring" in capsys.readouterr().err
     for level, classes in (("1", ["autumn", "spring"]), ("2", ["cat", "dog"])):
-        assert predict.main([*words, "--class-level", level]) == 0
+        with monkeypatch.context() as patch:
+            patch.setattr(predict, "Network", lambda: TINY)
+            assert predict.main([*words, "--class-level", level]) == 0
         assert predict.load(tmp_path / "model.npz").classes == classes
 
 
