@@ -325,9 +325,10 @@ def followed(
     return pd.DataFrame(rows, columns=["class", "features", "recall", "else taken for, mostly"])
 
 
-def mapped_splits(space: FeatureSpace) -> list[str]:
-    """Of train and val those with enough images for components and a map."""
-    return [split for split in ("train", "val") if len(space.of(split)) >= projections.FEWEST]
+def mapped(fine: FeatureSpace, spaces: Sequence[FeatureSpace]) -> list[tuple[str, FeatureSpace]]:
+    """The maps of the chapter, split and space: train of the fine-tuned one, val of all, where images are enough."""
+    pairs = [("train", fine), *(("val", space) for space in spaces)]
+    return [(split, space) for split, space in pairs if len(space.of(split)) >= projections.FEWEST]
 
 
 def components_words(parts: Mapping[str, projections.Components], reported: pd.DataFrame) -> str:
