@@ -108,16 +108,24 @@ class Lab:
         ]
         return " · ".join(words + ([f"{self.missing:,} images missing"] if self.missing else []))
 
-    def need_images(self) -> None:
-        """Stop a chapter that needs pixels where images are missing.
+    def need_images(self, train: int = 0) -> None:
+        """Stop a chapter that needs pixels where images are missing, or more of them than there are.
+
+        Args:
+            train: how many different train images its analyses need at least (one lot, or look-alikes, count once).
 
         Raises:
-            NotRunError: with the number of missing images.
+            NotRunError: with the number of images that are missing, or that there are.
         """
         if self.missing:
             raise NotRunError(
                 f"{self.missing:,} of {len(self.all_rows):,} images are missing, so chapter {self.chapter[:2]} was not "
                 "run: get the whole image archive and start again without --partial."
+            )
+        if train and (there := len(np.unique(self.lots("train")))) < train:
+            raise NotRunError(
+                f"Chapter {self.chapter[:2]} was not run: it needs {train} different train images and there are "
+                f"{there} (near-identical ones, and those of one lot, count once): add images."
             )
 
     def rows(self, *splits: str) -> np.ndarray:

@@ -30,6 +30,12 @@ class Mosaics:
     left_out: list[int]
 
 
+def allows_mosaics(labels: np.ndarray) -> bool:
+    """Whether some class of the images, labels (N,), can be a target: it has two images, and others have two."""
+    _, sizes = np.unique(labels, return_counts=True)
+    return bool(((sizes >= 2) & (len(labels) - sizes >= 2)).any())
+
+
 def plan_mosaics(labels: np.ndarray, count: int, seed: int = 0) -> Mosaics:
     """Plan mosaics whose targets go evenly through the classes (arXiv 2109.15035).
 
@@ -44,7 +50,7 @@ def plan_mosaics(labels: np.ndarray, count: int, seed: int = 0) -> Mosaics:
     labels = np.asarray(labels)
     classes, sizes = np.unique(labels, return_counts=True)
     able = classes[sizes >= 2]
-    if not len(able) or (~np.isin(labels, able[:1])).sum() < 2:
+    if not allows_mosaics(labels):
         raise LabError("Mosaics need a class with two images and two images of other classes: use more images.")
     rng = np.random.default_rng(seed)
     targets = np.resize(rng.permutation(able), count)

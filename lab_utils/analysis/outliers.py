@@ -10,7 +10,6 @@ from threadpoolctl import threadpool_limits
 
 from lab_utils.analysis.folds import Folds, grouped_folds
 from lab_utils.analysis.lots import big_lot, singleton_groups
-from lab_utils.core.errors import LabError
 from lab_utils.core.quiet import stderr_hidden
 from lab_utils.stats.intervals import Accuracy, Difference
 
@@ -117,10 +116,8 @@ def suspected_labels(
 
     Returns:
         position, label, suggested (another label), own (probability of the label), other (of the suggestion); the
-        least credible label first. Images whose class is in no other fold can't be judged and are left out.
-
-    Raises:
-        LabError: fewer than two classes have two images.
+        least credible label first. Images whose class is in no other fold can't be judged and are left out; there are
+        none where fewer than two classes have two images.
     """
     with stderr_hidden():
         from cleanlab.filter import find_label_issues
@@ -128,7 +125,9 @@ def suspected_labels(
     rows = np.flatnonzero(np.bincount(labels)[labels] >= 2)
     kept, codes = np.unique(labels[rows], return_inverse=True)
     if len(kept) < 2:
-        raise LabError("Labels can't be checked: at least two classes with two images each are needed.")
+        return pd.DataFrame(columns=["position", "label", "suggested", "own", "other"]).astype(
+            {"position": int, "label": int, "suggested": int, "own": float, "other": float}
+        )
     groups = np.full(len(rows), "") if lots is None else np.asarray(lots, dtype=str)[rows]
     if len(np.unique(singleton_groups(groups))) < folds:  # one lot for everything: there is nothing to keep apart
         groups = np.full(len(rows), "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lab_utils.analysis import classification, classifiers, transferability
+from lab_utils.analysis import classification, classifiers, projections, transferability
 from lab_utils.chapters import frozen_probe
 from lab_utils.data.splits import fold_groups, subsample
 from lab_utils.networks import backbones
@@ -17,7 +17,6 @@ from lab_utils.stats.intervals import Accuracy, Difference, paired_difference
 if TYPE_CHECKING:
     import keras
 
-    from lab_utils.analysis.projections import Components
     from lab_utils.lab import Lab
     from lab_utils.training.fit import Run
     from lab_utils.training.setup import FineTuningSetup
@@ -329,8 +328,16 @@ def followed(
     return pd.DataFrame(rows, columns=["class", "features", "recall", "else taken for, mostly"])
 
 
-def components_words(parts: Mapping[str, "Components"], reported: pd.DataFrame) -> str:
+def mapped(fine: FeatureSpace, spaces: Sequence[FeatureSpace]) -> list[tuple[str, FeatureSpace]]:
+    """The maps of the chapter, split and space: train of the fine-tuned one, val of all, where images are enough."""
+    pairs = [("train", fine), *(("val", space) for space in spaces)]
+    return [(split, space) for split, space in pairs if len(space.of(split)) >= projections.FEWEST]
+
+
+def components_words(parts: Mapping[str, projections.Components], reported: pd.DataFrame) -> str:
     """How many components reach nine tenths of the variance in each space, beside the reported number."""
+    if not parts:
+        return f"Val has fewer than {projections.FEWEST} images: too few for principal components and for a map."
     ours = "; ".join(f"{title}: {part.reaching(0.9)}" for title, part in parts.items())
     row = reported[reported["network"].str.contains("ine-tuned")].iloc[0]
     return (

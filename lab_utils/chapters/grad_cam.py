@@ -127,16 +127,17 @@ def agreement_words(name: str, correlation: np.ndarray, pooled: bool) -> str:
 
 
 # ---- focus on mosaics ------------------------------------------------------------------------------------------------
-def focus_by_way(lab: "Lab", networks: Mapping[str, CamModel], plan: Mosaics, rows: np.ndarray) -> FocusByWay:
+def focus_by_way(lab: "Lab", networks: Mapping[str, CamModel], plan: Mosaics | None, rows: np.ndarray) -> FocusByWay:
     """Focus of each network by both methods, each at the size it can take, and all on equally shrunk mosaics.
 
     Where the head begins with average pooling both methods give the same maps, which are made once.
 
     Returns:
         `{way: {network: Focus}}`; the shrunk ways are left out where no network, or every one, has to be shrunk.
+        Nothing where there are no mosaics.
     """
     by_way: FocusByWay = {}
-    for method, name in METHODS.items():
+    for method, name in METHODS.items() if plan else ():
         for way, shrink in ((name, False), (f"{name}, all shrunk", True)):
             before = by_way.get(way.replace(name, METHODS["gradcam"]), {})
             by_way[way] = {

@@ -139,7 +139,7 @@ class Maps:
     """
 
     def __init__(self, lab: "Lab"):
-        lab.need_images()
+        lab.need_images(train=projections.FEWEST)
         self.lab, self.settings = lab, lab.settings.projections
         train, labels = lab.rows("train"), lab.labels("train")
         self.rows = projections.sample_rows(labels, train, self.settings.per_class, self.settings.seed)
@@ -458,6 +458,8 @@ def suspect_titles(doubted: pd.DataFrame, most: int = 6) -> list[str]:
 
 def suspects_words(maps: Maps, doubted: pd.DataFrame) -> str:
     """How many labels are doubted, and which pair of classes most often."""
+    if (maps.counts >= 2).to_numpy().sum() < 2:
+        return "No label can be checked: that takes two classes with two train images each."
     if not len(doubted):
         return f"No label of the {len(maps.rows):,} images is doubted."
     few = maps.counts.iloc[:, 0].median()

@@ -3,13 +3,14 @@
 import argparse
 import re
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lab_utils.core import consistency, profiles, records, usage
+from lab_utils.core import consistency, environment, file_names, profiles, records, usage
 from lab_utils.core.chapters import CHAPTERS, chapter
-from lab_utils.core.errors import LabError
+from lab_utils.core.errors import LabError, of_system
 from lab_utils.core.profiles import Settings
 from lab_utils.core.records import PROJECT
 from lab_utils.runner import processes
@@ -58,7 +59,9 @@ def parser() -> Parser:
     options.add_argument("--dry-run", action="store_true", help="say what would run and why, run nothing")
     options.add_argument("--jobs", metavar="N", type=count, help="notebooks at a time (default: 2, on one core 1)")
     options.add_argument("--zip", action="store_true", help="put report, chapters and a grading sheet into one file")
-    options.add_argument("--student", metavar="NAME", default="", help="whose work it is, for the grading sheet")
+    options.add_argument(
+        "--student", metavar="NAME", type=words, default="", help="whose work it is, for the grading sheet"
+    )
     return options
 
 
@@ -70,8 +73,21 @@ def folder(text: str) -> Path:
     """
     path = Path(text).expanduser().resolve()
     if not path.is_dir():
-        raise LabError(f"{text} is no folder: give the path of one that is there.")
+        raise LabError(f"{file_names.shown(text)} is no folder: give the path of one that is there.")
+    if problem := file_names.problem(path):
+        raise LabError(f"Folder {file_names.shown(path)} {problem}.")
     return path
+
+
+def words(text: str) -> str:
+    """A name that can be printed in a document.
+
+    Raises:
+        LabError: it can't.
+    """
+    if problem := file_names.problem(text):
+        raise LabError(f"The name {file_names.shown(text)} {problem.partition(' (')[0]}: give another one.")
+    return text
 
 
 def number(text: str) -> str:
@@ -203,6 +219,7 @@ def run(args: argparse.Namespace) -> int:
 
 def bring_up_to_date(state: RunState, work: Plan, jobs: int) -> int:
     """Run what is out of date, then build the report; return the exit code."""
+    told: set[str] = set()
     if work.todo:
         from lab_utils.report import pages
         from lab_utils.runner import schedule
@@ -210,8 +227,8 @@ def bring_up_to_date(state: RunState, work: Plan, jobs: int) -> int:
         for name in work.forced:
             state.forget(name)
         pages.write_index(state.settings)
-        schedule.run(state, list(work.todo), jobs)
-    failed = settle(state, work)
+        told = schedule.run(state, list(work.todo), jobs)
+    failed = settle(state, work, told)
     if "data" in failed:
         return 2
     if not work.todo:
@@ -240,14 +257,21 @@ def check_records(state: RunState) -> bool:
     return not sentences
 
 
-def settle(state: RunState, work: Plan) -> list[str]:
-    """Mark the steps that wait for a failed one, and those left out of date; return those that failed."""
+def settle(state: RunState, work: Plan, told: Collection[str] = ()) -> list[str]:
+    """Mark the steps that wait for a failed one, and those left out of date; return those that failed.
+
+    Args:
+        state: of the run.
+        work: what it had to do.
+        told: steps that said that they failed: on a full disk that may stand nowhere else.
+    """
     failed: list[str] = []
     held: dict[str, list[str]] = {}
     for step in state.steps:
         state.refresh_text(step)
         culprits = [culprit for need in state.needs(step) for culprit in held.get(need, [])]
-        if step.name in work.wanted and state.status(step.name).get("state") == "failed":
+        lost = step.name in told or state.status(step.name).get("state") == "failed"
+        if step.name in work.wanted and lost:
             failed.append(step.name)
             held[step.name] = [step.name]
         elif step.name in work.wanted and culprits:
@@ -325,16 +349,23 @@ def dry_run(work: Plan) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    environment.match_terminal()
     try:
         with processes.stopped_by_signals():
             return run(parser().parse_args(argv))
     except LabError as error:
         print(error, file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError) as error:
         processes.kill_children()
+        if isinstance(error, BrokenPipeError):
+            environment.drop_output()
         print("\nStopped. The next run goes on from here.", file=sys.stderr)
         return 130
+    except OSError as error:
+        processes.kill_children()
+        print(of_system(error), file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":
