@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lab_utils.core import profiles, quantities, records
+from lab_utils.core import profiles, quantities, records, usage
 from lab_utils.core.chapters import chapter, needed
 from lab_utils.core.errors import LabError, NotRunError
 from lab_utils.core.quiet import load_tensorflow, quiet
@@ -63,6 +63,8 @@ class Lab:
         all_rows: one row an image, missing images and test labels included: the table itself, for chapter 00.
         classes: names of the mediums in label order.
         split_images: pixels, splits and labels (without those of test), as training takes them.
+        own: whether somebody works in the notebook. Then results are kept apart, and those that a run of all chapters
+            has made (which the report shows) stay as they are.
     """
 
     def __init__(self, settings: profiles.Settings, chapter: str):
@@ -82,7 +84,7 @@ class Lab:
             len(self.classes),
             self.table.data_hash,
         )
-        self.started = time.time()
+        self.started, self.own = time.time(), not usage.watched()
         self._records: list[dict[str, Any]] = []
         self._test_open = False
 
@@ -276,7 +278,7 @@ class Lab:
         """Keep a trained network under a name, for the chapters that need this one."""
         from lab_utils.training import kept
 
-        kept.keep(self._kept_folder, name, run, settings)
+        kept.keep((self._own_folder if self.own else self.settings.run_folder) / "kept", name, run, settings)
         self.record(f"kept: {name}", run.folder.name, kind="kept")
 
     def kept(self, name: str) -> "KeptRun":
@@ -287,21 +289,41 @@ class Lab:
         """
         from lab_utils.training import kept
 
-        found = None
-        for entries in self.all_entries().values():
-            if any(entry["id"] == f"kept: {name}" for entry in entries):
-                found = kept.find(self._kept_folder, name, self.split_images)
+        found, folders = None, [self.settings.run_folder / "kept"]
+        folders = [self._own_folder / "kept", *folders] if self.own else folders
+        if any(entry["id"] == f"kept: {name}" for entries in self.all_entries().values() for entry in entries):
+            found = next(filter(None, (kept.find(folder, name, self.split_images) for folder in folders)), None)
         if found is None:
-            there = ", ".join(kept.names(self._kept_folder)) or "none"
+            there = ", ".join(kept.names(folders[-1])) or "none"
             raise LabError(
                 f"No chapter that {self.chapter} needs has kept {name!r} (kept: {there}): run the chapter that trains "
                 "it first."
             )
         return found
 
+    def runs(self) -> pd.DataFrame:
+        """The networks that were kept by name, yours first: val accuracy, seconds, and what differs from run 1."""
+        from lab_utils.training import kept
+
+        folders = {"yours": self._own_folder / "kept", "the lab's": self.settings.run_folder / "kept"}
+        found = [
+            (whose, kept.find(folder, name, self.split_images))
+            for whose, folder in folders.items()
+            for name in kept.names(folder)
+        ]
+        first = next((run.settings for _, run in reversed(found) if run and run.name == "run 1"), {})
+        rows = []
+        for whose, run in found:
+            if run:
+                other = {key: value for key, value in run.settings.items() if value != first.get(key)}
+                words = ", ".join(f"{key} {value}" for key, value in other.items()) if first else ""
+                best = run.history["val_accuracy"][run.best_epoch - 1]
+                rows.append((run.name, whose, best, round(run.seconds, 1), words))
+        return pd.DataFrame(rows, columns=["run", "whose", "val accuracy", "seconds", "not as in run 1"])
+
     @property
-    def _kept_folder(self) -> Path:
-        return self.settings.run_folder / "kept"
+    def _own_folder(self) -> Path:
+        return self.settings.run_folder / "own"
 
     def title(self, network: str) -> str:
         """Title of a network for tables and figures; random weights are said."""
@@ -312,8 +334,11 @@ class Lab:
     # ---- records ----------------------------------------------------------------------------------------------------
     @property
     def records_path(self) -> Path:
-        """The chapter's results file."""
-        return self.settings.report_folder / "results" / f"{self.chapter}.json"
+        """The chapter's results file; of somebody's own work one that the report doesn't read."""
+        return self._results(self.chapter, self.own)
+
+    def _results(self, notebook: str, own: bool) -> Path:
+        return (self._own_folder if own else self.settings.report_folder) / "results" / f"{notebook}.json"
 
     def record(self, id: str, value: Any, kind: str = "result", **more: Any) -> Any:
         """Keep a result under a name that is unique in the chapter, write the chapter's file, and return the value."""
@@ -348,7 +373,7 @@ class Lab:
     def _read_quantity(self, name: str) -> quantities.Quantity:
         if found := quantities.find(name, self.all_entries()):
             return found
-        folder, mine = self.records_path.parent, f"chapter {self.chapter}"
+        folder, mine = self._results(self.chapter, False).parent, f"chapter {self.chapter}"
         others = {path.stem: records.read_json(path)["records"] for path in sorted(folder.glob("*.json"))}
         if elsewhere := quantities.find(name, others):
             raise LabError(
@@ -392,7 +417,7 @@ class Lab:
             raise LabError(f"Chapter {self.chapter} reads the results of {name}: name it there in core/chapters.py.")
         found = self._entries(name)
         if found is None:
-            path = self.records_path.with_name(f"{name}.json")
+            path = self._results(name, False)
             raise LabError(f"{path} is missing: run notebook {name} first (./run_all.sh --only {name[:2]}).")
         return found
 
@@ -402,7 +427,9 @@ class Lab:
         return {name: entries for name, entries in sorted(there.items()) if entries is not None}
 
     def _entries(self, name: str) -> list[dict[str, Any]] | None:
-        return records.read_json(self.records_path.with_name(f"{name}.json"), {}).get("records")
+        mine = self._results(name, True)
+        path = mine if self.own and mine.is_file() else self._results(name, False)
+        return records.read_json(path, {}).get("records")
 
     def reported(self, name: str) -> pd.DataFrame:
         """Numbers printed in the original or the paper: `data/reported/<name>.csv`, always to be labelled so."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils.core import records
+from lab_utils.core import records, usage
 from lab_utils.core.errors import LabError
 from lab_utils.data import image_table
 from lab_utils.lab import Lab
@@ -22,7 +22,10 @@ def lab(tmp_path, monkeypatch) -> Lab:
     rows = pd.DataFrame({"label": [0, 1, 0, 1, 1, 0], "subset": ["train", "train", "val", "val", "test", "test"]})
     table = SimpleNamespace(rows=rows.assign(has_image=True), classes=["a", "b"], data_hash="six", source="sample")
     monkeypatch.setattr(image_table, "open_table", lambda settings: table)
-    return Lab(SimpleNamespace(name="six", report_folder=tmp_path), "01_baseline")
+    settings = SimpleNamespace(name="six", report_folder=tmp_path / "report", run_folder=tmp_path / "run")
+    lab = Lab(settings, "01_baseline")
+    lab.own = False  # as in a run of all chapters
+    return lab
 
 
 def reads(lab: Lab) -> list[dict]:
@@ -168,3 +171,22 @@ def test_a_verdict_is_recorded_and_shown(lab: Lab, capsys) -> None:
     assert (entry["id"], entry["value"]["n"]) == ("claim: imagenet-overlap", 100)
     assert "drawings" in entry["value"]["sentence"] and "10.0 points better" in entry["value"]["here"]
     assert "Not testable" in capsys.readouterr().out
+
+
+def test_what_somebody_computes_in_a_notebook_leaves_the_records_of_the_report_alone(lab: Lab) -> None:
+    lab.record("accuracy", 0.5)
+    reported = lab.records_path.read_bytes()
+    mine = Lab(lab.settings, "01_baseline")
+    assert mine.own  # nobody watches this process
+    mine.record("accuracy", 0.9)
+    assert lab.records_path.read_bytes() == reported and mine.records_path != lab.records_path
+    later = Lab(lab.settings, "03_task_similarity")
+    assert later.results("01") == {"accuracy": 0.9}  # one's own result counts for one's own chapters
+    later.own = False
+    assert later.results("01") == {"accuracy": 0.5}
+
+
+def test_a_run_of_all_chapters_is_told_from_somebodys_work(tmp_path) -> None:
+    code = "import sys; from lab_utils.core import usage; usage.watch(sys.argv[1]); print(usage.watched())"
+    told = subprocess.run([sys.executable, "-c", code, tmp_path / "used"], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "True" and not usage.watched()

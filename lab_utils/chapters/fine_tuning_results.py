@@ -122,7 +122,7 @@ def result(lab: "Lab", here: "FineTuningSetup", run: "Run", name: str = "", keep
     reached = _result(lab, name, here.title, run, settings)
     more = {"network": here.title, "settings": settings}
     lab.cost(f"{here.title}, {name}", reached.val, run.seconds, split="val", **more)
-    if keep:
+    if keep or lab.own:
         lab.keep(name, run, {**settings, "title": here.title})
     return reached
 
