@@ -168,7 +168,7 @@ def settings_of(run: "Run", here: "FineTuningSetup") -> dict[str, Any]:
         "head": tuple(layer.units for layer in dense[:-1]),
         "L2": max(penalties, default=0.0),
         "dropout": max((float(layer.rate) for layer in drops), default=0.0),
-        "learning rate": rate if isinstance(rate, float) else rate["class_name"],
+        "learning rate": float(f"{rate:.6g}") if isinstance(rate, float) else rate["class_name"],  # kept as float32
         **{name: run.settings[name] for name in ("batch", "epochs")},
     }
 
