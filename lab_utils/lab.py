@@ -124,8 +124,8 @@ class Lab:
             )
         if train and (there := len(np.unique(self.lots("train")))) < train:
             raise NotRunError(
-                f"Chapter {self.chapter[:2]} was not run: it needs {train} different train images and there are "
-                f"{there} (near-identical ones, and those of one lot, count once): add images."
+                f"Chapter {self.chapter[:2]} needs {train} different train images and there are {there} (near-identical "
+                "ones, and those of one lot, count once): add images."
             )
 
     def rows(self, *splits: str) -> np.ndarray:

@@ -50,6 +50,25 @@ def test_a_notebook_is_executed_with_its_run_and_its_failure_kept(tmp_path, monk
     assert not any("runner" in name or "networks" in name for name in outcome.used)
 
 
+def test_a_kernel_that_does_not_start_is_not_said_to_be_out_of_memory():
+    error = RuntimeError("Kernel didn't respond in 300 seconds")
+    outcome = execute._outcome(chapter("01"), new_notebook(), error, None, {})
+    assert outcome.error["name"] == "KernelNotStarted" and outcome.error["message"] == str(error)
+
+
+def test_braces_in_a_path_are_no_parameters_of_papermill(tmp_path, monkeypatch):
+    folder = tmp_path / "lab {v2} {} {0}"
+    folder.mkdir()
+    path = write_notebook(folder, "01_baseline", "x = 1")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].source = "from lab_utils.data import taxonomy"
+    nbformat.write(notebook, path)
+    monkeypatch.setattr(execute, "notebook_path", lambda name: path)
+    target = folder / "out {run}" / "01.ipynb"
+    assert execute.execute(chapter("01"), "tiny", target, print).state == "ok"
+    assert nbformat.read(target, as_version=4).cells[-1].execution_count
+
+
 def test_a_notebook_whose_use_was_not_recorded_has_failed():
     outcome = execute._outcome(chapter("01"), new_notebook(), None, None, {})
     assert outcome.state == "failed" and "could never be told out of date" in outcome.error["message"]
