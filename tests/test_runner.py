@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -9,10 +10,10 @@ import time
 import nbformat
 import psutil
 import pytest
-from miniature import write_notebook
+from miniature import ROOT, write_notebook
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lab_utils.core import records
+from lab_utils.core import profiles, records
 from lab_utils.core.chapters import chapter
 from lab_utils.core.errors import LabError
 from lab_utils.runner import execute, processes, schedule
@@ -120,6 +121,19 @@ def test_all_kernels_together_use_the_cores_once(monkeypatch):
     assert schedule.environment(jobs=2)["OMP_NUM_THREADS"] == "4"
     assert schedule.environment(jobs=16)["TF_NUM_INTRAOP_THREADS"] == "1"
     assert schedule.environment(jobs=2)["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+
+def test_no_shell_takes_a_text_of_the_users():
+    """The Snakefile's line is the only one that a shell reads: a quoted path of Python, a checked name, a step."""
+    code = "".join(path.read_text() for folder in ("lab_utils", "scripts") for path in (ROOT / folder).rglob("*.py"))
+    assert not re.search(r"shell=True|os\.system|os\.popen|subprocess\.getoutput|\bpty\.|\beval\(|\bexec\(", code)
+    snakefile = (ROOT / "Snakefile").read_text()
+    (line,) = re.findall(r'shell:\n\s+"(.*)"', snakefile)
+    assert set(re.findall(r"\{(.*?)\}", line)) == {"params.python:q", "params.run:q", "params.step:q"}
+    assert not re.search(r"^\s+(run|script|notebook|wrapper):", snakefile, re.MULTILINE)
+    for name in ("a b", "a;b", "$(a)", "`a`", "a'b", 'a"b', "a&b", "a|b", "-a", "a\nb", "{a}", "*"):
+        with pytest.raises(LabError, match="can't name a run"):
+            profiles.run_name(name)
 
 
 def test_the_card_is_held_by_one_only_where_there_is_one(monkeypatch):
