@@ -110,11 +110,12 @@ class Lab:
         ]
         return " · ".join(words + ([f"{self.missing:,} images missing"] if self.missing else []))
 
-    def need_images(self, train: int = 0) -> None:
+    def need_images(self, train: int = 0, of_a_class: int = 0) -> None:
         """Stop a chapter that needs pixels where images are missing, or more of them than there are.
 
         Args:
             train: how many different train images its analyses need at least (one lot, or look-alikes, count once).
+            of_a_class: how many train images some class needs at least.
 
         Raises:
             NotRunError: with the number of images that are missing, or that there are.
@@ -126,8 +127,13 @@ class Lab:
             )
         if train and (there := len(np.unique(self.lots("train")))) < train:
             raise NotRunError(
-                f"Chapter {self.chapter[:2]} was not run: it needs {train} different train images and there are "
-                f"{there} (near-identical ones, and those of one lot, count once): add images."
+                f"Chapter {self.chapter[:2]} needs {train} different train images and there are {there} "
+                "(near-identical ones, and those of one lot, count once): add images."
+            )
+        if of_a_class and (most := np.bincount(self.labels("train")).max()) < of_a_class:
+            raise NotRunError(
+                f"Chapter {self.chapter[:2]} needs a class with {of_a_class} train images and no class has more than "
+                f"{most}: add images."
             )
 
     def rows(self, *splits: str) -> np.ndarray:

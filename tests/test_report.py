@@ -11,6 +11,7 @@ import time
 import urllib.request
 import zipfile
 from html.parser import HTMLParser
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -450,6 +451,15 @@ def test_nothing_in_any_page_is_fetched_from_a_network(page, chapter_pages, buil
             meta["content"] for meta in one.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"
         )
         assert "default-src 'none'" in policy and "http" not in policy
+
+
+def test_every_page_that_the_lab_writes_has_the_policy_that_forbids_the_network():
+    templates = Path(to_html.__file__).parent / "templates" / "report"
+    made = [path.read_text() for path in templates.glob("*.html.j2") if "<html" in path.read_text()]
+    assert len(made) == 4 and all(text.count("{{ parts.head(") == 1 for text in made)
+    policy = re.search(r'Policy" content="(.*?)\{\{', (templates / "parts.html.j2").read_text())[1]
+    assert policy.startswith("default-src 'none'; ")
+    assert not re.search(r"https?:|\*|'self'|unsafe-eval|connect-src|script-src|frame-src|object-src", policy)
 
 
 def test_the_report_holds_no_script_and_is_small(page):
