@@ -1,5 +1,6 @@
 """Folders of few images: what the data allow is done, what they don't allow is not run, and a sentence says so."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -132,32 +133,17 @@ def test_a_report_and_averages_of_few_images_are_numbers(split):
 
 
 # ---- whole chapters --------------------------------------------------------------------------------------------------
-RUNS = {  # classes, images each: chapters that end as not run, and the beginning of the reason
-    "2 of 3": (
-        2,
-        3,
-        {
-            "03": "Chapter 03 needs 10 different train images and there are 2 ",
-            **dict.fromkeys(("04", "05", "12"), "builds on 03_task_similarity"),
-            "15": "builds on 05_classification, 12_fine_tuned_features",
-        },
-    ),
-    "3 of 10": (3, 10, {}),
-}
-CHAPTERS = ("03", "04", "05", "06", "11", "12", "13", "14", "15")  # 01 and 02 take long, 07 to 10 are alike
+CHAPTERS = ("01", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15")  # 02 takes long
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", RUNS)
-def test_chapters_of_a_small_folder_do_what_they_can(tmp_path, name):
-    classes, images, lost = RUNS[name]
-    for label in range(classes):
-        for number in range(images):
-            rng = np.random.default_rng([label, number])
-            path = tmp_path / "photos" / f"class {label}" / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
-            coarse.resize((64, 48), Image.Resampling.BICUBIC).save(path)
+def test_chapters_of_three_classes_of_ten_images_do_what_they_can(tmp_path):
+    for label, number in itertools.product(range(3), range(10)):
+        rng = np.random.default_rng([label, number])
+        path = tmp_path / "photos" / f"class {label}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        coarse.resize((64, 48), Image.Resampling.BICUBIC).save(path)
     lab = copy_of_the_lab(tmp_path / "lab", leave=())
     script = lab.parent / "toy_run.py"
     script.write_text((ROOT / "tests" / "toy_run.py").read_text())
@@ -165,8 +151,5 @@ def test_chapters_of_a_small_folder_do_what_they_can(tmp_path, name):
     words = [sys.executable, script, tmp_path / "photos", "small", *CHAPTERS]
     child = subprocess.run(words, env=variables, capture_output=True, text=True, check=True)
     outcomes = json.loads(child.stdout.splitlines()[-1])
-    expected = {step: "not run" if step[:2] in lost else "ok" for step in outcomes}
-    assert {step: state for step, (state, _) in outcomes.items()} == expected, child.stdout
+    assert {step: state for step, (state, _) in outcomes.items()} == dict.fromkeys(outcomes, "ok"), child.stdout
     assert len(outcomes) == len(CHAPTERS)
-    for step, (_, words) in outcomes.items():
-        assert words.startswith(lost.get(step[:2], "")), words

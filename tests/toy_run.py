@@ -17,6 +17,7 @@ from lab_utils.core import chapters, profiles
 from lab_utils.core.errors import NotRunError
 from lab_utils.core.quiet import load_tensorflow, quiet
 from lab_utils.networks import backbones, registry
+from lab_utils.networks.building import source_of
 from lab_utils.runner import cli
 from lab_utils.runner import state as run_state
 from lab_utils.sample import sources
@@ -24,14 +25,14 @@ from lab_utils.sample import sources
 WIDTH = 24
 
 
-def toy(entry, shape, top, trained):
+def toy(entry, images, top, trained):
     """In the place of EfficientNet-Lite: six convolutions, whose layers have the names that the registry gives."""
     import keras
     from keras import layers
 
     if trained:
         keras.utils.set_random_seed(5)
-    x = pixels = keras.Input(shape)
+    x = images
     for number, (name, channels) in enumerate(zip(entry.freeze_points, (4, 6, 8, 8, WIDTH), strict=True), 1):
         x = layers.Conv2D(channels, 3, 2, padding="same", use_bias=False, name=f"conv{number}")(x)
         is_norm = name.endswith("_bn")
@@ -40,7 +41,7 @@ def toy(entry, shape, top, trained):
     if top:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dense(backbones.CLASSES, name="predictions")(x)
-    return keras.Model(pixels, x, name=entry.name)
+    return keras.Model(source_of(images), x, name=entry.name)
 
 
 def run(step, settings):
