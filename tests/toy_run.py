@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 
-from lab_utils.core import chapters, profiles
+from lab_utils.core import chapters, profiles, records, usage
 from lab_utils.core.errors import NotRunError
 from lab_utils.core.quiet import load_tensorflow, quiet
 from lab_utils.networks import backbones, registry
@@ -76,6 +76,8 @@ def main(folder, name, *wanted):
         if step.number in wanted:
             outcomes[step.name] = ["not run", f"builds on {', '.join(lost)}"] if lost else run(step, settings)
             print(step.name, *outcomes[step.name], flush=True)
+        else:  # others ask whether it was run
+            records.write_json(usage.results_path(settings, step.name), {"records": []})
     print(json.dumps(outcomes))
 
 
