@@ -17,7 +17,7 @@ from lab_utils.data import pipeline
 from lab_utils.data.decoding import decode
 from lab_utils.networks import backbones
 from lab_utils.networks.building import building
-from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate, mean_estimate, paired_difference
 from lab_utils.training import loop
 from lab_utils.training.plan import Plan
 
@@ -520,7 +520,7 @@ def padding_effect(
     size = np.linalg.norm(alone, axis=1)
     change = {key: np.linalg.norm(values - alone, axis=1) / size for key, values in pooled.items()}
     style = {"scale": 100, "unit": " %", "digits": 0}
-    return {key: bootstrap_estimate(values, f"{name}, {key} pooling", **style) for key, values in change.items()}
+    return {key: mean_estimate(values, f"{name}, {key} pooling", **style) for key, values in change.items()}
 
 
 def _pooled(
