@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lab_utils.training.setup import FineTuningSetup
 
 REPORTED = re.compile(r"^reported\b|\breported\)?$")  # names of columns that show what others reported
+REPORTED_ROW = re.compile(r"^reported$|\(reported\b")  # cells that say so of their row
 
 
 def open_lab(run: str, notebook: str) -> "Lab":
@@ -472,8 +473,9 @@ class Lab:
     ) -> None:
         """Show a data frame as a table with its caption.
 
-        Columns called reported (`reported val`, `test (reported)`, `run 1, reported`) are kept in the records:
-        `core/consistency.py` compares them with `data/reported`.
+        Columns called reported (`reported val`, `test (reported)`, `run 1, reported`), and rows in which a cell says so
+        (`reported`, `VGG16 (reported)`), are kept in the records: `core/consistency.py` compares them with
+        `data/reported`.
 
         Args:
             table: its columns become the table's.
@@ -481,15 +483,22 @@ class Lab:
             label: as for `show`.
             index: whether the index is shown as well.
             fold: whether it starts closed in the HTML report.
-            reported: name of the table of `data/reported` that such columns are from; "": of any.
+            reported: name of the table of `data/reported` that such columns and rows are from.
+
+        Raises:
+            LabError: there are such columns or rows, and `reported` is not given.
         """
         from lab_utils.display import bundles
 
         self._note_shown(label)
-        for column in table.columns:
-            if REPORTED.search(str(column)):
-                name = f"reported: {label or records.content_hash(caption, 8)}, {column}"
-                self.record(name, [records.plain(cell) for cell in table[column]], kind="reported", table=reported)
+        for name, cells in _reported_cells(table).items():
+            if not reported:
+                raise LabError(
+                    f"The table {caption!r} shows reported numbers ({name}): name their table of data/reported "
+                    '(`reported="fine_tuning"`, say), so that they are compared with it.'
+                )
+            id = f"reported: {label or records.content_hash(caption, 8)}, {name}"
+            self.record(id, records.plain(cells), kind="reported", table=reported)
         self._display(bundles.table_bundle(table, index), kind="table", caption=caption, label=label, fold=fold)
 
     def say(self, sentence: Any, numbers: Any = None, kind: str = "sentence") -> None:
@@ -560,6 +569,15 @@ class Lab:
             "records": self._records,
         }
         records.write_json(self.records_path, content)
+
+
+def _reported_cells(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """Cells of each column, and each row, that is called reported, by the column's name or the row's number."""
+    cells = {str(name): list(column) for name, column in table.items() if REPORTED.search(str(name))}
+    for number, row in enumerate(table.itertuples(index=False, name=None), 1):
+        if any(isinstance(cell, str) and REPORTED_ROW.search(cell) for cell in row):
+            cells[f"row {number}"] = list(row)
+    return cells
 
 
 class _TestRead:

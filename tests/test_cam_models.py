@@ -66,10 +66,13 @@ def test_words_on_marks_follow_the_shares() -> None:
         "images without a known mark": np.repeat([False, True], 20),
     }
     low, high = np.linspace(0.1, 0.15, 20), np.linspace(0.4, 0.45, 20)
-    assert "draw relevance to the frame" in marks_words("net", np.concatenate([high, low]), groups)
-    assert "less relevance" in marks_words("net", np.concatenate([low, high]), groups)
-    assert "no difference" in marks_words("net", np.concatenate([low, low]), groups)
-    assert "too few" in marks_words("net", np.full(40, np.nan), groups)
+    about = {"labels": np.tile([0, 1], 20), "lots": np.arange(40)}
+    assert "draw relevance to the frame" in marks_words("net", np.concatenate([high, low]), groups, **about)
+    assert "less relevance" in marks_words("net", np.concatenate([low, high]), groups, **about)
+    assert "no difference" in marks_words("net", np.concatenate([low, low]), groups, **about)
+    assert "too few" in marks_words("net", np.full(40, np.nan), groups, **about)
+    about["labels"] = np.repeat([0, 1], 20)  # marked are of one class, the others of another
+    assert "too few" in marks_words("net", np.concatenate([high, low]), groups, **about)
 
 
 # ---- focus -----------------------------------------------------------------------------------------------------------

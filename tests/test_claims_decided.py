@@ -63,7 +63,7 @@ def cluster(lot: str, lot_share: float) -> Cluster:
 
 
 def space(right: int, p: float) -> Separability:
-    return Separability(Accuracy(right, 400), Accuracy(400, 400), 0.6, p, 19)
+    return Separability(Accuracy(right, 400), Accuracy(400, 400), estimate(0.6), p)
 
 
 def epochs(counted, clean, above, of=8):
@@ -127,8 +127,8 @@ CASES = {
     ],
     "imagenet-overlap": HIGHER,
     "three-groups-separable": [
-        ({"spaces": {"features": space(400, 0.05), "3-D PCA": third}}, word)
-        for third, word in (
+        ({"space": held}, word)
+        for held, word in (
             (space(398, 0.05), SUPPORTED),
             (space(300, 0.05), CONTRADICTED),
             (space(383, 0.05), TIE),

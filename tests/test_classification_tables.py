@@ -131,11 +131,6 @@ def test_neighbours_in_the_ranking_are_compared_in_pairs():
     assert "nothing to compare" in classification_tables.neighbours_words({"A": guesses["A"]}, truth)
 
 
-def test_holm_is_the_step_down_correction_by_hand():
-    assert classification_tables.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert classification_tables.holm([0.9, 0.8]) == [1, 1]
-
-
 def test_tables_of_variance_hold_the_reduction_as_a_factor():
     results = {name: {"a": result_of(A=RIGHT, B=HALF), "b": result_of(A=WRONG, B=HALF)} for name in ("eight", "all")}
     found = classification_tables.variance_tables(results, ["A", "B"], TRUTH, ALL)
@@ -166,9 +161,14 @@ def test_columns_of_the_originals_table_by_kind():
 
 
 def test_seen_and_new_lots_are_compared_only_where_both_are_known():
-    both = {"lot seen in train": Accuracy(90, 100), "lot not seen": Accuracy(40, 100)}
-    assert "better by 50.0 points" in classification_tables.seen_words(both)
-    assert "can't be compared" in classification_tables.seen_words({"": Accuracy(1, 2)})
+    sides = np.repeat(np.array(["lot seen in train", "lot not seen", ""], object), [100, 100, 10])
+    right = np.concatenate([np.arange(100) < 90, np.arange(100) < 40, np.ones(10, bool)])
+    labels, lots = np.zeros(210, int), np.arange(210)
+    words = classification_tables.seen_words(right, labels, sides, lots)
+    assert "at one mix of classes (1 have both): better by 50.0 points" in words
+    labels[sides == "lot not seen"] = 1  # another class: nothing to compare
+    assert "can't be compared" in classification_tables.seen_words(right, labels, sides, lots)
+    assert "can't be compared" in classification_tables.seen_words(right, labels, np.full(210, "", object), lots)
 
 
 @pytest.mark.parametrize(

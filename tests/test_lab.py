@@ -154,6 +154,17 @@ def test_sentences_and_reported_columns_are_kept_for_the_check(lab: Lab, monkeyp
     assert (column["kind"], column["value"], column["table"]) == ("reported", [0.74], "fine_tuning")
 
 
+def test_rows_called_reported_are_kept_too_and_all_of_it_names_its_table(lab: Lab, monkeypatch) -> None:
+    monkeypatch.setattr(lab, "_display", lambda *_, **__: None)
+    rows = pd.DataFrame({"network": ["Lite0", "VGG16 (reported)"], "components": [50, 955]})
+    lab.tabulate(rows, "Components.", label="components", reported="components")
+    kept = records.read_json(lab.records_path)["records"][-1]
+    assert (kept["id"], kept["value"]) == ("reported: components, row 2", ["VGG16 (reported)", 955])
+    for table in (rows, pd.DataFrame({"reported val": [0.7]})):
+        with pytest.raises(LabError, match=r"'Components.' shows reported numbers .*name their table"):
+            lab.tabulate(table, "Components.")
+
+
 def test_a_chapter_reads_results_only_of_chapters_that_it_says_it_needs(lab: Lab) -> None:
     content = {"records": [{"id": "a", "value": 1}]}
     for name in ("00_dataset", "14_results"):

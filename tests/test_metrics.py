@@ -6,7 +6,7 @@ from sklearn import metrics as sklearn_metrics
 
 from lab_utils.core.errors import LabError
 from lab_utils.stats import metrics
-from lab_utils.stats.intervals import Accuracy, Estimate, wilson_interval
+from lab_utils.stats.intervals import Accuracy, Estimate, quantile, wilson_interval
 
 CLASSES = ["a", "b", "c", "never"]
 
@@ -111,11 +111,25 @@ def test_calibration_error_of_two_bins_by_hand() -> None:
     """Four images at confidence .9, half right; six at .6, all right: (4·.4 + 6·.4) / 10."""
     probabilities = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 6)
     truth = np.array([0, 0, 1, 1] + [0] * 6)
-    assert metrics.calibration_error(probabilities, truth) == pytest.approx(0.4)
+    error, chance = metrics.calibration_error(probabilities, truth)
+    assert error.value == pytest.approx(0.4) and not error.has_interval and str(error) == "0.400 (n = 10)"
+    assert 0 < chance.low <= chance.value <= chance.high
     table = metrics.reliability(probabilities, truth)
     assert table["n"].tolist() == [6, 4] and [one.value for one in table["accuracy"]] == [1.0, 0.5]
-    estimate = metrics.calibration_estimate(probabilities, truth)
-    assert estimate.low <= 0.4 <= estimate.high
+    by_lot = metrics.reliability(probabilities, truth, lots=np.zeros(10))["accuracy"]
+    assert [accuracy.lots for accuracy in by_lot] == [1, 1]
+
+
+def test_a_calibrated_network_lies_within_what_chance_makes_of_one_and_a_sure_one_above() -> None:
+    rng, inside, above = np.random.default_rng(0), 0, 0
+    for seed in range(100):
+        likely = rng.uniform(0.5, 1, 230)
+        probabilities = np.stack([likely, 1 - likely], axis=1)
+        honest, sure = ((rng.random(230) >= likely - too_sure).astype(int) for too_sure in (0, 0.15))
+        error, chance = metrics.calibration_error(probabilities, honest, seed=seed, draws=200)
+        inside += chance.low <= error.value <= chance.high
+        above += metrics.calibration_error(probabilities, sure, seed=seed, draws=200)[0].value > chance.high
+    assert 89 <= inside <= 99 and above > 90
 
 
 def test_cross_entropy_equals_scikit_learns_also_of_several_epochs(labels) -> None:
@@ -143,17 +157,6 @@ def test_temperature_finds_the_factor_that_logits_were_multiplied_by(factor: flo
 
 
 # ---- comparisons -----------------------------------------------------------------------------------------------------
-def test_mcnemar_equals_the_binomial_sum_by_hand() -> None:
-    truth = np.zeros(20, int)
-    first, second = np.ones(20, int), np.ones(20, int)
-    first[:8] = 0
-    second[8:10] = 0
-    found = metrics.mcnemar(truth, first, second)
-    assert (found.first_only, found.second_only) == (8, 2)
-    assert found.p == pytest.approx(2 * (1 + 10 + 45) / 2**10)
-    assert metrics.mcnemar(truth, first, first).p == 1.0
-
-
 def test_difference_of_independent_estimates_is_that_of_accuracies() -> None:
     one, other = Accuracy(80, 100), Accuracy(700, 1000)
     as_estimates = [Estimate(part.value, *part.interval, part.n) for part in (one, other)]
@@ -161,14 +164,29 @@ def test_difference_of_independent_estimates_is_that_of_accuracies() -> None:
     assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
 
 
-def test_difference_of_the_extremes_is_widened_for_the_choice() -> None:
-    groups = {"a": Accuracy(70, 100), "b": Accuracy(50, 100), "c": Accuracy(60, 100)}
-    best, worst, found = metrics.largest_difference(groups)
-    plain = groups["a"].minus(groups["b"])
-    assert (best, worst, found.value) == ("a", "b", plain.value)
-    assert (found.high - found.low) / (plain.high - plain.low) == pytest.approx(2.394 / 1.960, abs=1e-3)
-    two = metrics.largest_difference({name: groups[name] for name in "ab"})[2]
-    assert two.low == pytest.approx(plain.low)
+def test_parts_that_differ_most_are_named_at_one_mix_of_classes_and_widened_for_the_choice() -> None:
+    """Museum a has the easy class, b the hard one: only c is worse within a class."""
+    cells = [("a", 0, 90, 81), ("a", 1, 10, 5), ("b", 0, 10, 9), ("b", 1, 90, 45), ("c", 0, 50, 20), ("c", 1, 50, 10)]
+    parts = np.concatenate([np.full(n, part) for part, _, n, _ in cells])
+    labels = np.concatenate([np.full(n, label) for _, label, n, _ in cells])
+    right = np.concatenate([np.arange(n) < hits for *_, n, hits in cells])
+    lots = np.arange(len(labels))
+    best, worst, gap, classes = metrics.largest_difference(right, labels, parts, lots)
+    assert (worst, classes) == ("c", 2) and best in "ab" and gap.low > 0
+    both = np.isin(parts, [best, worst])
+    alone = metrics.standardised_difference(right[both], labels[both], parts[both] == best, lots[both])[0]
+    assert gap.value == pytest.approx(alone.value)
+    assert (gap.high - gap.low) / (alone.high - alone.low) == pytest.approx(2.394 / 1.960, rel=0.02)
+    two = np.isin(parts, ["a", "b"])
+    assert metrics.largest_difference(right[two], labels[two], parts[two], lots[two])[2].value == pytest.approx(0)
+    assert metrics.largest_difference(right, labels, np.where(labels == 0, "a", "b"), lots) is None
+
+
+def test_values_between_0_and_1_are_compared_within_classes_too() -> None:
+    labels, first = np.repeat([0, 1], 20), np.tile([True, False], 20)
+    values = 0.5 * labels + 0.1 * first + np.tile([0.0, 0.0, 0.05, 0.05], 10)
+    gap, _ = metrics.standardised_difference(values, labels, first, np.arange(40))
+    assert gap.value == pytest.approx(0.1) and 0 < gap.low < 0.1 < gap.high
 
 
 # ---- lots ------------------------------------------------------------------------------------------------------------
@@ -200,7 +218,7 @@ def test_intervals_by_lot_are_wider_where_images_of_a_lot_are_alike() -> None:
     assert np.array_equal(parts.sum(0), counts)
     images, by_lot = (metrics.averages(counts, parts=part)["accuracy"] for part in (None, parts))
     assert images.value == by_lot.value == 0.7
-    low, high = wilson_interval(0.7 * 9, 9)  # ten draws of a lot (one goes to their mean), not 200 of an image
+    low, high = wilson_interval(0.7 * 9, 9, quantile(10))  # ten draws of a lot (one goes to their mean), not 200 images
     assert (by_lot.low, by_lot.high) == pytest.approx((low, high), abs=0.001)
     assert by_lot.high - by_lot.low > 3 * (images.high - images.low)
 

@@ -93,6 +93,14 @@ def test_near_duplicates_are_mutual_and_agree_with_all_pairs(space):
 
 
 def test_a_reason_commoner_among_the_flagged_is_told_from_chance():
-    flagged, reason = np.arange(100) < 20, np.arange(100) < 18
-    assert outliers.explained(flagged, reason).low > 0.5
-    assert outliers.explained(flagged, np.arange(100) % 2 == 0).tie
+    flagged, reason, labels = np.arange(100) < 20, np.arange(100) < 18, np.arange(100) % 3
+    assert outliers.explained(flagged, reason, labels, [""] * 100).low > 0.5
+    assert outliers.explained(flagged, np.arange(100) % 2 == 0, labels, [""] * 100).tie
+
+
+def test_a_class_that_is_flagged_more_often_explains_nothing_by_itself():
+    """Class 1 has the reason everywhere, and more of its images are flagged: within classes nothing differs."""
+    labels = np.repeat([0, 1], 50)
+    flagged = np.concatenate([np.arange(50) < 5, np.arange(50) < 40])
+    assert outliers.explained(flagged, labels == 1, labels, [""] * 100).value == 0
+    assert outliers.explained(labels == 1, labels == 1, labels, [""] * 100) is None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lab_utils.core.errors import LabError
-from lab_utils.stats.intervals import Estimate, bootstrap_estimate
+from lab_utils.stats.intervals import Estimate, mean_estimate
 
 METHODS = ("gradcam", "hirescam")
 
@@ -202,7 +202,7 @@ def mean_border_share(maps: np.ndarray, of: str, groups: np.ndarray | None = Non
     Args:
         maps: shape (N, H, W), 0 or above.
         of: what the maps are of, in words.
-        groups: what the bootstrap draws together (lots), shape (N,).
+        groups: what is drawn together (lots), shape (N,).
 
     Returns:
         None where no map has any relevance.
@@ -213,7 +213,7 @@ def mean_border_share(maps: np.ndarray, of: str, groups: np.ndarray | None = Non
         return None
     out = f" ({(~there).sum()} of {len(maps)} maps are empty and left out)" if not there.all() else ""
     known = None if groups is None else groups[there]
-    return bootstrap_estimate(shares[there], f"border share, {of}{out}", known, scale=100, unit=" %", digits=1)
+    return mean_estimate(shares[there], f"border share, {of}{out}", known, (0, 1), scale=100, unit=" %", digits=1)
 
 
 # ---- pictures chosen by rule -----------------------------------------------------------------------------------------
@@ -291,7 +291,9 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.divide(product, scale, out=np.full(len(product), np.nan), where=scale > 0)
 
 
-def mean_correlation(correlations: np.ndarray, of: str = "") -> Estimate:
-    """Mean of the known rank correlations (N,) with its interval; none known (constant maps) counts as 0."""
-    known = correlations[np.isfinite(correlations)]
-    return bootstrap_estimate(known if len(known) else np.zeros(1), of)
+def mean_correlation(correlations: np.ndarray, of: str = "", groups: np.ndarray | None = None) -> Estimate:
+    """Mean of the known rank correlations (N,), lots (N,) drawn; where no map varies none is known: it counts as 0."""
+    there = np.isfinite(correlations)
+    if not there.any():
+        return mean_estimate(np.zeros(len(correlations)), of, groups, (-1, 1))
+    return mean_estimate(correlations[there], of, None if groups is None else groups[there], (-1, 1))

@@ -26,7 +26,7 @@ from lab_utils.analysis.feature_tables import check_features, pca, standardise
 from lab_utils.analysis.folds import Folds, original_folds
 from lab_utils.analysis.reductions import Reduction
 from lab_utils.data.splits import subsample
-from lab_utils.stats.intervals import Accuracy, Difference, bootstrap_estimate
+from lab_utils.stats.intervals import Accuracy, Difference, mean_estimate
 
 UNSEEN = -1
 VOTING = "Voting"
@@ -160,7 +160,8 @@ def compare(
         predicted, *_ = _fit_all(tables_of(fit), labels, fit, out, classifiers)
         for name, guess in predicted.items():
             held[name][out] = guess
-            scores[name].append(Accuracy.from_labels(labels[out], guess, f"{name}, fold {number}"))
+            known = None if lots is None else lots[out]
+            scores[name].append(Accuracy.from_labels(labels[out], guess, f"{name}, fold {number}", known))
     others = np.setdiff1d(np.arange(len(labels)), rows)
     predicted, fitted, seconds = _fit_all(tables_of(rows), labels, rows, others, classifiers)
     whole = {name: labels.copy() for name in predicted}
@@ -352,9 +353,9 @@ def mean_difference(
     of: str = "",
     lots: np.ndarray | None = None,
 ) -> Difference:
-    """Mean accuracy of several predictions minus that of several others, paired bootstrap over images or lots (n,)."""
+    """Mean accuracy of several predictions minus that of several others, paired by image; lots (n,) are drawn."""
     hits, other_hits = (np.mean([guess == truth for guess in guesses], axis=0) for guesses in (first, second))
-    mean = bootstrap_estimate(hits - other_hits, of, lots)
+    mean = mean_estimate(hits - other_hits, of, lots)
     return Difference(mean.value, mean.low, mean.high, mean.n, of)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lab_utils.analysis.class_activation import OpenedNetwork, evidence, open_network
 from lab_utils.core.errors import LabError
-from lab_utils.stats.intervals import Estimate, bootstrap_estimate
+from lab_utils.stats.intervals import Estimate, mean_estimate
 
 BATCH = 8  # mosaics at a time: memory stays flat in their number
 
@@ -148,7 +148,7 @@ def focus_on_mosaics(
 
 
 def mean_focus(scores: np.ndarray, of: str = "") -> Estimate:
-    """Mean focus over the mosaics with positive relevance, with a bootstrap interval; chance is 0.5.
+    """Mean focus over the mosaics with positive relevance; chance is 0.5. Mosaics are drawn, not the images in them.
 
     Raises:
         LabError: no mosaic has any.
@@ -156,7 +156,7 @@ def mean_focus(scores: np.ndarray, of: str = "") -> Estimate:
     known = scores[np.isfinite(scores)]
     if not len(known):
         raise LabError(f"{of or 'This network'} has no positive evidence on any mosaic: nothing to score.")
-    return bootstrap_estimate(known, of)
+    return mean_estimate(known, of)
 
 
 def focus_gain(first: np.ndarray, second: np.ndarray, of: str = "") -> Estimate:

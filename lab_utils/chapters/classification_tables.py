@@ -14,7 +14,7 @@ from lab_utils.analysis.seed_spread import SeedSpread
 from lab_utils.analysis.variance import Decomposition
 from lab_utils.core.profiles import Classification
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, paired_difference
-from lab_utils.stats.metrics import averages, group_confusions, independent_difference, mcnemar
+from lab_utils.stats.metrics import averages, group_confusions, independent_difference, standardised_difference
 
 Key = tuple[str, str]  # (what the classifiers saw, network)
 LAYERS = {"CNN features": "penultimate", "dense classifier": "logits"}  # the original's words -> layer
@@ -227,12 +227,10 @@ def underfitting(train: Accuracy, held: Accuracy, behind: Difference) -> dict[st
     Returns:
         `parts`: the first part minus the second (`error`), and `behind` (`rival`); both errors.
     """
-    half = [(high - low) / 2 for low, high in (train.interval, held.interval)]
+    half = [(level.high - level.low) / 2 for level in (train, held)]
     value, width = 1 - 2 * train.value + held.value, (4 * half[0] ** 2 + half[1] ** 2) ** 0.5
     excess = Difference(value, value - width, value + width, held.n, "error on train minus what new images add")
-    errors = {"train_error": train, "held_error": held}
-    wrong = {name: Accuracy(one.n - one.successes, one.n, name) for name, one in errors.items()}
-    return {"parts": {"error": excess, "rival": behind}, **wrong}
+    return {"parts": {"error": excess, "rival": behind}, "train_error": train.wrong, "held_error": held.wrong}
 
 
 def stand_in_words(gap: Difference | None, title: str) -> str:
@@ -278,39 +276,30 @@ def neighbours_words(
     Args:
         guesses: name -> labels predicted for val, (n,).
         truth: labels of val, (n,).
-        groups: lots that the bootstrap draws whole, (n,).
+        groups: lots that are drawn whole, (n,).
         most: pairs that are named, at most.
 
     Returns:
-        The best; how many tie with it (paired bootstrap); and which neighbours differ (McNemar 1947, corrected for
-        the number of pairs by Holm 1979).
+        The best; how many tie with it; and which neighbours differ. All are paired by image, their intervals widened
+        for the number of comparisons.
     """
     names = sorted(guesses, key=lambda name: -(guesses[name] == truth).mean())
     if len(names) < 2:
         return f"Only {names[0]} was run, so there is nothing to compare it with."
-    gaps = [paired_difference(truth, guesses[names[0]], guesses[name], groups=groups, resamples=500) for name in names]
-    ties = sum(gap.tie for gap in gaps[1:])
-    pairs = list(pairwise(names))
-    chances = holm([mcnemar(truth, guesses[first], guesses[second]).p for first, second in pairs])
-    apart = [
-        f"{first} above {second} (p = {p:.2g})" for (first, second), p in zip(pairs, chances, strict=True) if p < 0.05
-    ]
+    pairs, many = list(pairwise(names)), len(names) - 1
+
+    def gap(first: str, second: str) -> Difference:
+        return paired_difference(truth, guesses[first], guesses[second], "", groups, comparisons=many)
+
+    ties = sum(gap(names[0], name).tie for name in names[1:])
+    apart = [f"{first} above {second}" for first, second in pairs if not gap(first, second).tie]
     reached = Accuracy.from_labels(truth, guesses[names[0]], names[0], groups)
     return (
-        f"Best on val: {names[0]} ({reached}); {ties} of the {len(names) - 1} others tie with it "
-        f"(paired bootstrap). Of {len(pairs)} neighbours in the ranking {len(apart) or 'none'} "
-        f"{'differ' if len(apart) != 1 else 'differs'} (McNemar, Holm-corrected)"
-        f"{': ' if apart else ''}{'; '.join(apart[:most])}{', …' if len(apart) > most else ''}."
+        f"Best on val: {names[0]} ({reached}); {ties} of the {many} others tie with it. Of {len(pairs)} neighbours "
+        f"in the ranking {len(apart) or 'none'} {'differ' if len(apart) != 1 else 'differs'}"
+        f"{': ' if apart else ''}{'; '.join(apart[:most])}{', …' if len(apart) > most else ''}. Compared are the same "
+        f"images; intervals are widened for {many} comparison{'s' * (many != 1)}."
     )
-
-
-def holm(chances: Sequence[float]) -> list[float]:
-    """p-values corrected for their number, step by step (Holm 1979), in the order given."""
-    order = np.argsort(chances)
-    stepped = np.maximum.accumulate(np.asarray(chances)[order] * np.arange(len(chances), 0, -1))
-    corrected = np.empty(len(chances))
-    corrected[order] = np.minimum(stepped, 1)
-    return corrected.tolist()
 
 
 def guesses_of(
@@ -391,12 +380,22 @@ def best_floor(alone: Mapping[str, Accuracy]) -> str:
     return max(names, key=lambda name: alone[name].value)
 
 
-def seen_words(by_lot: Mapping[str, Accuracy]) -> str:
-    """Compare images of lots that train has with those of lots it has not, in a sentence."""
-    if not {"lot seen in train", "lot not seen"} <= set(by_lot):
-        return "Lots are not known on both sides here, so images of seen and unseen lots can't be compared."
-    seen, new = by_lot["lot seen in train"], by_lot["lot not seen"]
-    return f"Images whose lot train has: {seen}; of new lots: {new}. Seen lots are {seen.minus(new)}."
+def seen_words(right: np.ndarray, labels: np.ndarray, sides: np.ndarray, lots: np.ndarray) -> str:
+    """Compare images of lots that train has with those of lots it has not, within classes, in a sentence.
+
+    Args:
+        right: whether each image was recognised, shape (n,).
+        labels: class of each image, shape (n,).
+        sides: of `metrics.seen_in_train`, shape (n,).
+        lots: of the images, shape (n,).
+    """
+    known = sides != ""
+    inside = (array[known] for array in (right, labels, sides == "lot seen in train", lots))
+    compared = standardised_difference(*inside) if known.any() else None
+    if compared is None:
+        return "No class has images of seen and of unseen lots here, so they can't be compared."
+    gap, classes = compared
+    return f"Images whose lot train has, against those of new lots, at one mix of classes ({classes} have both): {gap}."
 
 
 def carried_words(val: Accuracy, balanced: Estimate) -> str:

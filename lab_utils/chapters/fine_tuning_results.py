@@ -14,7 +14,15 @@ import pandas as pd
 from lab_utils.core.records import reported
 from lab_utils.data.splits import fold_groups
 from lab_utils.networks import backbones
-from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
+from lab_utils.stats.intervals import (
+    Accuracy,
+    Difference,
+    Estimate,
+    lot_likeness,
+    mean_estimate,
+    paired_difference,
+    sums_by_lot,
+)
 from lab_utils.stats.metrics import cross_entropy
 
 if TYPE_CHECKING:
@@ -43,9 +51,8 @@ class FineTuningResult:
         run: the trained network.
         settings: what it was trained with, read from the network itself; keys: those of `SETTINGS`.
         labels: of the val images, shape (n,).
-        train_images: how many train images a clean evaluation looked at (a sample as large as val).
-        counted_images: how many train images an epoch counts: all of them.
         groups: lot of each val image, or object where the lot is unknown; shape (n,).
+        train_groups: the same of each train image, shape (m,).
     """
 
     name: str
@@ -53,9 +60,18 @@ class FineTuningResult:
     run: "Run | KeptRun"
     settings: dict[str, Any]
     labels: np.ndarray
-    train_images: int
-    counted_images: int
     groups: np.ndarray
+    train_groups: np.ndarray
+
+    @property
+    def counted_images(self) -> int:
+        """How many train images an epoch counts: all of them."""
+        return len(self.train_groups)
+
+    @property
+    def train_images(self) -> int:
+        """How many train images a clean evaluation looked at: a sample as large as val."""
+        return min(len(self.labels), self.counted_images)
 
     @property
     def history(self) -> pd.DataFrame:
@@ -84,28 +100,36 @@ class FineTuningResult:
     @property
     def train_at_end(self) -> Accuracy:
         """Clean train accuracy (no dropout, no augmentation) of the last epoch."""
-        return _share(self.history["clean_accuracy"].iloc[-1], self.train_images, f"{self.name}, train, last epoch")
+        return self._on_train("clean_accuracy", -1, f"{self.name}, train, last epoch")
 
     @property
     def counted_at_end(self) -> Accuracy:
         """Train accuracy as it is counted while training (moving weights, dropout if any), last epoch."""
-        return _share(self.history["accuracy"].iloc[-1], self.counted_images, f"{self.name}, counted in training")
+        return self._on_train("accuracy", -1, f"{self.name}, counted in training")
 
     def mean_accuracies(self, epochs: int) -> dict[str, Accuracy]:
         """Mean accuracy over the first so many epochs: `counted` and `clean` on train, and `val`."""
-        columns = {
-            "counted": ("accuracy", self.counted_images),
-            "clean": ("clean_accuracy", self.train_images),
-            "val": ("val_accuracy", len(self.labels)),
-        }
+        first, of = slice(epochs), f"first {epochs} epochs"
         return {
-            name: _share(self.history[column][:epochs].mean(), n, f"{self.name}, {name}, first {epochs} epochs")
-            for name, (column, n) in columns.items()
+            "counted": self._on_train("accuracy", first, f"{self.name}, counted, {of}"),
+            "clean": self._on_train("clean_accuracy", first, f"{self.name}, clean, {of}"),
+            "val": Accuracy.from_lots(*sums_by_lot(self._right(first), self.groups), f"{self.name}, val, {of}"),
         }
 
+    def _right(self, epochs: int | slice) -> np.ndarray:
+        """Share of some epochs (from 0) after which each val image was right, shape (n,)."""
+        return (self.logits()[epochs].argmax(-1) == self.labels).reshape(-1, len(self.labels)).mean(0)
 
-def _share(value: float, n: int, of: str) -> Accuracy:
-    return Accuracy(round(float(value) * n), n, of)
+    def _on_train(self, column: str, epochs: int | slice, of: str) -> Accuracy:
+        """Train accuracy (its mean over some epochs, from 0) of a column of the history.
+
+        Training keeps numbers of right answers and not the answers, so how alike images of a lot are is taken from
+        the same epochs' answers on val.
+        """
+        share = float(np.mean(self.history[column].to_numpy()[epochs]))
+        likeness = lot_likeness(self._right(epochs), self.groups)
+        n = self.train_images if column == "clean_accuracy" else self.counted_images
+        return Accuracy.from_likeness(share, likeness, self.train_groups, of, n)
 
 
 def result(lab: "Lab", here: "FineTuningSetup", run: "Run", name: str = "", keep: bool = False) -> FineTuningResult:
@@ -139,10 +163,9 @@ def kept(lab: "Lab", name: str) -> FineTuningResult:
 
 
 def _result(lab: "Lab", name: str, network: str, run: Any, settings: dict[str, Any]) -> FineTuningResult:
-    rows, counted = run.rows("val"), len(run.rows("train"))
-    groups = np.asarray(fold_groups(lab.images.iloc[rows]))
+    groups = {split: np.asarray(fold_groups(lab.images.iloc[run.rows(split)])) for split in ("train", "val")}
     settings = {setting: tuple(value) if isinstance(value, list) else value for setting, value in settings.items()}
-    return FineTuningResult(name, network, run, settings, lab.labels("val"), min(counted, len(rows)), counted, groups)
+    return FineTuningResult(name, network, run, settings, lab.labels("val"), groups["val"], groups["train"])
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------
@@ -230,18 +253,17 @@ def settings_table(result: FineTuningResult, before: FineTuningResult | None = N
 
 
 # ---- comparisons on val ----------------------------------------------------------------------------------------------
-def compare(result: FineTuningResult, other: FineTuningResult) -> Difference:
-    """Val accuracy of a run minus another's, best epochs, paired by image, bootstrap over lots."""
+def compare(result: FineTuningResult, other: FineTuningResult, comparisons: int = 1) -> Difference:
+    """Val accuracy of a run minus another's, best epochs, paired by image; `comparisons` as of `paired_difference`."""
     pair = f"{result.name} minus {other.name}"
-    return paired_difference(result.labels, result.predicted(), other.predicted(), pair, groups=result.groups)
+    answers = (result.predicted(), other.predicted())
+    return paired_difference(result.labels, *answers, pair, result.groups, comparisons)
 
 
 def compare_loss(result: FineTuningResult, other: FineTuningResult) -> Estimate:
-    """Val cross-entropy (nats, no penalty) of a run minus another's at their ends, paired bootstrap over lots."""
+    """Val cross-entropy (nats, no penalty) of a run minus another's at their ends, paired by image; lots are drawn."""
     ends = [cross_entropy(which.logits()[-1], which.labels) for which in (result, other)]
-    return bootstrap_estimate(
-        ends[0] - ends[1], f"{result.name} minus {other.name}", result.groups, digits=3, unit=" nats"
-    )
+    return mean_estimate(ends[0] - ends[1], f"{result.name} minus {other.name}", result.groups, digits=3, unit=" nats")
 
 
 def steps(results: Sequence[FineTuningResult]) -> list[Difference]:

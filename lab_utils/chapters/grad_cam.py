@@ -12,7 +12,7 @@ from lab_utils.chapters.cam_models import CamModel
 from lab_utils.core.errors import LabError
 from lab_utils.data import mame_facts
 from lab_utils.stats import metrics
-from lab_utils.stats.intervals import Estimate, bootstrap_estimate
+from lab_utils.stats.intervals import Estimate, mean_estimate
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
@@ -248,11 +248,17 @@ def border_groups(images: pd.DataFrame) -> dict[str, np.ndarray]:
     return {name: mask for name, mask in groups.items() if mask.any()}
 
 
-def group_means(values: np.ndarray, groups: dict[str, np.ndarray]) -> dict[str, Estimate]:
-    """Mean share of each group with at least `FEWEST` known values, in percent, with bootstrap intervals."""
-    style = {"scale": 100, "unit": " %", "digits": 1}
-    known = {name: values[mask & np.isfinite(values)] for name, mask in groups.items()}
-    return {name: bootstrap_estimate(part, name, **style) for name, part in known.items() if len(part) >= FEWEST}
+def group_means(
+    values: np.ndarray, groups: dict[str, np.ndarray], lots: np.ndarray | None = None
+) -> dict[str, Estimate]:
+    """Mean share of each group with at least `FEWEST` known values, in percent; `lots` (n,) are drawn."""
+    known = {name: mask & np.isfinite(values) for name, mask in groups.items()}
+    return {name: _mean_share(values, mask, lots, name) for name, mask in known.items() if mask.sum() >= FEWEST}
+
+
+def _mean_share(values: np.ndarray, mask: np.ndarray, lots: np.ndarray | None, of: str = "") -> Estimate:
+    inside = None if lots is None else lots[mask]
+    return mean_estimate(values[mask], of, inside, (0, 1), scale=100, unit=" %", digits=1)
 
 
 def border_words(shares: Mapping[str, Estimate], even: float) -> str:
@@ -264,20 +270,33 @@ def border_words(shares: Mapping[str, Estimate], even: float) -> str:
     return f"Against an even map, which puts {100 * even:.0f} % of its relevance into the frame, there is {told}."
 
 
-def marks_words(network: str, shares: np.ndarray, groups: Mapping[str, np.ndarray]) -> str:
-    """Whether the frame draws more relevance in lots with a known mark than in images without one."""
+def marks_words(
+    network: str, shares: np.ndarray, groups: Mapping[str, np.ndarray], labels: np.ndarray, lots: np.ndarray
+) -> str:
+    """Whether the frame draws more relevance in lots with a known mark than in images of the same classes without one.
+
+    Args:
+        network: its title.
+        shares: of the relevance in the frame, NaN where a map is empty, shape (n,).
+        groups: of `border_groups`.
+        labels: class of each image, shape (n,).
+        lots: of the images, shape (n,).
+    """
     rest = groups.get("images without a known mark")
     marked = np.any(
         [mask for name, mask in groups.items() if name.startswith("lots with")] or [np.zeros(len(shares), bool)], 0
     )
-    sides = [shares[mask & np.isfinite(shares)] for mask in (marked, rest if rest is not None else ~marked)]
-    if min(map(len, sides)) < FEWEST:
+    sides = [mask & np.isfinite(shares) for mask in (marked, rest if rest is not None else ~marked)]
+    known = sides[0] | sides[1]
+    compared = metrics.standardised_difference(shares[known], labels[known], sides[0][known], lots[known])
+    if min(mask.sum() for mask in sides) < FEWEST or compared is None:
         return f"{network}: too few of these images come from lots with a known mark at the border to compare them."
-    marked_mean, other_mean = (bootstrap_estimate(part, digits=1, scale=100, unit=" %") for part in sides)
-    gap = metrics.independent_difference(marked_mean, other_mean)
+    gap, classes = compared
     verb = "draw relevance to the frame" if gap.value > 0 else "go with less relevance in the frame"
     told = "make no difference beyond the interval" if gap.tie else verb
-    return f"{network}: marks at the border {told} ({marked_mean} of the relevance in it, {other_mean} without a mark)."
+    low, high = (f"{100 * end:+.1f}" for end in (gap.low, gap.high))
+    interval = f"{100 * gap.value:+.1f} points of the relevance, {low} to {high}"
+    return f"{network}: marks at the border {told} ({interval}, within {classes} class{'es' * (classes != 1)})."
 
 
 # ---- maps of scrambled networks --------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Chapter 04: the sample of images, the networks' features of it, layouts that are kept, and what they show."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from lab_utils.data import pipeline
 from lab_utils.display import figures, interactive
 from lab_utils.display.bundles import Interactive
 from lab_utils.networks import backbones
-from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate
+from lab_utils.stats.intervals import Accuracy, Estimate, mean_estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -240,9 +240,9 @@ def separability_table(maps: Maps) -> pd.DataFrame:
             parted = maps[name].separability(dims)
             if parted:
                 lines.append(
-                    (maps.lab.title(name), space, parted.held, parted.fitted, f"{parted.chance:.2f}", f"{parted.p:.2f}")
+                    (maps.lab.title(name), space, parted.held, parted.fitted, parted.chance, f"{parted.p:.3f}")
                 )
-    columns = ["network", "space", "held-out images", "images fitted on", "mean of random groups", "p"]
+    columns = ["network", "space", "held-out images", "images fitted on", "random groups (mean, range)", "p"]
     return pd.DataFrame(lines, columns=columns)
 
 
@@ -334,8 +334,9 @@ def reasons(
     for label in np.unique(maps.labels):
         lot, share = big_lot(maps.lots, maps.labels == label)
         reason |= (maps.labels == label) & (maps.lots == lot) & (share >= maps.settings.big_lot) & (lot != "")
-    difference: Difference = outliers.explained(flagged, reason)
-    share = Accuracy(int((flagged & reason).sum()), int(flagged.sum()), "flagged images with a reason")
+    difference = outliers.explained(flagged, reason, maps.labels, maps.lots)
+    groups = singleton_groups(maps.lots)[flagged]
+    share = Accuracy.from_hits(reason[flagged], "flagged images with a reason", groups)
     return {"share": share, "difference": difference}
 
 
@@ -486,7 +487,7 @@ def duplicates_words(maps: Maps, pairs: pd.DataFrame) -> str:
 def lost_on_map(maps: Maps, space: SampledSpace) -> Estimate:
     """Neighbours of the same class in the space minus those on the 3-D UMAP, mean over images, in points."""
     gain = space.cohesion.purity - _map_purity(maps, space, "umap", 3)
-    return bootstrap_estimate(gain, "lost on the map", singleton_groups(maps.lots), scale=100, unit=" points", digits=1)
+    return mean_estimate(gain, "lost on the map", singleton_groups(maps.lots), scale=100, unit=" points", digits=1)
 
 
 def decision(maps: Maps, space: SampledSpace) -> tuple[str, str, str]:
@@ -529,16 +530,11 @@ def purest(maps: Maps, space: SampledSpace, kept: int) -> str:
     return str(cohesion(space.components.points[:, :kept], maps.labels).table(maps.lab.classes).index[0])
 
 
-def all_or_none(parts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The parts of a claim's evidence, or None where one is missing, so that the claim is not testable."""
-    return None if any(part is None for part in parts.values()) else dict(parts)
-
-
 def division(maps: Maps, space: SampledSpace, name: str = "Woven fabric") -> dict[str, Any]:
     """Shares of a class that lie near materials only and near drawings only, and its rank by how divided it is."""
     if maps.lacking(name):
         return maps.lacking(name)
-    division = divided(space.cohesion, maps.lab.classes.index(name), maps.lab.classes)
+    division = divided(space.cohesion, maps.lab.classes.index(name), maps.lab.classes, maps.lots)
     if division is None:
         return {"parts": None}
     parts = {"materials": division.first, "drawings": division.second}

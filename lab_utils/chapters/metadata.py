@@ -288,11 +288,11 @@ def baselines_words(
     words = "carry signal" if low > chance else "carry no signal that shows" if high >= chance else "mislead"
     parts.append(f"The sizes of the originals alone {words}: a forest on them is right in {reached[FOREST]}.")
     if FOREST_MUSEUM in reached:
-        gain = paired_difference(truth, guessed[FOREST_MUSEUM], guessed[FOREST], "", lots, resamples=500)
+        gain = paired_difference(truth, guessed[FOREST_MUSEUM], guessed[FOREST], "", lots)
         parts.append(f"With the museum as well it is right in {reached[FOREST_MUSEUM]}: {gain}.")
     if LOT in reached:
         coarse = MUSEUM if MUSEUM in reached else ONE_CLASS
-        gain = paired_difference(truth, guessed[LOT], guessed[coarse], "", lots, resamples=500)
+        gain = paired_difference(truth, guessed[LOT], guessed[coarse], "", lots)
         parts.append(
             f"The accession lot, what a museum acquired together, against {coarse}: {gain}"
             + ("." if gain.tie else ", so later chapters also give accuracies by lot seen and not seen in train.")

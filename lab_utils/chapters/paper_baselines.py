@@ -20,7 +20,7 @@ from lab_utils.data.decoding import decode
 from lab_utils.networks import backbones
 from lab_utils.networks.building import NEAR, building, joined, small_kernel
 from lab_utils.networks.random_warp import random_warp
-from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate, mean_estimate, paired_difference
 from lab_utils.training import feeding
 from lab_utils.training.fit import Run, fit
 
@@ -431,7 +431,7 @@ def padding_effect(
     size = np.linalg.norm(alone, axis=1)
     change = {key: np.linalg.norm(values - alone, axis=1) / size for key, values in pooled.items()}
     style = {"scale": 100, "unit": " %", "digits": 0}
-    return {key: bootstrap_estimate(values, f"{name}, {key} pooling", **style) for key, values in change.items()}
+    return {key: mean_estimate(values, f"{name}, {key} pooling", **style) for key, values in change.items()}
 
 
 def _pooled(

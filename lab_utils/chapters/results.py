@@ -221,12 +221,18 @@ def lots_evidence(lab: "Lab", headline: Headline, lots: Mapping[str, Accuracy]) 
     return {"value": same_mix, "seen": seen, "unseen": unseen, "classes": classes}
 
 
-def museums_evidence(museums: Mapping[str, Accuracy]) -> dict[str, Any]:
-    """Evidence on one accuracy for all museums: the largest difference (`value`; None below two museums) and whose."""
-    if len(museums) < 2:
+def museums_evidence(lab: "Lab", headline: Headline) -> dict[str, Any]:
+    """Evidence on one accuracy for all museums: the largest difference at one mix of classes (`value`), and whose.
+
+    `value` is None where no two museums have images of one class.
+    """
+    museums = lab.images.iloc[lab.rows("test")]["museum"].to_numpy()
+    right = headline.predicted == headline.truth
+    largest = metrics.largest_difference(right, headline.truth, museums, headline.lots["test"])
+    if largest is None:
         return {"value": None}
-    best, worst, gap = metrics.largest_difference(museums)
-    return {"value": gap, "best": best, "worst": worst}
+    best, worst, gap, classes = largest
+    return {"value": gap, "best": best, "worst": worst, "classes": classes}
 
 
 def lot_confusions(lab: "Lab", headline: Headline) -> np.ndarray:
@@ -296,16 +302,20 @@ def priors_table(headline: Headline, reported: pd.DataFrame, rows: int = 8) -> p
 
 # ---- calibration -----------------------------------------------------------------------------------------------------
 def calibration_table(headline: Headline, bins: int = 15, seed: int = 0) -> pd.DataFrame:
-    """Calibration error, negative log likelihood and accuracy on test, before and after a temperature fitted on val."""
+    """Calibration error, negative log likelihood and accuracy on test, before and after a temperature fitted on val.
+
+    The calibration error of a calibrated network stands beside, for chance alone gives one above 0.
+    """
     warmth = metrics.temperature(headline.val, headline.val_truth)
     rows = []
     for name, factor in (("as trained", 1.0), (f"temperature {warmth:.2f}", warmth)):
         logits = headline.test / factor
-        error = metrics.calibration_estimate(metrics.softmax(logits), headline.truth, name, bins, seed)
-        loss = metrics.mean_cross_entropy(logits, headline.truth, name, seed)
+        errors = metrics.calibration_error(metrics.softmax(logits), headline.truth, name, bins, seed)
+        loss = metrics.mean_cross_entropy(logits, headline.truth, name, headline.lots["test"])
         accuracy = Accuracy.from_labels(headline.truth, logits.argmax(1), name, headline.lots["test"])
-        rows.append((name, error, loss, accuracy))
-    return pd.DataFrame(rows, columns=["probabilities", "calibration error", "negative log likelihood", "accuracy"])
+        rows.append((name, *errors, loss, accuracy))
+    columns = ("probabilities", "calibration error", "of a calibrated network", "negative log likelihood", "accuracy")
+    return pd.DataFrame(rows, columns=list(columns))
 
 
 def calibration_words(table: pd.DataFrame, warmth: float) -> str:

@@ -198,14 +198,13 @@ def overlap(output: Accuracy, random_weights: Accuracy, floor: Accuracy, printed
     return Outcome(verdict, output, case="differs" if verdict == CONTRADICTED else "")
 
 
-@rule(gives="name part p", tie="random few")
-def separable(spaces: "Mapping[str, Separability]", *, level: float, chance: float) -> Outcome:
-    """In every space hyperplanes part the groups, held out, and random groups of the classes don't part as well."""
-    outcome = all_of({name: space.held for name, space in spaces.items()}, level)
-    p = max(space.p for space in spaces.values())
-    random = outcome.verdict != CONTRADICTED and p > chance + 1e-9
-    case = "random" if random else "few" if outcome.verdict == TIE else ""
-    return Outcome(TIE if random else outcome.verdict, outcome.main, {**outcome.pieces, "p": p}, case)
+@rule(gives="held p", tie="random few")
+def separable(space: "Separability", *, level: float, chance: float) -> Outcome:
+    """Hyperplanes part the groups, held out, and random groups of the classes don't part as well."""
+    verdict = word(space.held, level)
+    random = verdict != CONTRADICTED and space.p > chance + 1e-9
+    case = "random" if random else "few" if verdict == TIE else ""
+    return Outcome(TIE if random else verdict, space.held, {"held": space.held, "p": space.p}, case)
 
 
 @rule(gives="purity", contradicted="whole lot")

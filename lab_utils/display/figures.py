@@ -40,8 +40,7 @@ def percent(quantity: Accuracy | Estimate | Difference | float) -> tuple[float, 
         return (float(quantity),) * 3
     if isinstance(quantity, Estimate):
         return tuple(quantity.scale * part for part in (quantity.value, quantity.low, quantity.high))
-    low, high = quantity.interval if isinstance(quantity, Accuracy) else (quantity.low, quantity.high)
-    return 100 * quantity.value, 100 * low, 100 * high
+    return 100 * quantity.value, 100 * quantity.low, 100 * quantity.high
 
 
 @style()

@@ -5,14 +5,19 @@ change no overall accuracy, and so go unseen without the check.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from lab_utils.core.errors import LabError
-from lab_utils.stats.intervals import Z95, Accuracy, Difference, Estimate, bootstrap_estimate
+from lab_utils.stats.intervals import (
+    Accuracy,
+    Difference,
+    Estimate,
+    jackknife,
+    mean_estimate,
+)
 
 AVERAGES = (
     *("accuracy", "balanced accuracy", "macro precision", "macro F1"),
@@ -94,37 +99,33 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 # ---- averages with intervals -----------------------------------------------------------------------------------------
-def averages(
-    counts: np.ndarray, of: str = "", seed: int = 0, resamples: int = 2000, parts: np.ndarray | None = None
-) -> dict[str, Estimate]:
+def averages(counts: np.ndarray, of: str = "", parts: np.ndarray | None = None) -> dict[str, Estimate]:
     """Accuracy, balanced accuracy (macro recall), macro and weighted averages, each with its interval.
 
-    Accuracy, and weighted recall, which is the same number, have the interval of `Accuracy`. For the others images are
-    drawn with replacement; for a confusion matrix that is a multinomial draw of its cells. Where images of a group
-    (a lot) share what makes them easy or hard, whole groups are drawn instead.
+    Accuracy, and weighted recall, which is the same number, have the interval of `Accuracy`. The others are no means of
+    images: theirs is the jackknife's, with each lot (or image) left out once. A bootstrap fails there: what it draws
+    has fewer of the rare classes' right answers than the images have.
 
     Args:
         counts: confusion matrix, shape (C, C).
         of: what was evaluated, in words.
-        seed: of the bootstrap.
-        resamples: number of bootstrap samples.
-        parts: the matrix by group (`group_confusions`), shape (G, C, C); None: images are drawn.
+        parts: the matrix by lot (`group_confusions`), shape (G, C, C); None: images are drawn.
 
     Returns:
         `{name: Estimate}` for the names in `AVERAGES`, in percent when printed.
     """
     counts = np.asarray(counts)
-    images = int(counts.sum())
-    rng = np.random.default_rng(seed)
+    images, classes = int(counts.sum()), len(counts)
     if parts is None:
-        drawn = rng.multinomial(images, counts.ravel() / images, size=resamples).reshape(-1, *counts.shape)
+        accuracy, parts, times = Accuracy(int(np.trace(counts)), images), *_single_images(counts)
     else:
-        drawn = np.tensordot(_draws(rng, len(parts), resamples), np.asarray(parts, float), 1)
-    point, spread = _averages(counts[None])[:, 0], _averages(drawn)
-    low, high = np.quantile(spread, [0.025, 0.975], axis=1)
-    accuracy = Accuracy(int(np.trace(counts)), images)
-    if parts is not None:
-        accuracy = Accuracy.from_lots(np.trace(parts, axis1=1, axis2=2), np.asarray(parts).sum((1, 2)))
+        parts, times = np.asarray(parts), np.ones(len(parts), int)
+        accuracy = Accuracy.from_lots(np.trace(parts, axis1=1, axis2=2), parts.sum((1, 2)))
+    point = _averages(counts[None])[:, 0]
+    pieces = [parts[start : start + 4096].reshape(-1, classes, classes) for start in range(0, len(parts), 4096)]
+    without = np.concatenate([_averages(counts - piece) for piece in pieces], axis=1)
+    low, high = jackknife(point, without.repeat(times, axis=1), parts.sum((1, 2)).repeat(times))
+    low, high = np.maximum(low, 0), np.minimum(high, 1)
     for place in (AVERAGES.index("accuracy"), AVERAGES.index("weighted recall")):
         low[place], high[place] = accuracy.interval
     style = {"scale": 100, "unit": " %", "digits": 1}
@@ -134,9 +135,10 @@ def averages(
     }
 
 
-def _draws(rng: np.random.Generator, groups: int, resamples: int) -> np.ndarray:
-    """How often each group is in each bootstrap sample, float (resamples, groups)."""
-    return rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(float)
+def _single_images(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Confusion matrices of one image, one for each cell that has any, (k, C, C), and the images of each, (k,)."""
+    cells = np.flatnonzero(counts)
+    return np.eye(counts.size, dtype=int)[cells].reshape(-1, *counts.shape), counts.ravel()[cells]
 
 
 def group_confusions(truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
@@ -166,20 +168,15 @@ def _averages(counts: np.ndarray) -> np.ndarray:
     return np.stack([accuracy, macro[0], macro[1], macro[2], *weighted])
 
 
-def independent_difference(first: Estimate | Accuracy, second: Estimate | Accuracy) -> Difference:
+def independent_difference(
+    first: Estimate | Accuracy | Difference, second: Estimate | Accuracy | Difference
+) -> Difference:
     """Difference of two estimates from different images (square-and-add; Newcombe 1998, method 10)."""
-    (low, high), (other_low, other_high) = _bounds(first), _bounds(second)
     gap = first.value - second.value
-    below, above = (
-        np.hypot(first.value - low, other_high - second.value),
-        np.hypot(high - first.value, second.value - other_low),
-    )
+    below = np.hypot(first.value - first.low, second.high - second.value)
+    above = np.hypot(first.high - first.value, second.value - second.low)
     words = f"{first.of} minus {second.of}"
     return Difference(gap, float(gap - below), float(gap + above), min(first.n, second.n), words)
-
-
-def _bounds(value: Estimate | Accuracy) -> tuple[float, float]:
-    return value.interval if isinstance(value, Accuracy) else (value.low, value.high)
 
 
 # ---- groups of images ------------------------------------------------------------------------------------------------
@@ -202,17 +199,6 @@ def group_accuracies(
     return {str(name): Accuracy.from_hits(right[mask], f"{of}, {name}", within[name]) for name, mask in masks.items()}
 
 
-def largest_difference(accuracies: Mapping[str, Accuracy]) -> tuple[str, str, Difference]:
-    """Best and worst group and their difference, its interval widened for the choice among all pairs (Bonferroni)."""
-    order = sorted(accuracies, key=lambda name: accuracies[name].value)
-    worst, best = order[0], order[-1]
-    plain = accuracies[best].minus(accuracies[worst])
-    pairs = len(order) * (len(order) - 1) / 2
-    wider = NormalDist().inv_cdf(1 - 0.025 / pairs) / Z95
-    low, high = (plain.value + wider * (end - plain.value) for end in (plain.low, plain.high))
-    return best, worst, Difference(plain.value, low, high, plain.n, plain.of)
-
-
 def seen_in_train(values: Sequence[str], train: Sequence[str], what: str = "lot") -> np.ndarray:
     """Say for each image whether its lot (or object) has images in train.
 
@@ -230,52 +216,94 @@ def seen_in_train(values: Sequence[str], train: Sequence[str], what: str = "lot"
 
 
 def standardised_difference(
-    right: np.ndarray, labels: np.ndarray, first: np.ndarray, groups: np.ndarray, seed: int = 0, resamples: int = 2000
+    values: np.ndarray,
+    labels: np.ndarray,
+    first: np.ndarray,
+    groups: np.ndarray,
+    of: str = "at one mix of classes",
+    comparisons: int = 1,
 ) -> tuple[Difference, int] | None:
-    """Accuracy of one part of the images minus that of the other, as if both held the same mix of classes.
+    """Mean of one part of the images minus that of the other, as if both held the same mix of classes.
 
-    Direct standardisation: the mean over classes of the difference within each, weighted by the second part's images.
-    Whole groups are drawn within each part; a class that one part of a draw lacks is left out of it.
+    Direct standardisation: the mean over classes of the difference within each, weighted by the second part's images;
+    its interval is the jackknife's over lots (one that lies in both parts is left out of both).
+
+    Args:
+        values: whether each image was recognised (or what else is compared), in [0, 1], shape (n,).
+        labels: class of each image, shape (n,).
+        first: whether it belongs to the first part, shape (n,).
+        groups: name of each image's lot, shape (n,).
+        of: what is compared, in words.
+        comparisons: among how many differences this one may be picked: its interval is widened (Bonferroni).
+
+    Returns:
+        The difference (n: images of the smaller part in the classes compared), and how many classes are on both sides;
+        None where there is none, or one lot only.
+    """
+    values, labels, first = np.asarray(values, float), np.asarray(labels), np.asarray(first, bool)
+    names, member = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    cells, size = member * (int(labels.max(initial=0)) + 1) + labels, (len(names), int(labels.max(initial=0)) + 1)
+
+    def sums(part: np.ndarray) -> np.ndarray:
+        """Images and sum of their values by lot and class, (G, 2, C)."""
+        weights = (None, values[part])
+        counted = [np.bincount(cells[part], weight, size[0] * size[1]).reshape(size) for weight in weights]
+        return np.stack(counted, axis=1).astype(float)
+
+    sides = [sums(first), sums(~first)]
+    whole = [side.sum(0, keepdims=True) for side in sides]
+    images = np.minimum(whole[0][0, 0], whole[1][0, 0])
+    if not images.any():
+        return None
+    value = _standardised(*whole)
+    without = _standardised(*(total - side for total, side in zip(whole, sides, strict=True)))
+    kept = np.isfinite(without)  # a lot without which no class is on both sides
+    low, high = jackknife(value, without[kept][None], np.bincount(member)[kept], comparisons)
+    if not np.isfinite(low[0]):
+        return None
+    bounds = max(-1.0, float(low[0])), min(1.0, float(high[0]))
+    return Difference(float(value[0]), *bounds, int(images.sum()), of), int((images > 0).sum())
+
+
+def _standardised(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Mean difference of means over the classes that both hold, at the second's mix; NaN where none, shape (B,).
+
+    Args:
+        first: images and sum of their values by class, (B, 2, C).
+        second: the same of the other part.
+    """
+    weights = np.where(first[:, 0] > 0, second[:, 0], 0)
+    gaps = _share(first[:, 1], first[:, 0]) - _share(second[:, 1], second[:, 0])
+    total = weights.sum(1)
+    return np.divide((weights * gaps).sum(1), total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def largest_difference(
+    right: np.ndarray, labels: np.ndarray, parts: np.ndarray, groups: np.ndarray
+) -> tuple[str, str, Difference, int] | None:
+    """The two parts of the images that differ most at one mix of classes, widened for the choice among all pairs.
 
     Args:
         right: whether each image was recognised, shape (n,).
         labels: class of each image, shape (n,).
-        first: whether it belongs to the first part, shape (n,).
-        groups: name of each image's group (lot), shape (n,).
-        seed: of the bootstrap.
-        resamples: number of bootstrap samples.
+        parts: name of the part (museum) of each image, shape (n,); "" is left out.
+        groups: name of each image's lot, shape (n,).
 
     Returns:
-        The difference (n: images of the smaller part in the classes compared), and how many classes are on both sides;
-        None where there is none.
+        The better and the worse part, their difference, and the classes that both have; None where no two share one.
     """
-    labels, first = np.asarray(labels), np.asarray(first, bool)
-    sides = [_hits(right[part], labels[part], groups[part], labels.max(initial=0) + 1) for part in (first, ~first)]
-    whole = [side.sum(0, keepdims=True) for side in sides]
-    images = np.minimum(*(side.sum((0, 1)) for side in whole))
-    if not images.any():
+    names = sorted({str(name) for name in parts if name != ""})
+    pairs, found = list(combinations(names, 2)), []
+    for first, second in pairs:
+        inside = np.isin(parts, [first, second])
+        arrays = (np.asarray(values)[inside] for values in (right, labels, parts == first, groups))
+        compared = standardised_difference(*arrays, f"{first} minus {second}, at one mix of classes", len(pairs))
+        if compared:
+            found.append((first, second, *compared))
+    if not found:
         return None
-    rng = np.random.default_rng(seed)
-    drawn = [np.tensordot(_draws(rng, len(side), resamples), side, 1) for side in sides]
-    low, high = np.nanquantile(_standardised(*drawn), [0.025, 0.975])
-    words = "at the same mix of classes"
-    gap = Difference(float(_standardised(*whole)[0]), float(low), float(high), int(images.sum()), words)
-    return gap, int((images > 0).sum())
-
-
-def _hits(right: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
-    """Images of each group by class, those not recognised and those recognised, float (G, 2, C)."""
-    names, member = np.unique(np.asarray(groups).astype(str), return_inverse=True)
-    cells = (member * 2 + np.asarray(right, int)) * classes + labels
-    return np.bincount(cells, minlength=len(names) * 2 * classes).reshape(len(names), 2, classes).astype(float)
-
-
-def _standardised(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Mean difference of accuracies (B, 2, C) over the classes that both hold, at the second's mix; NaN where none."""
-    sizes, weights = first.sum(1), np.where(first.sum(1) > 0, second.sum(1), 0)
-    gaps = _share(first[:, 1], sizes) - _share(second[:, 1], second.sum(1))
-    total = weights.sum(1)
-    return np.divide((weights * gaps).sum(1), total, out=np.full(len(total), np.nan), where=total > 0)
+    first, second, gap, classes = max(found, key=lambda pair: abs(pair[2].value))
+    return (first, second, gap, classes) if gap.value >= 0 else (second, first, gap.reversed(), classes)
 
 
 # ---- priors ----------------------------------------------------------------------------------------------------------
@@ -343,43 +371,67 @@ def confused_pairs(counts: np.ndarray, n: int = 5) -> list[tuple[int, int]]:
 
 
 # ---- how sure it is --------------------------------------------------------------------------------------------------
-def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = 15) -> pd.DataFrame:
+def reliability(
+    probabilities: np.ndarray, truth: np.ndarray, bins: int = 15, lots: np.ndarray | None = None
+) -> pd.DataFrame:
     """Confidence against accuracy in bins of equal width (Guo et al., arXiv 1706.04599).
 
     Args:
         probabilities: shape (n, C), rows sum to 1.
         truth: labels, shape (n,).
         bins: number of bins over (0, 1].
+        lots: lot of each image, shape (n,), for the intervals; None: unknown.
 
     Returns:
         Columns low, high, confidence (mean), accuracy (`Accuracy`), n; only bins that hold images.
     """
     confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    rows = []
+    place, rows = _bins_of(confidence, bins), []
     for lower in np.unique(place):
         inside = place == lower
-        accuracy = Accuracy(int(right[inside].sum()), int(inside.sum()), f"confidence bin {lower + 1} of {bins}")
+        known = None if lots is None else lots[inside]
+        accuracy = Accuracy.from_hits(right[inside], f"confidence bin {lower + 1} of {bins}", known)
         rows.append((lower / bins, (lower + 1) / bins, float(confidence[inside].mean()), accuracy, int(inside.sum())))
     return pd.DataFrame(rows, columns=["low", "high", "confidence", "accuracy", "n"])
 
 
-def calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error: mean gap of confidence and accuracy over the bins, weighted by images; in [0, 1]."""
-    table = reliability(probabilities, truth, bins)
-    gaps = (table["confidence"] - [accuracy.value for accuracy in table["accuracy"]]).abs()
-    return float((gaps * table["n"]).sum() / table["n"].sum())
+def _bins_of(confidence: np.ndarray, bins: int) -> np.ndarray:
+    return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
 
 
-def calibration_estimate(
-    probabilities: np.ndarray, truth: np.ndarray, of: str = "", bins: int = 15, seed: int = 0, resamples: int = 200
-) -> Estimate:
-    """`calibration_error` with a bootstrap interval over images (it is biased upwards where images are few)."""
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(truth), size=(resamples, len(truth)))
-    spread = [calibration_error(probabilities[draw], truth[draw], bins) for draw in draws]
-    value, (low, high) = calibration_error(probabilities, truth, bins), np.quantile(spread, [0.025, 0.975])
-    return Estimate(value, min(float(low), value), max(float(high), value), len(truth), of, digits=3)
+def calibration_error(
+    probabilities: np.ndarray, truth: np.ndarray, of: str = "", bins: int = 15, seed: int = 0, draws: int = 1000
+) -> tuple[Estimate, Estimate]:
+    """Expected calibration error, and what chance makes of it where a network is calibrated (Bröcker and Smith 2007).
+
+    The error is the mean gap of confidence and accuracy over the bins, weighted by images, in [0, 1]. It is too large,
+    the more the fewer images there are: chance alone opens a gap in each bin. No bootstrap interval of it covers the
+    truth as often as it says, so none is given. Beside it stands its range where each answer is right with just the
+    probability that is given for it: an error above that range is more than chance.
+
+    Args:
+        probabilities: shape (n, C), rows sum to 1.
+        truth: labels, shape (n,).
+        of: what was evaluated, in words.
+        bins: number of bins over (0, 1].
+        seed: of the draws.
+        draws: of right and wrong answers of a calibrated network.
+
+    Returns:
+        The error, without interval; mean and 95 % range of a calibrated network's.
+    """
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
+    place, n, rng = _bins_of(confidence, bins), len(truth), np.random.default_rng(seed)
+
+    def error(answers: np.ndarray) -> float:
+        return float(np.abs(np.bincount(place, answers - confidence)).sum() / n)
+
+    chance = [error(rng.random(n) < confidence) for _ in range(draws)]
+    low, high = np.quantile(chance, [0.025, 0.975])
+    return (
+        Estimate(error(right), np.nan, np.nan, n, of, digits=3),
+        Estimate(float(np.mean(chance)), float(low), float(high), n, f"{of}, calibrated", digits=3),
+    )
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -406,9 +458,9 @@ def cross_entropy(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return -np.take_along_axis(logs, labels, axis=-1)[..., 0]
 
 
-def mean_cross_entropy(logits: np.ndarray, truth: np.ndarray, of: str = "", seed: int = 0) -> Estimate:
-    """Mean of `cross_entropy` of logits (n, C) and labels (n,), with a bootstrap interval over images."""
-    return bootstrap_estimate(cross_entropy(logits, truth), of, seed=seed)
+def mean_cross_entropy(logits: np.ndarray, truth: np.ndarray, of: str = "", lots: np.ndarray | None = None) -> Estimate:
+    """Mean of `cross_entropy` of logits (n, C) and labels (n,); `lots` (n,) are drawn where they are known."""
+    return mean_estimate(cross_entropy(logits, truth), of, lots)
 
 
 def temperature(logits: np.ndarray, truth: np.ndarray, spread: float = 0.0) -> float:
@@ -435,32 +487,3 @@ def temperature(logits: np.ndarray, truth: np.ndarray, spread: float = 0.0) -> f
         return float(((1 - spread) * right + spread * others / max(1, losses.shape[1] - 1)).mean())
 
     return float(np.exp(optimize.minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
-
-
-# ---- two classifiers on the same images ------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class McNemar:
-    """Exact McNemar test of two classifiers on the same images.
-
-    Attributes:
-        first_only: images that only the first gets right.
-        second_only: images that only the second gets right.
-        p: two-sided probability of so uneven a split if both were equally good.
-    """
-
-    first_only: int
-    second_only: int
-    p: float
-
-    def __str__(self) -> str:
-        return f"{self.first_only} against {self.second_only} images, exact McNemar p = {self.p:.2g}"
-
-
-def mcnemar(truth: np.ndarray, first: np.ndarray, second: np.ndarray) -> McNemar:
-    """Compare two classifiers on the images that only one of them gets right (McNemar 1947, exact binomial)."""
-    from scipy.stats import binomtest
-
-    first_right, second_right = np.asarray(first) == truth, np.asarray(second) == truth
-    first_only, second_only = int((first_right & ~second_right).sum()), int((second_right & ~first_right).sum())
-    n = first_only + second_only
-    return McNemar(first_only, second_only, float(binomtest(first_only, n).pvalue) if n else 1.0)
