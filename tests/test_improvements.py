@@ -185,7 +185,7 @@ def test_what_the_preprocessing_costs_here_stands_beside_the_other_chapters_quan
 
 
 def test_costs_are_read_from_records_once_a_recipe():
-    value = {"value": 0.5, "successes": 5, "n": 10, "effect": 1.0, "lots": 0}
+    value = Accuracy(5, 10).to_record()
     one = {"id": "cost: x", "kind": "cost", "value": value, "recipe": "x", "seconds": 3.0, "split": "val"}
     other = {**one, "recipe": "y", "seconds": 1.0, "split": "test"}
     found = improvements.costs({"06_a": [one, {"id": "r", "kind": "result", "value": 1}], "11_b": [one, other]})
