@@ -39,6 +39,8 @@ SETTINGS = {
     **{"learning rate": "learning_rate", "batch": "batch", "epochs": "epochs"},
 }
 
+VARIED = ("head", "L2", "dropout", "learning rate", "batch", "epochs")  # in the original's runs; the rest stays
+
 
 # ---- a run -----------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
@@ -238,11 +240,13 @@ def changed(first: FineTuningResult, second: FineTuningResult) -> list[str]:
 def settings_table(result: FineTuningResult, before: FineTuningResult | None = None) -> pd.DataFrame:
     """Settings as the slide reports them and here, of a run and of the one before it; changes are marked.
 
-    Columns that are called reported are the original's.
+    Columns that are called reported are the original's. Of two runs only those are shown that the original varies, and
+    those that differ here.
     """
     pair = [before, result] if before else [result]
+    shown = [name for name in SETTINGS if name in VARIED or name in changed(before, result)] if before else SETTINGS
     rows = []
-    for setting in SETTINGS:
+    for setting in shown:
         printed = [printed_setting(one.name, setting) for one in pair]
         here = [in_words(one.settings.get(setting)) for one in pair]
         where = [word for word, values in (("as reported", printed), ("here", here)) if len(set(values)) > 1]
