@@ -21,9 +21,10 @@ EXAMPLES = """examples:
   ./run_all.sh --images ~/pictures/my_photos        any folder of class folders
   ./run_all.sh --profile mame --data ~/MAMe         the real data set, from files that are there
   ./run_all.sh --only 05                            one notebook, and what it needs
+  ./run_all.sh --check --profile mame               what that needs: downloads, disk, memory, hours; nothing is run
 A run goes on where it stopped. What is up to date is not run again. Exit codes: 0 done (chapters that the data do not
-allow count as not run), 1 a chapter failed or the run contradicts itself, 2 an option or the data are wrong, 130
-stopped by Ctrl-C."""
+allow count as not run), 1 a chapter failed, the run contradicts itself, or --check misses something, 2 an option or the
+data are wrong, 130 stopped by Ctrl-C."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,6 +58,7 @@ def parser() -> Parser:
     options.add_argument("--force", metavar="NN", nargs="?", const="all", help="run it again though it is up to date")
     options.add_argument("--list", action="store_true", help="list the chapters and their states, run nothing")
     options.add_argument("--dry-run", action="store_true", help="say what would run and why, run nothing")
+    options.add_argument("--check", action="store_true", help="say what the run needs and what is here, run nothing")
     options.add_argument("--jobs", metavar="N", type=count, help="notebooks at a time (default: 2, on one core 1)")
     options.add_argument("--zip", action="store_true", help="put report, chapters and a grading sheet into one file")
     options.add_argument(
@@ -206,10 +208,15 @@ def run(args: argparse.Namespace) -> int:
         return list_chapters(state)
     if args.dry_run:
         return dry_run(plan(state, args))
+    jobs = args.jobs or min(2, processes.cores())
+    if args.check:
+        from lab_utils.runner import check
+
+        return check.check(state, jobs)
     with processes.run_lock(settings.run_folder / "lock", settings.name):
         profiles.save_settings(settings)
         processes.sweep(PROJECT / "data", settings.report_folder)
-        code = bring_up_to_date(state, plan(state, args), args.jobs or min(2, processes.cores()))
+        code = bring_up_to_date(state, plan(state, args), jobs)
         if args.zip and (settings.report_folder / "report.html").is_file():
             from lab_utils.report.hand_in import hand_in
 
