@@ -25,7 +25,7 @@ NEIGHBOURS = 5
 BATCH = 64  # images a batch in inference
 SPLITS = ("train", "val", "test")
 TEXTILES = ("Silk and metal thread", "Woven fabric")
-FEWEST = 20  # test images of a class below which its recall carries no verdict
+FEWEST = 20  # val images of a class below which its recall carries no verdict
 
 
 @dataclass
@@ -74,9 +74,14 @@ class FeatureSpace:
         """Places of a split's rows, shape (n,)."""
         return np.flatnonzero(self.split == split)
 
-    def compare(self, split: str, labels: np.ndarray, first: np.ndarray, second: np.ndarray, of: str) -> Difference:
-        """Accuracy of `first` minus `second` on a split, paired by image, drawn by lot; all arrays (n,)."""
-        return paired_difference(labels, first, second, of, self.groups[self.of(split)])
+    def compare(
+        self, split: str, labels: np.ndarray, first: np.ndarray, second: np.ndarray, of: str, comparisons: int = 1
+    ) -> Difference:
+        """Accuracy of `first` minus `second` on a split, paired by image, drawn by lot; all arrays (n,).
+
+        `comparisons` as of `paired_difference`: among how many one of them was picked on the same images.
+        """
+        return paired_difference(labels, first, second, of, self.groups[self.of(split)], comparisons)
 
 
 # ---- spaces ----------------------------------------------------------------------------------------------------------
@@ -251,13 +256,13 @@ def scores(space: FeatureSpace, labels: np.ndarray, split: str) -> dict[str, Acc
 def svm_against_best(space: FeatureSpace, labels: np.ndarray) -> Difference:
     """Linear SVM minus the best other single classifier on val, paired, drawn by lot.
 
-    The rival is picked on the same images, which favours it; the claim's sentence says so.
+    The rival is picked on the same images, which favours it: the interval is widened for that.
     """
     place = space.of("val")
     others = [name for name in space.result.predictions if name not in ("Linear SVM", classification.VOTING)]
     rival = max(others, key=lambda name: space.result.accuracy(name, labels, place).value)
     first, second = (space.result.predictions[name][place] for name in ("Linear SVM", rival))
-    return space.compare("val", labels, first, second, f"Linear SVM minus {rival}, {space.title}")
+    return space.compare("val", labels, first, second, f"Linear SVM minus {rival}, {space.title}", len(others))
 
 
 def best_classifier(scores: Mapping[str, Accuracy]) -> str:
@@ -265,18 +270,28 @@ def best_classifier(scores: Mapping[str, Accuracy]) -> str:
     return max(scores, key=lambda name: scores[name].value)
 
 
-def routes(spaces: Sequence[FeatureSpace], classifier: str, split: str) -> dict[str, np.ndarray]:
-    """What each route answers on a split: the classifier on every space, and the fine-tuned networks' own heads."""
-    answers = {space.route(classifier): space.result.predictions[classifier][space.of(split)] for space in spaces}
-    return answers | {space.head: space.run.probabilities(split).argmax(1) for space in spaces if space.run}
+def routes(spaces: Sequence[FeatureSpace], classifier: str) -> dict[str, np.ndarray]:
+    """What each route answers on val: the classifier on every space, and the fine-tuned networks' own heads."""
+    answers = {space.route(classifier): space.result.predictions[classifier][space.of("val")] for space in spaces}
+    return answers | {space.head: head_answers(space.run) for space in spaces if space.run}
 
 
-def report_by(val: Difference, test: Difference, classifier: str) -> tuple[str, str, str]:
+def head_answers(run: "FineTunedNetwork") -> np.ndarray:
+    """What a network's own head answers on val at its best epoch, as it was kept in training, shape (n,)."""
+    return run.val_logits()[run.best_epoch - 1].argmax(1)
+
+
+def tested_routes(spaces: Sequence[FeatureSpace], classifier: str) -> dict[str, FeatureSpace]:
+    """Routes that are read on test, as slide 22 shows them: the classifier chosen on val, on fine-tuned features."""
+    return {space.route(classifier): space for space in spaces if space.run}
+
+
+def report_by(val: Difference, test: Accuracy, classifier: str) -> tuple[str, str, str]:
     """Decision on what to report as the result of fine-tuning, its reason and the alternative, for `lab.decide`.
 
     Args:
-        val: features' route minus the network's own head on val, which decides.
-        test: the same on test, read afterwards.
+        val: features' route minus the network's own head on val, widened for the choice of the classifier.
+        test: of the features' route, read afterwards.
         classifier: on the features, chosen on val.
     """
     head, route = "the network's own head", f"the route through features ({classifier})"
@@ -284,8 +299,8 @@ def report_by(val: Difference, test: Difference, classifier: str) -> tuple[str, 
     why = "it is better on val" if not val.tie else "it needs no second classifier, and on val the two are a tie"
     chosen, other = (route, head) if wins else (head, route)
     because = (
-        f"the features' route against the head on val: {val} (its classifier was chosen on the same images, which "
-        f"favours the route); on test, read afterwards: {test}"
+        f"the features' route against the head on val: {val} (its classifier was chosen on the same images, for which "
+        f"the interval is widened); the route on test, read afterwards: {test}"
     )
     original = "" if wins else ", as in the original"
     return f"Report {chosen} as the result of fine-tuning: {why}.", because, f"{other} as the final result{original}."
@@ -346,6 +361,11 @@ def components_words(parts: Mapping[str, projections.Components], reported: pd.D
     )
 
 
+def on_val(space: FeatureSpace, labels: np.ndarray, predicted: np.ndarray, of: str) -> Accuracy:
+    """Val accuracy of a route through features of the images of `space`."""
+    return Accuracy.from_labels(labels, predicted, f"{of}, val", space.groups[space.of("val")])
+
+
 def tested(space: FeatureSpace, labels: np.ndarray, predicted: np.ndarray, of: str) -> Accuracy:
     """Test accuracy of a route through features of the images of `space`."""
     return Accuracy.from_labels(labels, predicted, f"{of}, test", space.groups[space.of("test")])
@@ -360,12 +380,12 @@ def silk_evidence(
 ) -> dict[str, Any]:
     """Evidence on Silk and metal thread: recall before and after, and their difference on the same images (`value`).
 
-    None where the class has fewer than `FEWEST` test images.
+    None where the class has fewer than `FEWEST` val images.
 
     Args:
-        space: whose test rows the answers are of.
+        space: whose val rows the answers are of.
         classes: all names in label order.
-        labels: of test, shape (n,).
+        labels: of val, shape (n,).
         before: answers on pretrained features, shape (n,).
         after: answers on fine-tuned features, shape (n,).
     """
@@ -374,7 +394,7 @@ def silk_evidence(
     images = int(inside.sum())
     if images < FEWEST:
         return {"value": None, "images": images, "before": None, "after": None}
-    groups = space.groups[space.of("test")][inside]
+    groups = space.groups[space.of("val")][inside]
     gain = paired_difference(labels[inside], after[inside], before[inside], name, groups)
     pair = {"before": before, "after": after}
     recalls = {when: Accuracy.from_labels(labels[inside], guess[inside], name, groups) for when, guess in pair.items()}
@@ -393,7 +413,7 @@ def frozen_or_tuned(
         known: labels of all rows, shape (N,); only those of train are looked at.
         fine: the fine-tuned network's space.
     """
-    answers, lots = fine.run.probabilities("val").argmax(1), fine.groups[fine.of("val")]
+    answers, lots = head_answers(fine.run), fine.groups[fine.of("val")]
     rows, words = [], []
     for space in frozen:
         predicted, seconds = frozen_probe.linear_svm(space.features, known, space.of("train"), space.of("val"))

@@ -253,8 +253,8 @@ def decision(rows: pd.DataFrame) -> tuple[str, str, str]:
 
 
 # ---- trivial baselines ----------------------------------------------------------------------------------------------
-def reported_baselines(table: pd.DataFrame, source: str) -> dict[str, dict[str, float]]:
-    """Known test accuracies of trivial baselines on MAMe's metadata in percent, `{baseline: {"test": x}}`; else none.
+def reported_baselines(table: pd.DataFrame, source: str) -> dict[str, float]:
+    """Known accuracies of trivial baselines on MAMe's test metadata in percent, by baseline; none for other data.
 
     Args:
         table: `data/reported/floors.csv`; one known as a range gives its middle.
@@ -264,7 +264,7 @@ def reported_baselines(table: pd.DataFrame, source: str) -> dict[str, dict[str, 
         return {}
     middle = 100 * (table["low"] + table["high"]) / 2
     names = table["floor"].replace({"best single class": ONE_CLASS, "commonest class of the lot": LOT})
-    return {name: {"test": value} for name, value in zip(names, middle, strict=True)}
+    return dict(zip(names, middle, strict=True))
 
 
 def baselines_words(
@@ -273,7 +273,7 @@ def baselines_words(
     """Say what the trivial baselines mean, whatever they are.
 
     Args:
-        truth: labels of the test images, shape (n,).
+        truth: labels of the val images, shape (n,).
         guessed: labels of the same images by each trivial baseline, each (n,).
         classes: number of classes; chance is one of them.
         lots: lot of each image, shape (n,), for the intervals; None: unknown.
@@ -282,7 +282,7 @@ def baselines_words(
     chance, best = 1 / classes, max(reached, key=lambda name: reached[name].value)
     parts = [
         f"Chance is {100 * chance:.2f} %. Without a look at any picture, the best trivial baseline ({best}) is right "
-        f"in {reached[best]} of test, {reached[best].value / chance:.1f} times chance."
+        f"in {reached[best]} of val, {reached[best].value / chance:.1f} times chance."
     ]
     low, high = reached[FOREST].interval
     words = "carry signal" if low > chance else "carry no signal that shows" if high >= chance else "mislead"

@@ -106,7 +106,7 @@ def _of_cost(name: str, kind: str, cost: dict[str, Any] | None, **more: Any) -> 
 
 def _floors(results: Results) -> list[Rung | None]:
     on_val = _record(results, "05_classification", "external features") or {}
-    on_test = {str(floor["id"]).removeprefix("floor: "): floor["value"] for floor in entries(results, "floor")}
+    floors = {str(floor["id"]).removeprefix("floor: "): floor["value"] for floor in entries(results, "floor")}
     names = {
         "forest on sizes and museum": "Sizes and museum, no pixels",
         "commonest class of the accession lot": "Accession lot, no pixels",
@@ -114,7 +114,7 @@ def _floors(results: Results) -> list[Rung | None]:
     return [
         _rung(name, "without pixels", on_val[floor], "05")
         if floor in on_val
-        else _rung(name, "without pixels", on_test.get(floor), "00", "test")
+        else _rung(name, "without pixels", floors.get(floor), "00")
         for floor, name in names.items()
     ]
 
