@@ -123,8 +123,7 @@ def grad_cam(
     Raises:
         LabError: unknown method, no convolution, or another number of targets than of images.
     """
-    small = evidence(model, images, targets, method)
-    return _normalised(upsample(np.maximum(small, 0), images.shape[1:3]))
+    return enlarged(evidence(model, images, targets, method), images.shape[1:3])
 
 
 def evidence(
@@ -161,14 +160,11 @@ def _batch_evidence(opened: OpenedNetwork, images: np.ndarray, targets: Any, met
     return tf.reduce_sum(tf.cast(activations, tf.float32) * slopes, axis=-1).numpy()
 
 
-def upsample(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bilinear resize of maps (N, h, w) to (N, *size)."""
+def enlarged(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Maps (N, h, w) as large as the image, without what is negative, each scaled to a maximum of 1; (N, *size)."""
     import tensorflow as tf
 
-    return tf.image.resize(maps[..., None], size, method="bilinear").numpy()[..., 0]
-
-
-def _normalised(maps: np.ndarray) -> np.ndarray:
+    maps = tf.image.resize(np.maximum(maps, 0)[..., None], size, method="bilinear").numpy()[..., 0]
     top = maps.max(axis=(1, 2), keepdims=True)
     return np.divide(maps, top, out=np.zeros_like(maps), where=top > 0).astype(np.float32)
 

@@ -1,6 +1,5 @@
 """Focus: does a network look at the image of the class asked for, among four images in a mosaic?"""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,20 +119,14 @@ class Focus:
 
 
 def focus_on_mosaics(
-    model: Any,
-    images: np.ndarray,
-    plan: Mosaics,
-    preprocess: Callable[[np.ndarray], np.ndarray],
-    method: str = "gradcam",
-    shrink: bool = False,
+    model: Any, images: np.ndarray, plan: Mosaics, method: str = "gradcam", shrink: bool = False
 ) -> Focus:
     """Score a network on mosaics at twice its input size, or at its own size where the head fixes it.
 
     Args:
-        model: keras model whose classes are those of the plan.
+        model: keras model from images of 0..255 to the classes of the plan.
         images: at the model's input size, in 0..255, shape (N, S, S, 3).
         plan: which images make the mosaics.
-        preprocess: from 0..255 to what the model expects.
         method: of the maps.
         shrink: its own size even where it could take more: the fair comparison with a network that can't.
     """
@@ -141,8 +134,8 @@ def focus_on_mosaics(
     scores = []
     for start in range(0, len(plan.targets), BATCH):
         part = slice(start, start + BATCH)
-        mosaics = preprocess(assemble(images, plan.members[part], opened.size))
-        maps = evidence(opened, np.asarray(mosaics), plan.targets[part], method, BATCH)
+        mosaics = assemble(images, plan.members[part], opened.size)
+        maps = evidence(opened, mosaics, plan.targets[part], method, BATCH)
         scores.append(focus_score(_even(maps), plan.wanted[part]))
     return Focus(np.concatenate(scores), opened.size, shrunk)
 

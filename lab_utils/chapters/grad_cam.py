@@ -1,6 +1,6 @@
 """Chapter 13: sheets of heat maps, and the numbers beside them in words."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ MARKS = {  # at the border of an image
     "mount": "mount",
 }
 Sheet = tuple[list[np.ndarray], list[np.ndarray], list[str]]
+Maps = Callable[..., np.ndarray]  # (network, rows, classes asked for, average=...) -> maps in [0, 1], (n, size, size)
 FocusByWay = dict[str, dict[str, Focus]]
 
 
@@ -41,7 +42,9 @@ def table(networks: Mapping[str, CamModel]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["network", "title", "input", "layer", "map"])
 
 
-def sheet(lab: "Lab", networks: Mapping[str, CamModel], rows: np.ndarray, answers: Mapping[str, np.ndarray]) -> Sheet:
+def sheet(
+    lab: "Lab", networks: Mapping[str, CamModel], rows: np.ndarray, answers: Mapping[str, np.ndarray], maps: Maps
+) -> Sheet:
     """Images, maps and titles for `figures.overlays`: every image once for each network, with the map of its answer.
 
     Args:
@@ -49,8 +52,9 @@ def sheet(lab: "Lab", networks: Mapping[str, CamModel], rows: np.ndarray, answer
         networks: in the order of the sheet.
         rows: positions in `lab.images`, shape (n,).
         answers: class probabilities of each network for these images, shape (n, classes).
+        maps: makes them, by the notebook's own function.
     """
-    maps = {kind: network.maps(lab, rows, answers[kind].argmax(1)) for kind, network in networks.items()}
+    by_kind = {kind: maps(network, rows, answers[kind].argmax(1)) for kind, network in networks.items()}
     images, heats, titles = [], [], []
     for place, row in enumerate(rows):
         true = lab.classes[lab.images["label"].iloc[row]]
@@ -58,7 +62,7 @@ def sheet(lab: "Lab", networks: Mapping[str, CamModel], rows: np.ndarray, answer
             chances = answers[kind][place]
             answer = lab.classes[chances.argmax()]
             images.append(lab.pixels(network.size)[row])
-            heats.append(maps[kind][place])
+            heats.append(by_kind[kind][place])
             titles.append(f"{answer} ({chances.max():.2f})" + (f" [{true}]" if answer != true else ""))
     return images, heats, titles
 
@@ -80,16 +84,16 @@ def choose_pair(lab: "Lab", probabilities: np.ndarray, names: tuple[str, str] | 
     return (first, second) if counts[first, second] >= counts[second, first] else (second, first)
 
 
-def pair_sheet(lab: "Lab", network: CamModel, rows: np.ndarray, pair: tuple[int, int]) -> Sheet:
+def pair_sheet(lab: "Lab", network: CamModel, rows: np.ndarray, pair: tuple[int, int], maps: Maps) -> Sheet:
     """Images, maps and titles for `figures.overlays`: one row an image, the evidence for each class of a pair."""
-    both = [network.maps(lab, rows, np.full(len(rows), label)) for label in pair]
+    both = [maps(network, rows, np.full(len(rows), label)) for label in pair]
     images = [lab.pixels(network.size)[row] for row in rows for _ in pair]
     true = [lab.classes[lab.images["label"].iloc[row]] for row in rows]
     titles = [f"for {lab.classes[label]} (is {name})" for name in true for label in pair]
     return images, [heat for pictures in zip(*both, strict=True) for heat in pictures], titles
 
 
-def method_sheet(lab: "Lab", network: CamModel, rows: np.ndarray, answers: np.ndarray) -> Sheet:
+def method_sheet(lab: "Lab", network: CamModel, rows: np.ndarray, answers: np.ndarray, maps: Maps) -> Sheet:
     """Images, maps and titles for `figures.overlays`: every image twice, by Grad-CAM and by HiResCAM.
 
     Args:
@@ -97,11 +101,12 @@ def method_sheet(lab: "Lab", network: CamModel, rows: np.ndarray, answers: np.nd
         network: whose maps.
         rows: positions in `lab.images`, shape (n,).
         answers: class of each map, shape (n,).
+        maps: makes them, by the notebook's own function.
     """
-    maps = [network.maps(lab, rows, answers, method) for method in METHODS]
+    by_method = [maps(network, rows, answers, average=average) for average in (True, False)]
     images = [lab.pixels(network.size)[row] for row in rows for _ in METHODS]
     titles = [f"{name}: {lab.classes[answer]}" for answer in answers for name in METHODS.values()]
-    return images, [heat for pair in zip(*maps, strict=True) for heat in pair], titles
+    return images, [heat for pair in zip(*by_method, strict=True) for heat in pair], titles
 
 
 def agreement_words(name: str, correlation: np.ndarray, pooled: bool) -> str:
@@ -203,15 +208,6 @@ def mosaic_words(lab: "Lab", plan: Mosaics, by_way: FocusByWay) -> str:
     return words + (f" Classes with one image, left out as targets: {', '.join(left)}." if left else "")
 
 
-def focus_words(networks: Mapping[str, Estimate]) -> str:
-    """Which networks focus on the class asked for better than chance."""
-    above = [f"{name} ({focus})" for name, focus in networks.items() if focus.low > 0.5]
-    not_above = [f"{name} ({focus})" for name, focus in networks.items() if focus.low <= 0.5]
-    parts = [f"Above the chance of 0.5: {', '.join(above)}."] if above else []
-    parts += [f"Not above it beyond the interval: {', '.join(not_above)}."] if not_above else []
-    return " ".join(parts)
-
-
 def gain_words(first: str, second: str, gains: Mapping[str, Estimate]) -> str:
     """Whether one thing is better than another on the same mosaics, by each way of measuring it."""
     kinds = {"better": [], "worse": [], "a tie": []}
@@ -259,15 +255,6 @@ def group_means(
 def _mean_share(values: np.ndarray, mask: np.ndarray, lots: np.ndarray | None, of: str = "") -> Estimate:
     inside = None if lots is None else lots[mask]
     return mean_estimate(values[mask], of, inside, (0, 1), scale=100, unit=" %", digits=1)
-
-
-def border_words(shares: Mapping[str, Estimate], even: float) -> str:
-    """Where more or less relevance lies in the frame than an even map would put there."""
-    kinds = {"more": [], "less": [], "about as much": []}
-    for name, share in shares.items():
-        kinds["more" if share.low > even else "less" if share.high < even else "about as much"].append(name)
-    told = "; ".join(f"{kind} for {', '.join(names)}" for kind, names in kinds.items() if names)
-    return f"Against an even map, which puts {100 * even:.0f} % of its relevance into the frame, there is {told}."
 
 
 def marks_words(
