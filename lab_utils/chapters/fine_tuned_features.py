@@ -276,7 +276,7 @@ def routes(spaces: Sequence[FeatureSpace], classifier: str) -> dict[str, np.ndar
     return answers | {space.head: head_answers(space.run) for space in spaces if space.run}
 
 
-def head_answers(run: "FineTunedNetwork") -> np.ndarray:
+def head_answers(run: "Run") -> np.ndarray:
     """What a network's own head answers on val at its best epoch, as it was kept in training, shape (n,)."""
     return run.val_logits()[run.best_epoch - 1].argmax(1)
 
