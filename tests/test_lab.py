@@ -89,6 +89,22 @@ def test_only_chapter_00_works_on_the_table_that_holds_test_labels() -> None:
     assert using == {"00_dataset", "lab"}
 
 
+READERS = {  # who reads test, and why: a slide shows it there, or what was chosen on val is read once
+    "01_baseline": "slide 3",
+    "02_paper_baselines": "the paper's table on slide 4; each run's epoch is chosen on val",
+    "05_classification": "slides 17 and 20; the classifier chosen on val",
+    "12_fine_tuned_features": "slide 22",
+    "results": "slides 32 and 33",
+    "15_further_improvements": "the step chosen on val",
+}
+
+
+def test_test_is_read_only_where_a_slide_shows_it_or_after_a_choice_on_val() -> None:
+    places = [*(records.PROJECT / "notebooks").glob("[0-9]*.ipynb"), *(records.PROJECT / "lab_utils").rglob("*.py")]
+    reading = {path.stem for path in places if "lab.read_test(" in path.read_text("utf-8")} - {"lab"}
+    assert reading == set(READERS), "say here which slide shows it, or which choice on val led to it; else use val"
+
+
 def test_neither_opening_a_lab_nor_the_front_page_loads_networks_or_training() -> None:
     code = (
         "import sys; import lab_utils.lab, lab_utils.claims.reported_arithmetic\n"
