@@ -221,7 +221,8 @@ class Lab:
         Args:
             model: compiled; from RGB pixels of 0..255, (B, size, size, 3), to logits, (B, classes).
             inputs: what it takes instead of pixels (stored features, say): an array with a row for each of `images`,
-                or a list, tuple or dict of such. None: `pixels(size)` at the size of the model's input.
+                or a list, tuple or dict of such; or an object whose `batch_of(rows)` gives a batch and whose `key`
+                stands for its content. None: `pixels(size)` at the size of the model's input.
             epochs: passes over the train images.
             batch: images a step.
             more: `seed` of the order of images (0), `title` for the progress lines, `cap` of train images a class
@@ -238,7 +239,8 @@ class Lab:
 
         settings = self.settings.fine_tuning
         size = self._size_of(model) if inputs is None else None
-        splits = feeding.splits_of(self.split_images, more.pop("cap", settings.cap), size=size, inputs=inputs)
+        key = getattr(inputs, "key", None)
+        splits = feeding.splits_of(self.split_images, more.pop("cap", settings.cap), size=size, inputs=inputs, key=key)
         options = profile_options(settings) | more
         train, val, test = (splits[split] for split in SPLITS)
         return fit(model, train, val, epochs=epochs, batch=batch, others={"test": test}, **options)
