@@ -152,9 +152,28 @@ def result(lab: "Lab", recipe: Any, **changes: Any) -> FineTuningResult:
     run = lab.fine_tune(recipe, **changes)
     groups = {split: np.asarray(fold_groups(lab.images.iloc[run.rows(split)])) for split in ("train", "val")}
     reached = FineTuningResult(run, lab.labels("val"), groups["val"], groups["train"])
-    title = lab.title(run.recipe.network)
-    lab.cost(f"{title}, {reached.name}", reached.val, run.seconds, split="val", network=title, settings=run.recipe)
+    title, right = lab.title(run.recipe.network), reached.predicted() == reached.labels
+    about = {"before": preparation(lab, run), "network": title, "settings": run.recipe}
+    lab.cost(f"{title}, {reached.name}", right, run.seconds, **about)
     return reached
+
+
+def preparation(lab: "Lab", *runs: "FineTunedNetwork") -> dict[str, float]:
+    """Seconds of what comes before the training of some runs, each thing once, for `Lab.cost`.
+
+    Decoding the train images; and where blocks are frozen, their pass over them, for which the whole network's stands.
+    """
+    spent: dict[tuple[str, Any], float] = {}
+    for run in runs:
+        recipe, images = run.recipe, len(run.rows("train"))
+        cached = recipe.network if recipe.frozen and not recipe.augment else ""
+        for what, seconds in lab.preparation(recipe.size, cached, images=images).items():
+            thing = recipe.size if what == "decoding" else (recipe.size, recipe.network)
+            spent[what, thing] = max(seconds, spent.get((what, thing), 0.0))
+    total: dict[str, float] = {}
+    for (what, _), seconds in spent.items():
+        total[what] = total.get(what, 0.0) + seconds
+    return total
 
 
 # ---- comparisons on val ----------------------------------------------------------------------------------------------
