@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import keras
 
     from lab_utils.data.image_table import Table
+    from lab_utils.stats.intervals import Accuracy
     from lab_utils.training.fit import Run
     from lab_utils.training.kept import KeptRun
     from lab_utils.training.setup import FineTuningSetup
@@ -392,20 +393,72 @@ class Lab:
         there = ", ".join(quantities.names(self.all_entries())) or "none"
         raise LabError(f"No chapter that {mine} needs has made the quantity {name!r}; there are: {there}.")
 
-    def cost(self, model: str, accuracy: Any, seconds: float, split: str = "test", **more: Any) -> None:
-        """Keep a model's accuracy, as a quantity, and its seconds for the accuracy-against-cost plot of chapter 15.
+    def cost(
+        self,
+        model: str,
+        right: np.ndarray,
+        seconds: float,
+        before: Mapping[str, float] | None = None,
+        asked: np.ndarray | None = None,
+        **more: Any,
+    ) -> "Accuracy":
+        """Keep a model's answers on val, its accuracy, as a quantity, and its seconds for the advice of chapter 15.
 
         Args:
             model: its name in all chapters, as for `read_test`.
-            accuracy: on val or test.
+            right: whether each val image was right, bool (n,), in the order of `rows("val")`.
             seconds: of training.
-            split: which of both.
+            before: seconds of what comes before training, by what it is (`preparation`).
+            asked: which val images were asked, bool (n,); None: all.
             more: `network`, its title; else kept with the record.
+
+        Returns:
+            The accuracy.
+
+        Raises:
+            LabError: it is not one answer for each val image.
         """
-        about = {"recipe": model, "seconds": seconds, "split": split, **more}
-        self.record(f"cost: {model}, {split}", accuracy, kind="cost", **about)
-        name = quantities.accuracy_name(model, split)
-        self.quantity(name, accuracy, split=split, network=more.get("network", ""))
+        from lab_utils.analysis.recommendation import kept_hits
+
+        lots, right = self.lots("val"), np.asarray(right)
+        asked = np.ones(len(lots), bool) if asked is None else np.asarray(asked)
+        if not (right.shape == asked.shape == lots.shape) or {right.dtype, asked.dtype} != {np.dtype(bool)}:
+            raise LabError(
+                f"The cost of {model} has answers of shape {right.shape} ({right.dtype}) and val has {len(lots)} "
+                "images: give for each of them whether it was right, so that recipes can be compared image by image."
+            )
+        accuracy = intervals.Accuracy.from_hits(right[asked], f"{model}, val", lots[asked])
+        spent = {what: {"seconds": part} for what, part in (before or {}).items()}
+        about = {"recipe": model, "seconds": seconds, "split": "val", "before": spent, **more}
+        self.record(f"cost: {model}, val", accuracy, kind="cost", hits=kept_hits(right, asked), **about)
+        name = quantities.accuracy_name(model, "val")
+        return self.quantity(name, accuracy, split="val", network=more.get("network", ""))
+
+    def preparation(
+        self, size: int | None = None, network: str = "", layer: str = "penultimate", images: int | None = None
+    ) -> dict[str, float]:
+        """Seconds of what comes before training, as they were measured when it was made; what is not known is left out.
+
+        Args:
+            size: side in pixels at which the train images are decoded; None: that of the features.
+            network: whose features they become; "": none.
+            layer: which features.
+            images: how many train images; None: all.
+
+        Returns:
+            `decoding` and, with a network, `features`.
+        """
+        from lab_utils.data import pipeline
+
+        share = (len(self.rows("train")) if images is None else images) / len(self.images)
+        spent: dict[str, float | None] = {}
+        if network:
+            from lab_utils.training import features
+
+            options = (self.split_images, self.settings.features, self.settings.networks.weights)
+            size, spent["features"] = features.seconds_of_run(network, layer, size, *options)
+        spent["decoding"] = pipeline.decoding_seconds(len(self.images), size, key=self.table.data_hash)
+        return {what: share * seconds for what, seconds in spent.items() if seconds is not None}
 
     def results(self, notebook: str) -> dict[str, Any]:
         """Records of another chapter, `{id: value}`.

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lab_utils.analysis import recommendation
 from lab_utils.core import records, usage
 from lab_utils.core.errors import LabError
-from lab_utils.data import image_table
+from lab_utils.data import image_table, pipeline
 from lab_utils.lab import Lab
 from lab_utils.stats.intervals import Accuracy, Difference
 
@@ -20,7 +21,8 @@ from lab_utils.stats.intervals import Accuracy, Difference
 def lab(tmp_path, monkeypatch) -> Lab:
     """Six images, two of them of test, in a run whose records go to a folder of the test's own."""
     rows = pd.DataFrame({"label": [0, 1, 0, 1, 1, 0], "subset": ["train", "train", "val", "val", "test", "test"]})
-    table = SimpleNamespace(rows=rows.assign(has_image=True), classes=["a", "b"], data_hash="six", source="sample")
+    rows = rows.assign(has_image=True, lot="", group="", file=[f"{number}.jpg" for number in range(6)])
+    table = SimpleNamespace(rows=rows, classes=["a", "b"], data_hash="six", source="sample")
     monkeypatch.setattr(image_table, "open_table", lambda settings: table)
     settings = SimpleNamespace(name="six", report_folder=tmp_path / "report", run_folder=tmp_path / "run")
     lab = Lab(settings, "01_baseline")
@@ -152,8 +154,27 @@ def test_a_quantity_is_read_only_from_chapters_that_this_one_needs(lab: Lab) -> 
 
 
 def test_a_cost_names_the_models_accuracy_for_all_chapters(lab: Lab) -> None:
-    lab.cost("#10 from scratch", Accuracy(3, 4), 1.5, split="val")
-    assert lab.quantity("accuracy, #10 from scratch, val").value == 0.75
+    accuracy = lab.cost("#10 from scratch", np.array([True, False]), 1.5, {"decoding": 0.5})
+    assert lab.quantity("accuracy, #10 from scratch, val").value == accuracy.value == 0.5
+    kept = next(kept for kept in records.read_json(lab.records_path)["records"] if kept["kind"] == "cost")
+    (cost,) = recommendation.costs({"01_baseline": [kept]})
+    assert cost.right.tolist() == [True, False] and cost.whole and cost.paid == 2.0
+    assert cost.accuracy.interval == accuracy.interval
+    part = lab.cost("few", np.array([True, True]), 0.1, asked=np.array([True, False]))
+    assert (part.successes, part.n) == (1, 1)
+
+
+@pytest.mark.parametrize("right", [np.array([True]), np.array([0.4, 0.6]), np.array([[True, False]])])
+def test_a_cost_without_an_answer_for_each_val_image_is_refused(lab: Lab, right) -> None:
+    with pytest.raises(LabError, match=r"The cost of net has answers .* and val has 2 images"):
+        lab.cost("net", right, 1.0)
+
+
+def test_what_comes_before_training_is_the_train_images_share_of_what_was_measured(lab: Lab, monkeypatch) -> None:
+    monkeypatch.setattr(pipeline, "decoding_seconds", lambda n, size, key: 3.0 * n if size == 96 else None)
+    assert lab.preparation(96) == {"decoding": pytest.approx(2 / 6 * 18)}
+    assert lab.preparation(96, images=1) == {"decoding": pytest.approx(1 / 6 * 18)}
+    assert lab.preparation(64) == {}
 
 
 def test_sentences_and_reported_columns_are_kept_for_the_check(lab: Lab, monkeypatch) -> None:

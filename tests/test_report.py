@@ -183,9 +183,8 @@ STATES = {
 
 def cost(recipe, successes, split="val", seconds=3.0):
     value = records.plain(Accuracy(successes, 74, recipe))
-    return {"id": f"cost: {recipe}, {split}", "kind": "cost", "value": value, "recipe": recipe, "split": split} | {
-        "seconds": seconds
-    }
+    about = {"recipe": recipe, "split": split, "seconds": seconds, "before": {"decoding": {"seconds": 1.0}}}
+    return {"id": f"cost: {recipe}, {split}", "kind": "cost", "value": value} | about
 
 
 @pytest.fixture(scope="module")

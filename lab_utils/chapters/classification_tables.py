@@ -198,6 +198,14 @@ def ranked(candidates: Mapping[ClassifierSpec, CVResult], truth: np.ndarray, val
     return sorted(candidates, key=lambda spec: -candidates[spec].accuracy(spec.classifier, truth, val).value)
 
 
+def best_of_each(order: Sequence[ClassifierSpec]) -> list[ClassifierSpec]:
+    """The best candidate of each network and kind of columns; `order` as `ranked`."""
+    first: dict[tuple[str, str, str], ClassifierSpec] = {}
+    for spec in order:
+        first.setdefault((spec.columns, spec.layer, spec.network), spec)
+    return list(first.values())
+
+
 def rival_of(order: Sequence[ClassifierSpec]) -> ClassifierSpec:
     """The best candidate of the other protocol (the original's or done right) than the first's; `order` as `ranked`."""
     return next(spec for spec in order if (spec.columns == EIGHT) != (order[0].columns == EIGHT))

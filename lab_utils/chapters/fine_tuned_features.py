@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.analysis import classification, classifiers, projections, transferability
+from lab_utils.analysis.recommendation import clock
 from lab_utils.chapters import frozen_probe
 from lab_utils.data.splits import fold_groups, subsample
 from lab_utils.networks import backbones
@@ -404,25 +405,29 @@ def silk_evidence(
 # ---- frozen or fine-tuned --------------------------------------------------------------------------------------------
 def frozen_or_tuned(
     labels: np.ndarray, frozen: Sequence[FeatureSpace], known: np.ndarray, fine: FeatureSpace
-) -> tuple[pd.DataFrame, str]:
-    """Frozen embeddings with a linear SVM beside fine-tuning, on val: a table with cost, and the differences in words.
+) -> tuple[pd.DataFrame, str, list[tuple[str, np.ndarray, float]]]:
+    """Frozen embeddings with a linear SVM beside fine-tuning, on val: a table, and the differences in words.
 
     Args:
         labels: of val, shape (n,).
         frozen: the embeddings.
         known: labels of all rows, shape (N,); only those of train are looked at.
         fine: the fine-tuned network's space.
+
+    Returns:
+        Table, sentence; and of each embedding its route, whether each val image was right, and seconds of training.
     """
     answers, lots = head_answers(fine.run), fine.groups[fine.of("val")]
-    rows, words = [], []
+    rows, words, hits = [], [], []
     for space in frozen:
         predicted, seconds = frozen_probe.linear_svm(space.features, known, space.of("train"), space.of("val"))
         reached = Accuracy.from_labels(labels, predicted, space.title, lots)
-        rows.append((f"Linear SVM on {space.title}", reached, round(seconds, 1)))
+        rows.append((f"Linear SVM on {space.title}", reached, clock(seconds)))
         gap = fine.compare("val", labels, predicted, answers, "frozen embedding minus fine-tuning, val")
-        words.append(f"{space.title}: {gap}, {seconds:.1f} s against {fine.run.seconds:.1f} s of training")
+        words.append(f"{space.title}: {gap}, {clock(seconds)} against {clock(fine.run.seconds)} of training")
+        hits.append((rows[-1][0], predicted == labels, seconds))
     tuned = Accuracy.from_labels(labels, answers, "head", lots)
-    rows.append((f"fine-tuning, {fine.name}, {fine.size} px", tuned, round(fine.run.seconds, 1)))
-    table = pd.DataFrame(rows, columns=["route", "val", "seconds of training"])
+    rows.append((f"fine-tuning, {fine.name}, {fine.size} px", tuned, clock(fine.run.seconds)))
+    table = pd.DataFrame(rows, columns=["route", "val", "time of training"])
     against = f"On val, a linear SVM on the frozen embedding against fine-tuning at {fine.size} px"
-    return table, f"{against}: {'; '.join(words)}."
+    return table, f"{against}: {'; '.join(words)}. Chapter 15 counts the features' own time.", hits

@@ -146,8 +146,10 @@ def result(lab: "Lab", here: "FineTuningSetup", run: "Run", name: str = "", keep
     """
     name, settings = name or here.name, settings_of(run, here)
     reached = _result(lab, name, here.title, run, settings)
+    cached = here.network if settings["frozen blocks"] else ""
+    before = preparation(lab, (here.size, cached, len(run.rows("train"))))
     more = {"network": here.title, "settings": settings}
-    lab.cost(f"{here.title}, {name}", reached.val, run.seconds, split="val", **more)
+    lab.cost(f"{here.title}, {name}", reached.predicted() == reached.labels, run.seconds, before, **more)
     if keep or lab.own:
         lab.keep(name, run, {**settings, "title": here.title})
     return reached
@@ -168,6 +170,27 @@ def _result(lab: "Lab", name: str, network: str, run: Any, settings: dict[str, A
     groups = {split: np.asarray(fold_groups(lab.images.iloc[run.rows(split)])) for split in ("train", "val")}
     settings = {setting: tuple(value) if isinstance(value, list) else value for setting, value in settings.items()}
     return FineTuningResult(name, network, run, settings, lab.labels("val"), groups["val"], groups["train"])
+
+
+def preparation(lab: "Lab", *uses: tuple[int, str, int]) -> dict[str, float]:
+    """Seconds of what comes before the training of some runs, each thing once, for `Lab.cost`.
+
+    Decoding the train images; and where blocks are frozen, their pass over them, for which the whole network's stands.
+
+    Args:
+        lab: the open lab.
+        uses: of each run its input size in pixels, the network whose blocks are frozen ("": none is kept), and the
+            number of its train images.
+    """
+    spent: dict[tuple[str, Any], float] = {}
+    for size, cached, images in uses:
+        for what, seconds in lab.preparation(size, cached, images=images).items():
+            thing = size if what == "decoding" else (size, cached)
+            spent[what, thing] = max(seconds, spent.get((what, thing), 0.0))
+    total: dict[str, float] = {}
+    for (what, _), seconds in spent.items():
+        total[what] = total.get(what, 0.0) + seconds
+    return total
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------
