@@ -96,7 +96,7 @@ READERS = {  # who reads test, and why: a slide shows it there, or what was chos
     "02_paper_baselines": "the paper's table on slide 4; each run's epoch is chosen on val",
     "05_classification": "slides 17 and 20; the classifier chosen on val",
     "12_fine_tuned_features": "slide 22",
-    "results": "slides 32 and 33",
+    "14_results": "slides 32 and 33",
     "15_further_improvements": "the step chosen on val",
 }
 

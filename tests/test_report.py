@@ -381,7 +381,7 @@ def test_the_ladder_takes_one_value_a_rung_and_the_best_of_several(settings):
         for one in ladder.rungs(report_parts.results_of(settings.report_folder, pages.read_chapters(settings)))
     }
     assert steps["Fine-tuning #2"].value == pytest.approx(50 / 74) and steps["Fine-tuning #2"].split == "val"
-    assert steps["From scratch, #5"].seconds == 3.0
+    assert steps["From scratch, #5"].seconds == 4.0  # a second of decoding comes before
     assert steps["Fine-tuning #3"].value is None and steps["Fine-tuning #3"].reported == 0.75
     assert ladder.best(list(steps.values())).name == "Fine-tuning #2"
 
