@@ -235,7 +235,8 @@ def test_the_frozen_embeddings_stand_beside_fine_tuning_with_the_sizes_of_both()
     probabilities = np.eye(3)[(LABELS[60:90] + 1) % 3]  # always wrong
     fine.run = run_of(probabilities)
     hidden = np.where(SPLIT == "train", LABELS, -1)
-    table, words = fine_tuned_features.frozen_or_tuned(LABELS[60:90], [frozen, native], hidden, fine)
+    table, words, hits = fine_tuned_features.frozen_or_tuned(LABELS[60:90], [frozen, native], hidden, fine)
+    assert [name for name, *_ in hits] == list(table["route"][:2]) and hits[0][1].mean() > 0.9
     assert [("96 px" in name, "224 px" in name) for name in table["route"]] == [(1, 0), (0, 1), (1, 0)]
     assert table["val"].iloc[-1].successes == 0
     assert "96 px (12): better by" in words and "224 px (12): better by" in words
