@@ -282,9 +282,10 @@ def test_a_decision_says_what_the_step_before_it_gave(low, high, words):
 )
 def test_the_decision_on_the_headline_follows_its_evidence(ours, other, words):
     one, best = result_of("run 6", [ours] * 3), result_of("run 2", [other] * 3)
-    what, because, instead = headline_run.headline_decision(one, best, "three seeds")
+    gap = fine_tuning_results.compare(one, best, 5)
+    what, because, instead = headline_run.headline_decision(one, best, "three seeds", gap)
     assert words in what
-    assert str(fine_tuning_results.compare(one, best)) in because
+    assert str(gap) in because
     assert ("by luck" in instead) == (ours == other)
 
 

@@ -59,6 +59,12 @@ def test_newcombe_difference_matches_the_published_example():
     assert not difference.tie
 
 
+def test_accuracies_that_say_they_are_of_one_split_are_not_compared_as_if_images_differed():
+    with pytest.raises(ValueError, match="same images: use paired_difference"):
+        Accuracy(80, 100, "run 1, val").minus(Accuracy(70, 100, "run 2, val"))
+    assert Accuracy(80, 100, "run 1, train").minus(Accuracy(70, 100, "run 1, val")).value == pytest.approx(0.1)
+
+
 def test_a_difference_inside_its_interval_is_called_a_tie():
     assert str(Difference(0.01, -0.02, 0.04, 100)).startswith("a tie")
     assert str(Difference(0.031, 0.004, 0.058, 100)) == "better by 3.1 points (0.4 to 5.8)"

@@ -10,7 +10,7 @@ import pandas as pd
 from lab_utils.chapters import fine_tuning_results
 from lab_utils.chapters.fine_tuning_results import FineTuningResult, compare, like_the_original, unlike_the_original
 from lab_utils.stats import curves, metrics
-from lab_utils.stats.intervals import Estimate, mean_estimate, paired_difference
+from lab_utils.stats.intervals import Difference, Estimate, mean_estimate, paired_difference
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
@@ -99,7 +99,9 @@ def grid_words(base: FineTuningResult, others: Mapping[str, FineTuningResult]) -
     return f"Beyond their intervals differ from {base.name}: {'; '.join(clear)}. The other changes are ties."
 
 
-def headline_decision(headline: FineTuningResult, best: FineTuningResult, seeds: str) -> tuple[str, str, str]:
+def headline_decision(
+    headline: FineTuningResult, best: FineTuningResult, seeds: str, gap: Difference
+) -> tuple[str, str, str]:
     """Decision on the headline run, its reason and the alternative, for `lab.decide`.
 
     Which run is the headline was fixed beforehand, so it stays whatever val says; what val says is told.
@@ -108,8 +110,8 @@ def headline_decision(headline: FineTuningResult, best: FineTuningResult, seeds:
         headline: the headline run.
         best: the best of the others by val.
         seeds: what the seeds say, in words.
+        gap: the headline run minus the best of the others, widened for that choice.
     """
-    gap = compare(headline, best)
     because = f"{headline.name} against {best.name}, the best of the others on val: {gap}. {seeds}"
     if not gap.tie and gap.value < 0:
         what = (

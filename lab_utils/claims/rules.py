@@ -144,6 +144,24 @@ def all_of(
     return Outcome(verdict, parts[name], {"name": name, "part": parts[name]})
 
 
+@rule(tie="read open")
+def ignored(shuffled: Value, removed: Value, *, margin: float) -> Outcome:
+    """Columns are ignored: the fitted classifiers don't read them, and classifiers fitted without them lose nothing.
+
+    Two questions, and a verdict needs the same answer to both.
+
+    Args:
+        shuffled: accuracy lost where they are shuffled: what the fitted classifiers read.
+        removed: accuracy lost where they are left out before the fit: what they carry that other columns lack.
+        margin: a loss below it is none.
+    """
+    words = [word(lost, 0.0, "not higher", margin) for lost in (shuffled, removed)]
+    if words[0] == words[1] != TIE:
+        return Outcome(words[0], shuffled if words[0] == CONTRADICTED else removed)
+    case = "read" if words[0] == CONTRADICTED and removed.low <= 0 else "open"
+    return Outcome(TIE, removed, case=case)
+
+
 @rule(gives="better worse total part", not_testable="")
 def no_better(differences: Mapping[str, Difference]) -> Outcome:
     """Most of several differences are not above zero."""

@@ -16,6 +16,7 @@ number of lots (sum of sizes squared over sum of squared sizes) less one as degr
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
+SPLIT = re.compile(r", (?:train|val|test)$")  # where an accuracy says what split it is of
 
 
 def wilson_interval(successes: float, n: float, quantile: float = Z95) -> tuple[float, float]:
@@ -280,7 +282,14 @@ class Accuracy:
         return _print(self, f"{100 * self.value:.1f} % ({100 * low:.1f} to {100 * high:.1f}, n = {self.n:,})")
 
     def minus(self, other: "Accuracy") -> "Difference":
-        """Difference to an accuracy on *other* images (Newcombe 1998, method 10, unpaired)."""
+        """Difference to an accuracy on *other* images (Newcombe 1998, method 10, unpaired).
+
+        Raises:
+            ValueError: both say that they are of one split and have as many images: those are compared in pairs.
+        """
+        splits = {found.group() for accuracy in (self, other) if (found := SPLIT.search(accuracy.of))}
+        if len(splits) == 1 and self.n == other.n and SPLIT.search(self.of) and SPLIT.search(other.of):
+            raise ValueError(f"{self.of} and {other.of} are of the same images: use paired_difference.")
         (low, high), (other_low, other_high) = self.interval, other.interval
         gap = self.value - other.value
         below = math.hypot(self.value - low, other_high - other.value)
