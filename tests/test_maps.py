@@ -39,7 +39,7 @@ def lab_of(each: int, lots: bool = True, given: np.ndarray | None = None) -> Sim
         labels=lambda *_: labels,
         features=lambda name: features,
         title=lambda name: name,
-        need_images=lambda train=0: None,
+        need_images=lambda **_: None,
     )
 
 
@@ -154,7 +154,7 @@ def test_reported_components_stand_below_those_of_the_run(opened):
 
 
 def test_missing_images_stop_the_chapter(opened):
-    def missing(train):
+    def missing(**_):
         raise NotRunError("images are missing")
 
     lab = lab_of(12)

@@ -139,7 +139,7 @@ class Maps:
     """
 
     def __init__(self, lab: "Lab"):
-        lab.need_images(train=projections.FEWEST)
+        lab.need_images(train=projections.FEWEST, of_a_class=2)
         self.lab, self.settings = lab, lab.settings.projections
         train, labels = lab.rows("train"), lab.labels("train")
         self.rows = projections.sample_rows(labels, train, self.settings.per_class, self.settings.seed)

@@ -58,3 +58,4 @@ def quiet() -> None:
     environment.set_keras()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*n_jobs value.*overridden to 1.*")
+    warnings.filterwarnings("ignore", message="The number of unique classes is greater")  # many classes of few images

@@ -38,11 +38,10 @@ COPIES = 9  # of the largest table of features that chapter 05 holds at its peak
 TRAIN = 0.55  # share of train images where the splits are not known yet
 OVERHEAD = 12.0  # seconds of a chapter before anything is computed
 FARTHEST = 100  # times the work of a chapter that was timed: farther than that nothing is told
-KINDS = {  # chapters whose work has one unit
+KINDS = {  # chapters whose work has one unit; any other is a kind of its own
     **dict.fromkeys(("00", "14"), "tables"),
     **dict.fromkeys(("03", "13"), "passes"),
     **dict.fromkeys(("06", "07", "08", "09", "10", "11", "12", "15"), "fine-tuning"),
-    **{number: number for number in ("01", "02", "04", "05")},
 }
 
 
@@ -265,7 +264,8 @@ def _time(state: RunState, amounts: Amounts) -> Line:
 
 def nearest(step: str, amount: float, recorded: Sequence[Recorded]) -> Recorded | None:
     """Of the recorded chapters of a step's kind the one whose work is nearest; None where there is none."""
-    alike = [one for one in recorded if KINDS[one.step[:2]] == KINDS[step[:2]] and one.work > 0]
+    kind = KINDS.get(step[:2], step[:2])
+    alike = [one for one in recorded if KINDS.get(one.step[:2], one.step[:2]) == kind and one.work > 0]
     return min(alike, key=lambda one: abs(math.log(max(amount, 1e-9) / one.work)), default=None)
 
 
@@ -317,7 +317,7 @@ def work(settings: Settings, amounts: Amounts) -> dict[str, float]:
         "14": n,
         "15": tuned * cost * settings.improvements.epochs,
     }
-    return {step.name: float(units[step.number]) for step in CHAPTERS}
+    return {step.name: float(units.get(step.number, n)) for step in CHAPTERS}
 
 
 def _cost(network: str, side: int) -> float:
