@@ -180,8 +180,9 @@ def _clean_minus_counted(run):
 
 
 @solution("09.2", tolerance=0.05)
-def _ten_more_epochs(run_diagnosis, run):
-    return 10 * run_diagnosis.val_loss_slope(run).value
+def _ten_more_epochs(run):
+    before, last = run.history["val_cross_entropy"].iloc[-2:]
+    return 10 * (last - before)
 
 
 @solution("10.1")
