@@ -195,6 +195,21 @@ class Lab:
         """
         return _TestRead(self, (model,) if isinstance(model, str) else tuple(model), choice, further)
 
+    def planted(self, rows: np.ndarray) -> pd.DataFrame | None:
+        """What the generator put into pictures of the sample beside the medium (`sample.truth.planted`).
+
+        Args:
+            rows: positions in `images`, shape (n,).
+
+        Returns:
+            n rows; None where the images are no generated ones.
+        """
+        if self.table.source != "sample":
+            return None
+        from lab_utils.sample import truth
+
+        return truth.planted(self.settings.data, list(self.images["file"].iloc[rows]))
+
     # ---- doors to the networks: opened when used -------------------------------------------------------------------
     def features(self, network: str, layer: str = "penultimate", size: int | None = None) -> np.ndarray:
         """Features of all images by one pretrained network, made once and kept on disk.

@@ -17,13 +17,12 @@ from lab_utils.stats.intervals import (
     Difference,
     Estimate,
     effective_number,
-    mean_estimate,
     paired_difference,
     quantile,
     sums_by_lot,
     wilson_interval,
 )
-from lab_utils.stats.metrics import softmax
+from lab_utils.stats.metrics import recovered_share, softmax
 
 ENOUGH_NETWORKS = 5
 LAYERS = ("ImageNet outputs", "logits", "penultimate features")  # as the probes name them, from the top down
@@ -57,10 +56,6 @@ class Probe:
     def floor(self) -> Accuracy:
         """Of the commonest target."""
         return Accuracy.from_labels(self.truth, self.guess, f"commonest answer, {self.of}", self.lots)
-
-    def minus_floor(self, groups: np.ndarray | None = None) -> Difference:
-        """Difference to the commonest target, paired; lots (n,) are drawn."""
-        return paired_difference(self.truth, self.predicted, self.guess, f"{self.of} minus commonest", groups)
 
     def minus(self, other: "Probe", groups: np.ndarray | None = None) -> Difference:
         """Difference to another probe of the same target on the same images, paired; lots (n,) are drawn."""
@@ -145,23 +140,15 @@ def outputs(logits: np.ndarray, weights: str = "imagenet", spread: float = 1.0) 
 
 
 def recovered(output: Probe, ceiling: Probe, groups: np.ndarray | None = None) -> Estimate:
-    """Share of the ceiling's accuracy above the commonest-class floor that the outputs keep.
-
-    Its interval is that of a ratio (linearised); there is none where the ceiling is not clearly above the floor.
+    """Share of the ceiling's accuracy above the commonest-class floor that the outputs keep (`recovered_share`).
 
     Args:
         output: probe on the 1,000 outputs.
         ceiling: probe on penultimate features, same images.
         groups: what is drawn together, shape (m,).
     """
-    floor = (output.guess == output.truth).astype(float)
-    part, whole = ((probed.predicted == output.truth) - floor for probed in (output, ceiling))
-    value = float(part.sum() / whole.sum()) if whole.sum() else np.nan
-    off = mean_estimate(part - value * whole, "", groups)
-    low, high = (
-        (off.low / whole.mean(), off.high / whole.mean()) if ceiling.minus_floor(groups).low > 0 else (np.nan,) * 2
-    )
-    return Estimate(value, value + low, value + high, len(floor), "recovered", scale=100, unit=" %", digits=0)
+    hits = (predicted == output.truth for predicted in (output.predicted, ceiling.predicted, output.guess))
+    return recovered_share(*hits, groups)
 
 
 # ---- transferability measures (train split only) ---------------------------------------------------------------------

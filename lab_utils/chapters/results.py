@@ -201,14 +201,20 @@ def lots_evidence(lab: "Lab", headline: Headline, lots: Mapping[str, Accuracy]) 
         headline: the headline classifier.
         lots: accuracies by lot (`group_accuracies`).
     """
-    train, test = (lab.images.iloc[lab.rows(split)] for split in ("train", "test"))
-    sides, groups = metrics.seen_in_train(test["lot"], train["lot"]), fold_groups(test)
-    known, right = sides != "", headline.predicted == headline.truth
-    first = sides[known] == "lot seen in train"
-    standardised = metrics.standardised_difference(right[known], headline.truth[known], first, groups[known])
+    right, labels, words, groups = sides(lab, headline)
+    known, first = words != "", words == "lot seen in train"
+    inside = (array[known] for array in (right, labels, first, groups))
+    standardised = metrics.standardised_difference(*inside)
     same_mix, classes = standardised or (None, 0)
     seen, unseen = lots.get("lot seen in train"), lots.get("lot not seen")
     return {"value": same_mix, "seen": seen, "unseen": unseen, "classes": classes}
+
+
+def sides(lab: "Lab", headline: Headline) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of the test images: whether each was recognised, its class, whether train has its lot, its lot; each (n,)."""
+    train, test = (lab.images.iloc[lab.rows(split)] for split in ("train", "test"))
+    seen = metrics.seen_in_train(test["lot"], train["lot"])
+    return headline.predicted == headline.truth, headline.truth, seen, fold_groups(test)
 
 
 def museums_evidence(lab: "Lab", headline: Headline) -> dict[str, Any]:

@@ -239,13 +239,16 @@ def _draw(job: tuple[Picture, np.random.SeedSequence], folder: Path, long_side: 
     from lab_utils.sample.render import render
 
     one, sequence = job
-    style = np.random.default_rng([seed, crc32((one.lot if one.give_away else one.object_key).encode())])
-    pixels = render(
-        one.medium, np.random.default_rng(sequence), long_side, one.width / one.height, one.museum, one.give_away, style
-    )
+    aspect, style = one.width / one.height, style_of(one, seed)
+    pixels = render(one.medium, np.random.default_rng(sequence), long_side, aspect, one.museum, one.give_away, style)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
     write_atomic(folder / one.file, buffer.getvalue())
+
+
+def style_of(picture: Picture, seed: int) -> np.random.Generator:
+    """Draws of what parts of one object, or pictures of a lot with a mark, have in common."""
+    return np.random.default_rng([seed, crc32((picture.lot if picture.give_away else picture.object_key).encode())])
 
 
 def _mapped(draw: Callable, jobs: list, workers: int | None) -> Iterator[int]:

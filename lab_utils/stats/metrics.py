@@ -15,6 +15,7 @@ from lab_utils.stats.intervals import (
     Accuracy,
     Difference,
     Estimate,
+    difference_of_gains,
     jackknife,
     mean_estimate,
 )
@@ -304,6 +305,27 @@ def largest_difference(
         return None
     first, second, gap, classes = max(found, key=lambda pair: abs(pair[2].value))
     return (first, second, gap, classes) if gap.value >= 0 else (second, first, gap.reversed(), classes)
+
+
+def recovered_share(
+    reached: np.ndarray, possible: np.ndarray, floor: np.ndarray, groups: np.ndarray | None = None
+) -> Estimate:
+    """Share of what is possible above a floor that is reached.
+
+    Its interval is that of a ratio (linearised); there is none where what is possible is not clearly above the floor.
+
+    Args:
+        reached: whether each image is right, shape (n,).
+        possible: by the best there can be, shape (n,).
+        floor: by a guess that knows nothing, shape (n,).
+        groups: lot of each image, shape (n,); None: images are drawn.
+    """
+    part, whole = (np.asarray(hits, float) - np.asarray(floor, float) for hits in (reached, possible))
+    value = float(part.sum() / whole.sum()) if whole.sum() else np.nan
+    off = mean_estimate(part - value * whole, "", groups)
+    scale = whole.mean() if difference_of_gains(whole, "", groups).low > 0 else np.nan
+    low, high = value + off.low / scale, value + off.high / scale
+    return Estimate(value, low, high, len(part), "recovered", scale=100, unit=" %", digits=0)
 
 
 # ---- priors ----------------------------------------------------------------------------------------------------------
