@@ -103,7 +103,7 @@ def test_what_the_machine_lacks_is_told(project, capsys, monkeypatch):
 def test_a_run_that_was_timed_is_told_by_its_own_seconds(project, capsys):
     settings = timed(project, "mine", 90, {"train": 60, "val": 20, "test": 20})
     line = check._time(RunState(settings), Amounts(100, 60, 2))
-    assert line.found == "24 minutes by the seconds that this run has recorded"  # 16 chapters of 90 seconds
+    assert line.found == f"{check._clock(90 * len(CHAPTERS))} by the seconds that this run has recorded"
 
 
 def test_twice_the_images_take_twice_the_time_beyond_the_start(project):
@@ -121,7 +121,9 @@ def test_what_is_far_from_anything_timed_is_not_guessed(project):
     state = RunState(profiles.resolve("mame"))
     line = check._time(state, Amounts(37_407, 20_300, 29))
     assert "can't be told for chapters" in line.found and " 11" in line.found
-    assert check._time(RunState(profiles.resolve("tiny")), Amounts(100, 60, 2)).found.startswith("about 16 minutes")
+    assert check._time(RunState(profiles.resolve("tiny")), Amounts(100, 60, 2)).found.startswith(
+        f"about {len(CHAPTERS)} minutes"
+    )
 
 
 def test_the_recorded_chapter_of_its_kind_whose_work_is_nearest_is_taken():

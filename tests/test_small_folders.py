@@ -12,7 +12,7 @@ import pytest
 from miniature import ROOT, copy_of_the_lab
 from PIL import Image
 
-from lab_utils.analysis import classification, classifiers, focus, folds, outliers, transferability
+from lab_utils.analysis import classification, classifiers, cohesion, focus, folds, outliers, transferability
 from lab_utils.chapters import fine_tuned_features, grad_cam, maps
 from lab_utils.core.environment import stated
 from lab_utils.core.errors import NotRunError
@@ -118,6 +118,7 @@ def test_classifiers_folds_and_measures_take_any_of_them_that_has_ten(split):
     assert 0 <= probe.accuracy.value <= 1
     assert np.isfinite(transferability.logme_estimate(split.X[train], labels[train], train, 5).value)
     assert np.isfinite(transferability.neighbour_estimate(split.X[train], labels[train], 5).value)
+    assert np.isfinite(cohesion.cohesion(split.X[train], labels[train]).purity).all()
     four = classifiers.original_classifiers(3, 5, 0)
     compared = classification.compare(lambda _: {"all": split.X}, masked, train, four)
     assert all(set(compared.predictions[name][val]) <= set(labels) for name in four)
