@@ -22,7 +22,6 @@ from lab_utils.data.splits import SPLITS
 from lab_utils.networks import backbones, registry, scratch_specs
 from lab_utils.runner import processes
 from lab_utils.runner.state import RunState
-from lab_utils.training import recipes
 
 # Multiplications of one forward pass at the network's own size, in billions, as their authors print them.
 BILLIONS = {
@@ -299,7 +298,7 @@ def work(settings: Settings, amounts: Amounts) -> dict[str, float]:
     epochs = [min(settings.scratch.max_epochs, settings.scratch.epochs * spec.epochs) for spec in scratch_specs.SPECS]
     tuning, paper = settings.fine_tuning, settings.paper
     tuned, cost = _capped(train, tuning.cap, amounts.classes), _cost(tuning.networks[0], tuning.size)
-    lengths = [recipes.scaled(recipes.recipe(number), tuning).epochs for number in range(1, 7)]
+    lengths = [tuning.runs[f"run {number}"].epochs for number in range(1, 7)]
     runs = {f"{5 + number:02d}": tuned * cost * length for number, length in enumerate(lengths, 1)}
     runs["11"] *= len(tuning.seeds) + 3 * tuning.grid
     mapped = min(train, settings.projections.per_class * amounts.classes)
@@ -315,7 +314,7 @@ def work(settings: Settings, amounts: Amounts) -> dict[str, float]:
         "12": tuned * cost * max(lengths),
         "13": n * cost,
         "14": n,
-        "15": tuned * cost * settings.improvements.epochs,
+        "15": tuned * cost * settings.improvements.tuning.epochs,
     }
     return {step.name: float(units.get(step.number, n)) for step in CHAPTERS}
 
