@@ -92,10 +92,30 @@ def test_equal_priors_undo_the_shift_of_a_rare_class() -> None:
 
 def test_rank_of_precision_is_sure_with_many_images_and_open_with_few() -> None:
     many = np.array([[900, 100, 0], [300, 600, 100], [0, 0, 1000]])
-    sure = metrics.precision_rank(many, 2, resamples=100)
-    assert (sure.value, sure.low, sure.high) == (3, 3, 3)
-    few = metrics.precision_rank(np.array([[2, 1, 0], [1, 2, 0], [0, 1, 2]]), 0, resamples=200)
+    sure = metrics.precision_rank(many, 2)
+    assert (sure.value, sure.low, sure.high, sure.n) == (3, 3, 3, 1000)
+    few = metrics.precision_rank(np.array([[2, 1, 0], [1, 2, 0], [0, 1, 2]]), 0)
     assert few.low == 1 and few.high == 3
+
+
+def test_a_rank_is_left_wide_where_lots_are_few() -> None:
+    truth, lots = np.repeat([0, 1, 2], 60), np.arange(180) // 30
+    predicted = np.where(np.arange(180) % 60 < 20 + 15 * truth, truth, (truth + 1) % 3)
+    counts, parts = metrics.confusion_matrix(truth, predicted, 3), metrics.group_confusions(truth, predicted, lots, 3)
+    images, by_lot = (metrics.precision_rank(counts, 0, part) for part in (None, parts))
+    assert by_lot.high - by_lot.low > images.high - images.low and images.value == by_lot.value
+
+
+def test_ranks_hold_the_truth_where_bootstrapped_ones_did_not() -> None:
+    """The pair that is confused most in truth, from 60 images a class: its rank 1 must be within the interval."""
+    rng, held = np.random.default_rng(0), []
+    shares = np.full((6, 6), 0.06) + np.eye(6) * 0.64
+    shares[0, 1], shares[0, 0] = 0.16, 0.6
+    for _ in range(100):
+        counts = np.stack([rng.multinomial(60, row / row.sum()) for row in shares])
+        rank = metrics.pair_rank(counts, 0, 1)
+        held.append(rank.low <= 1 <= rank.high and rank.low <= rank.value <= rank.high)
+    assert np.mean(held) > 0.95
 
 
 def test_largest_confusions_and_pairs() -> None:

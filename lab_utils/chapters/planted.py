@@ -39,9 +39,9 @@ def sizes_words(lab: "Lab", guessed: Mapping[str, np.ndarray], commonest: str, b
     reached, floor = (guessed[name][val] == labels for name in (best, commonest))
     share, known = metrics.recovered_share(reached, possible, floor, lots), Accuracy.from_hits(possible, best, lots)
     return (
-        f"{START} their sizes were drawn from MAMe's by medium and museum. Who knows how they were drawn guesses {known} "
-        f"of val; of what that is above one class, the {best} recovers {share}. So sizes tell the medium here because "
-        "they were made to."
+        f"{START} their sizes were drawn from MAMe's by medium and museum. Who knows how they were drawn guesses "
+        f"{known} of val; of what that is above one class, the {best} recovers {share}. So sizes tell the medium here "
+        "because they were made to."
     )
 
 
