@@ -103,3 +103,14 @@ def test_sizes_say_how_much_of_what_was_planted_a_forest_recovers():
     assert planted.sizes_words(lab, guesses, "one", "forest") == ""
     lab.table.source = "mame"
     assert planted.sizes_words(lab, guesses, "one", "best") == ""
+
+
+def test_the_museums_association_that_was_planted_stands_beside_what_is_shown():
+    rows = pd.DataFrame(vars(picture) for picture in generator.plan(1300, None, 0))
+    table = type("Table", (), {"source": "sample"})
+    lab = type("Lab", (), {"table": table, "all_rows": rows, "classes": sorted(rows["medium"].unique())})
+    words, strength = planted.museums_words(lab)
+    assert strength["shown"] == pytest.approx(strength["planted"], abs=0.05) and 0.3 < strength["planted"] < 0.9
+    assert f"{strength['planted']:.2f} (Cramér's V)" in words
+    table.source = "folder"
+    assert planted.museums_words(lab) == ("", {})

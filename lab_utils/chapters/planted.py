@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lab_utils.chapters import metadata
+from lab_utils.data import mame_facts
 from lab_utils.data.splits import fold_groups
 from lab_utils.stats import metrics
 from lab_utils.stats.intervals import Accuracy, paired_difference
@@ -17,6 +19,24 @@ if TYPE_CHECKING:
     from lab_utils.lab import Lab
 
 START = "**Planted.** These are drawings, and"
+
+
+def museums_words(lab: "Lab") -> tuple[str, dict[str, float]]:
+    """What association of medium and museum was planted, and what the images show of it; and the numbers of both."""
+    if lab.table.source != "sample":
+        return "", {}
+    facts = mame_facts.by_museum()
+    facts = facts[facts["medium"].isin(lab.classes)].assign(
+        images=lambda table: table[["train", "val", "test"]].sum(axis=1)
+    )
+    planted = facts.pivot(index="medium", columns="museum", values="images").fillna(0).to_numpy()
+    shown = metadata.by_museum(lab.all_rows, lab.classes).to_numpy()
+    strength = {"planted": metadata.cramers_v(planted), "shown": metadata.cramers_v(shown)}
+    words = (
+        f"{START} their museums and lots were drawn with MAMe's counts. The association planted with them is "
+        f"{strength['planted']:.2f} (Cramér's V), these images show {strength['shown']:.2f}."
+    )
+    return words, strength
 
 
 def sizes_words(lab: "Lab", guessed: Mapping[str, np.ndarray], commonest: str, best: str) -> str:
