@@ -94,10 +94,29 @@ def test_default_target_is_the_predicted_class(keras, images: np.ndarray) -> Non
 def test_layer_is_the_last_one_of_the_last_convolutions_size(keras) -> None:
     opened = class_activation.open_network(with_head(keras, "flatten"))
     assert (opened.layer, opened.map_size, opened.size) == ("last", (SIZE, SIZE), SIZE)
+    assert opened.map_words == ""
     image = keras.Input((SIZE, SIZE, 3))
     dense = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(image)))
     with pytest.raises(LabError, match="no convolution"):
         class_activation.open_network(dense)
+
+
+def test_a_network_whose_maps_are_all_too_small_says_that_they_show_nothing(keras) -> None:
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Conv2D(2, 3, strides=3, name="small")(image)
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
+    opened = class_activation.open_network(model)
+    assert (opened.layer, opened.map_size) == ("small", (2, 2)) and "show nothing" in opened.map_words
+
+
+def test_an_earlier_layer_that_a_path_leads_around_is_not_opened(keras) -> None:
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Conv2D(3, 3, padding="same", name="aside")(image)
+    around = keras.layers.Conv2D(3, 3, strides=4, padding="same")(image)
+    x = keras.layers.Add(name="sum")([keras.layers.MaxPooling2D(4)(x), around])
+    x = keras.layers.Conv2D(3, 3, padding="same", name="late")(x)
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    assert class_activation.open_network(model).layer == "late"
 
 
 def test_wrong_method_and_wrong_number_of_targets_are_told(keras, images: np.ndarray) -> None:
@@ -280,5 +299,10 @@ def test_gain_uses_mosaics_where_both_networks_have_evidence() -> None:
 def test_layer_found_is_the_registrys_last_convolution(keras, name: str) -> None:
     base = backbones.build(name, weights="random", size=64, top=False)
     pooled = keras.layers.GlobalAveragePooling2D()(base.output)
-    opened = class_activation.open_network(keras.Model(base.input, keras.layers.Dense(3)(pooled)))
-    assert opened.layer == backbones.backbone(name).last_conv
+    model = keras.Model(base.input, keras.layers.Dense(3)(pooled))
+    assert class_activation.open_network(model, least=1).layer == backbones.backbone(name).last_conv
+    opened = class_activation.open_network(model)  # 64 pixels leave the last convolution 2 × 2 cells
+    assert opened.last_size == (2, 2) and 4 <= opened.map_size[0] <= 8
+    assert ("too few to tell a place" in opened.map_words) and ("earlier layer" in opened.map_words)
+    images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
+    np.testing.assert_allclose(opened.logits(images), model(images, training=False), atol=1e-3)

@@ -74,6 +74,14 @@ def test_groups_are_counted_apart_and_unknown_ones_left_out() -> None:
     assert {name: (one.successes, one.n) for name, one in found.items()} == {"x": (2, 3)}
 
 
+def test_parts_of_the_images_are_told_and_never_subtracted() -> None:
+    truth, predicted = np.arange(100) % 2, np.zeros(100, int)
+    parts = metrics.group_accuracies(truth, predicted, np.repeat(["x", "y"], 50))
+    for pair in ((parts["x"], parts["y"]), (Accuracy(1, 2), parts["y"]), (parts["x"], Accuracy(1, 2))):
+        with pytest.raises(ValueError, match="other mixes of classes: use standardised_difference"):
+            pair[0].minus(pair[1])
+
+
 def test_lots_are_seen_unseen_or_unknown() -> None:
     found = metrics.seen_in_train(["59.533", "1.2", ""], ["59.533", ""])
     assert found.tolist() == ["lot seen in train", "lot not seen", ""]
@@ -88,11 +96,38 @@ def test_equal_priors_undo_the_shift_of_a_rare_class() -> None:
 
 
 def test_rank_of_precision_is_sure_with_many_images_and_open_with_few() -> None:
-    many = np.array([[900, 100, 0], [300, 600, 100], [0, 0, 1000]])
-    sure = metrics.precision_rank(many, 2, resamples=100)
-    assert (sure.value, sure.low, sure.high) == (3, 3, 3)
-    few = metrics.precision_rank(np.array([[2, 1, 0], [1, 2, 0], [0, 1, 2]]), 0, resamples=200)
-    assert few.low == 1 and few.high == 3
+    shares = np.diag([0.9, 0.8, 0.7, 0.6, 0.5]) + 0.1 * np.eye(5, k=1)
+    shares[:, 0] += 1 - shares.sum(1)
+    sure = metrics.precision_rank((10_000 * shares).astype(int), 4)
+    assert sure.low == sure.value == sure.high and sure.n == 10_000
+    few = metrics.precision_rank((5 * shares).round().astype(int), 4)
+    assert few.low == 1 and few.high == 5
+
+
+def test_no_rank_is_told_of_three_things() -> None:
+    three = metrics.precision_rank(np.array([[900, 100, 0], [300, 600, 100], [0, 0, 1000]]), 2)
+    assert three.value == 3 and not three.has_interval
+    assert not metrics.pair_rank(np.array([[5, 3, 0], [4, 5, 1], [0, 0, 10]]), 0, 1).has_interval
+
+
+def test_a_rank_is_left_wide_where_lots_are_few() -> None:
+    truth, lots = np.repeat(np.arange(6), 60), np.arange(360) // 30
+    predicted = np.where(np.arange(360) % 60 < 20 + 6 * truth, truth, (truth + 1) % 6)
+    counts, parts = metrics.confusion_matrix(truth, predicted, 6), metrics.group_confusions(truth, predicted, lots, 6)
+    images, by_lot = (metrics.precision_rank(counts, 0, part) for part in (None, parts))
+    assert by_lot.high - by_lot.low > images.high - images.low and images.value == by_lot.value
+
+
+def test_ranks_hold_the_truth_where_bootstrapped_ones_did_not() -> None:
+    """The pair that is confused most in truth, from 60 images a class: its rank 1 must be within the interval."""
+    rng, held = np.random.default_rng(0), []
+    shares = np.full((6, 6), 0.06) + np.eye(6) * 0.64
+    shares[0, 1], shares[0, 0] = 0.16, 0.6
+    for _ in range(100):
+        counts = np.stack([rng.multinomial(60, row / row.sum()) for row in shares])
+        rank = metrics.pair_rank(counts, 0, 1)
+        held.append(rank.low <= 1 <= rank.high and rank.low <= rank.value <= rank.high)
+    assert np.mean(held) > 0.95
 
 
 def test_largest_confusions_and_pairs() -> None:

@@ -48,8 +48,8 @@ def test_who_knows_how_sizes_were_drawn_guesses_better_than_a_forest():
     rows["product"], rows["aspect"] = rows["width"] * rows["height"], rows["width"] / rows["height"]
     held = (rows["subset"] != "train").to_numpy()
     right = {
-        "both": truth.guesses_by_size(rows, classes)[held] == rows["label"][held],
-        "sizes": truth.guesses_by_size(rows, classes, with_museum=False)[held] == rows["label"][held],
+        "both": planted.guesses_by_size(rows, classes)[held] == rows["label"][held],
+        "sizes": planted.guesses_by_size(rows, classes, with_museum=False)[held] == rows["label"][held],
     }
     forest = trivial_baselines.forest(rows, [*trivial_baselines.SIZES, "museum"], trees=40)[held] == rows["label"][held]
     assert right["both"].mean() > right["sizes"].mean() + 0.02
@@ -96,10 +96,14 @@ def test_sizes_say_how_much_of_what_was_planted_a_forest_recovers():
     rows = pd.DataFrame(vars(picture) for picture in generator.plan(1300, None, 0))
     classes = sorted(rows["medium"].unique())
     rows = rows.assign(label=rows["medium"].map(classes.index), group="")
-    lab = type("Lab", (), {"table": type("Table", (), {"source": "sample"}), "all_rows": rows, "classes": classes})
-    best = truth.guesses_by_size(rows, classes)
+    best = planted.guesses_by_size(rows, classes)
     guesses = {"one": np.zeros(len(rows), int), "best": best}
-    assert "the best recovers 100 % (100 to 100" in planted.sizes_words(lab, guesses, "one", "best")
-    assert planted.sizes_words(lab, guesses, "one", "forest") == ""
-    lab.table.source = "mame"
-    assert planted.sizes_words(lab, guesses, "one", "best") == ""
+    assert "the best recovers 100 % (100 to 100" in planted.sizes_words(rows, classes, guesses, "one")
+    assert "the one recovers 0 % (0 to 0" in planted.sizes_words(rows, classes, {"one": guesses["one"]}, "one")
+
+
+def test_the_museums_association_that_was_planted_stands_beside_what_is_shown():
+    rows = pd.DataFrame(vars(picture) for picture in generator.plan(1300, None, 0))
+    words, strength = planted.museums_words(rows, sorted(rows["medium"].unique()))
+    assert strength["shown"] == pytest.approx(strength["planted"], abs=0.05) and 0.3 < strength["planted"] < 0.9
+    assert f"{strength['planted']:.2f} (Cramér's V)" in words

@@ -57,7 +57,7 @@ def permutation_importance(
         table: val (or test) rows, shape (m, D).
         truth: their labels, shape (m,).
         parts: name -> column positions.
-        lots: what is drawn together by the bootstrap, shape (m,).
+        lots: what is drawn together, shape (m,).
         options: `repeats` and `seed` of `permutation_losses`.
 
     Returns:

@@ -33,7 +33,6 @@ STEPS = (
     *(("1", "2"), ("2", "3"), ("3", "4"), ("4", "5"), ("5", "6"), ("6", "7"), ("7", "8")),
     *(("8", "9"), ("9", "10"), ("10", "11"), ("7", "12"), ("10", "13")),
 )
-RESAMPLES = 500  # of the bootstrap of a pair's rank
 NINE = ("8", "9, dropout only", "9, dropout after BatchNorm", "9, penalties only", "9")
 
 
@@ -407,37 +406,10 @@ def confusion_table(counts: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def pair_rank(counts: np.ndarray, classes: Sequence[str], first: str, second: str) -> Estimate | None:
-    """Rank (from 1) of a pair of classes among the confused ones, with a bootstrap over the images of every class.
-
-    Args:
-        counts: confusion matrix, shape (C, C).
-        classes: C names.
-        first: of the pair.
-        second: of the pair.
-
-    Returns:
-        Equals share their mean rank; one that is never confused comes last. None: a class is not here.
-    """
+def pair_rank(
+    counts: np.ndarray, classes: Sequence[str], first: str, second: str, parts: np.ndarray | None = None
+) -> Estimate | None:
+    """Rank of a pair of classes among the confused ones (`metrics.pair_rank`); None: a class is not here."""
     if first not in classes or second not in classes:
         return None
-    pair = [list(classes).index(name) for name in (first, second)]
-    rng, support = np.random.default_rng(0), counts.sum(1)
-    shares = counts / np.maximum(support, 1)[:, None]
-    shares[support == 0, 0] = 1  # any distribution: nothing is drawn from it
-    drawn = np.stack([rng.multinomial(n, row, RESAMPLES) for n, row in zip(support, shares, strict=True)], axis=1)
-    value, *ranks = (_pair_rank(table, *pair) for table in (counts, *drawn))
-    low, high = np.quantile(ranks, [0.025, 0.975])
-    n = int(support[pair].sum())
-    of = f"rank of {first} / {second} among confused pairs"
-    return Estimate(value, min(value, float(low)), max(value, float(high)), n, of, digits=0)
-
-
-def _pair_rank(counts: np.ndarray, first: int, second: int) -> float:
-    """Mean rank of a pair by its confusions both ways, as shares of their classes; after the last where it has none."""
-    shares = counts / np.maximum(counts.sum(1), 1)[:, None]
-    both = (shares + shares.T)[np.triu_indices(len(counts), 1)]
-    own = shares[first, second] + shares[second, first]
-    if not own:
-        return float(len(both) + 1)
-    return float((both > own).sum() + ((both == own).sum() + 1) / 2)
+    return metrics.pair_rank(counts, *(list(classes).index(name) for name in (first, second)), parts)

@@ -42,6 +42,12 @@ def table(networks: Mapping[str, CamModel]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["network", "title", "input", "layer", "map"])
 
 
+def map_words(networks: Mapping[str, CamModel]) -> str:
+    """Which networks' last maps have too few cells, and where their maps come from instead; "" where none has."""
+    told = [f"{network.title}: {network.opened.map_words}" for network in networks.values() if network.opened.map_words]
+    return " ".join(told)
+
+
 def sheet(
     lab: "Lab", networks: Mapping[str, CamModel], rows: np.ndarray, answers: Mapping[str, np.ndarray], maps: Maps
 ) -> Sheet:

@@ -180,7 +180,7 @@ def calibration(result: FineTuningResult) -> Calibration:
     plain = result.logits()[result.run.best_epoch - 1]
     both = {"before": plain, "after": softened(plain, result.labels, halves(result.groups))}
     losses = [
-        mean_estimate(metrics.cross_entropy(values, result.labels), f"NLL, {when}", result.groups, digits=3)
+        metrics.mean_cross_entropy(values, result.labels, f"NLL, {when}", result.groups, digits=3)
         for when, values in both.items()
     ]
     chances = {when: metrics.softmax(values) for when, values in both.items()}

@@ -1,47 +1,94 @@
 """Signals that the generator planted in the sample: what of them the chapters' methods recover, in sentences.
 
-On photographs nothing was planted and nothing is said: each function gives "" there (`planted` is None).
+On photographs nothing was planted and nothing is said.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from lab_utils.chapters import metadata
+from lab_utils.data import mame_facts
 from lab_utils.data.splits import fold_groups
 from lab_utils.stats import metrics
 from lab_utils.stats.intervals import Accuracy, paired_difference
 
-if TYPE_CHECKING:
-    from lab_utils.lab import Lab
-
+WINDOW = 0.005  # relative: sizes are whole pixels
+SIZES = {"aspect": "aspect_", "megapixels": "megapixels_"}  # where their quantiles stand in `mame_facts`
 START = "**Planted.** These are drawings, and"
 
 
-def sizes_words(lab: "Lab", guessed: Mapping[str, np.ndarray], commonest: str, best: str) -> str:
-    """How much of the sizes' planted signal a classifier on sizes and museum recovers, on val.
+def guesses_by_size(rows: pd.DataFrame, classes: Sequence[str], with_museum: bool = True) -> np.ndarray:
+    """The best guess of the medium from width and height (and museum) for whoever knows how sizes were drawn.
 
     Args:
-        lab: the lab of chapter 00, which works on all rows.
-        guessed: name -> labels guessed for all rows, each (n,).
-        commonest: name of the guess that is always the same.
-        best: name of the classifier on sizes and museum.
-    """
-    from lab_utils.sample import truth
+        rows: the image table (columns medium, museum, subset, width, height); mediums of train rows are counted.
+        classes: names in label order.
+        with_museum: whether the museum of each image is known too.
 
-    if lab.table.source != "sample" or best not in guessed:
-        return ""
-    rows = lab.all_rows
+    Returns:
+        Labels, shape (n,).
+    """
+    facts = mame_facts.by_museum().set_index(["medium", "museum"])
+    train = rows[rows["subset"] == "train"].groupby(["medium", "museum"]).size()
+    sizes = {"aspect": rows["width"] / rows["height"], "megapixels": rows["width"] * rows["height"] / 1e6}
+    scores = np.zeros((len(rows), len(classes)))
+    for (medium, museum), images in train.items():
+        chance = float(images) * np.ones(len(rows))
+        for name, start in SIZES.items():
+            ends = facts.loc[medium, museum].filter(like=start).to_numpy(float)
+            known = np.concatenate([[ends[0] * 0.95], ends, [ends[-1] * 1.05]])
+            below, above = (
+                np.interp(sizes[name] * factor, known, (0.0, *mame_facts.QUANTILES, 1.0))
+                for factor in (1 - WINDOW, 1 + WINDOW)
+            )
+            chance *= above - below
+        scores[:, list(classes).index(medium)] += chance * ((rows["museum"] == museum) if with_museum else 1.0)
+    return scores.argmax(1)
+
+
+def museums_words(rows: pd.DataFrame, classes: Sequence[str]) -> tuple[str, dict[str, float]]:
+    """What association of medium and museum was planted in the sample, what its images show, and both numbers.
+
+    Args:
+        rows: the sample's image table (columns medium, museum).
+        classes: names in label order.
+    """
+    facts = mame_facts.by_museum()
+    facts = facts[facts["medium"].isin(classes)].assign(
+        images=lambda table: table[["train", "val", "test"]].sum(axis=1)
+    )
+    planted = facts.pivot(index="medium", columns="museum", values="images").fillna(0).to_numpy()
+    shown = metadata.by_museum(rows, classes).to_numpy()
+    strength = {"planted": metadata.cramers_v(planted), "shown": metadata.cramers_v(shown)}
+    words = (
+        f"{START} their museums and lots were drawn with MAMe's counts. The association planted with them is "
+        f"{strength['planted']:.2f} (Cramér's V), these images show {strength['shown']:.2f}."
+    )
+    return words, strength
+
+
+def sizes_words(rows: pd.DataFrame, classes: Sequence[str], guessed: Mapping[str, np.ndarray], floor: str) -> str:
+    """How much of the sizes' planted signal the best guess from sizes and museum recovers, on val.
+
+    Args:
+        rows: the sample's image table (columns of `guesses_by_size`, label, and those of `fold_groups`).
+        classes: names in label order.
+        guessed: name -> labels guessed for all rows, each (n,).
+        floor: name of the guess that is always the same.
+    """
     val = (rows["subset"] == "val").to_numpy()
     labels, lots = rows["label"].to_numpy()[val], fold_groups(rows[val])
-    possible = truth.guesses_by_size(rows, lab.classes)[val] == labels
-    reached, floor = (guessed[name][val] == labels for name in (best, commonest))
-    share, known = metrics.recovered_share(reached, possible, floor, lots), Accuracy.from_hits(possible, best, lots)
+    right = {name: guesses[val] == labels for name, guesses in guessed.items()}
+    best = max(right, key=lambda name: right[name].sum())
+    possible = guesses_by_size(rows, classes)[val] == labels
+    share = metrics.recovered_share(right[best], possible, right[floor], lots)
+    known = Accuracy.from_hits(possible, "sizes as drawn, val", lots)
     return (
         f"{START} their sizes were drawn from MAMe's by medium and museum. Who knows how they were drawn guesses "
-        f"{known} of val; of what that is above one class, the {best} recovers {share}. So sizes tell the medium "
-        "here because they were made to."
+        f"{known} of val; of what that is above one class, the {best} recovers {share}. So sizes tell the medium here "
+        "because they were made to."
     )
 
 

@@ -272,7 +272,9 @@ def precision_evidence(headline: Headline, reported: pd.DataFrame) -> dict[str, 
     if not claimed[place]:
         return {"value": None}
     plain = headline.counts[place, place] / claimed[place]
-    rank = metrics.precision_rank(headline.counts, place)
+    lots, classes = headline.lots["test"], len(headline.classes)
+    by_lot = None if lots is None else metrics.group_confusions(headline.truth, headline.predicted, lots, classes)
+    rank = metrics.precision_rank(headline.counts, place, by_lot)
     fifth = max(1, len(headline.classes) // 5) + 0.5
     return {"value": rank, "reference": fifth, "name": name, "plain": plain, "equal": equal[place]}
 

@@ -29,7 +29,6 @@ HEADER = (
     *("Image file", "Medium", "Museum", "Museum-based instance ID", "Subset"),
     *("Width", "Height", "Product size", "Aspect ratio"),
 )
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SMALL_LOTS = 0.45  # chance that an image joins a small lot that is already there
 POOLED_LOTS = 0.12  # chance that it joins a lot that several mediums share
 SIBLINGS = 0.03  # share of the objects that get a second image
@@ -186,7 +185,9 @@ def _assign_sizes(members: list[Picture], table: pd.DataFrame, rng: np.random.Ge
         for museum, row in rows.iterrows()
     }
     for one in members:
-        aspect, area = (np.interp(rng.random(), (0.0, *QUANTILES, 1.0), values) for values in known[one.museum])
+        aspect, area = (
+            np.interp(rng.random(), (0.0, *mame_facts.QUANTILES, 1.0), values) for values in known[one.museum]
+        )
         one.width = int(np.clip(np.sqrt(area * 1e6 * aspect), 120, 12000))
         one.height = int(np.clip(one.width / aspect, 120, 12000))
 

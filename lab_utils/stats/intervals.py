@@ -285,8 +285,11 @@ class Accuracy:
         """Difference to an accuracy on *other* images (Newcombe 1998, method 10, unpaired).
 
         Raises:
-            ValueError: both say that they are of one split and have as many images: those are compared in pairs.
+            ValueError: both say that they are of one split and have as many images: those are compared in pairs; or
+                one is of a part of the images, whose mix of classes is its own.
         """
+        if isinstance(self, PartAccuracy) or isinstance(other, PartAccuracy):
+            raise ValueError(f"{self.of} and {other.of} hold other mixes of classes: use standardised_difference.")
         splits = {found.group() for accuracy in (self, other) if (found := SPLIT.search(accuracy.of))}
         if len(splits) == 1 and self.n == other.n and SPLIT.search(self.of) and SPLIT.search(other.of):
             raise ValueError(f"{self.of} and {other.of} are of the same images: use paired_difference.")
@@ -300,6 +303,14 @@ class Accuracy:
         """Plain values for a record."""
         more = {name: getattr(self, name) for name in ("successes", "effect", "lots", "effective")}
         return _record(self) | more
+
+
+@dataclass(frozen=True)
+class PartAccuracy(Accuracy):
+    """Accuracy on a part of the images (a museum's, say): told as it is, but never subtracted.
+
+    Parts hold other mixes of classes. `metrics.standardised_difference` compares them within classes.
+    """
 
 
 @dataclass(frozen=True)

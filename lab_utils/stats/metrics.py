@@ -4,7 +4,8 @@ Arrays in, plain results out. Every report checks its support against the table'
 change no overall accuracy, and so go unseen without the check.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -15,11 +16,14 @@ from lab_utils.stats.intervals import (
     Accuracy,
     Difference,
     Estimate,
+    PartAccuracy,
     difference_of_gains,
     jackknife,
     mean_estimate,
 )
 
+ENOUGH = 100  # images whose mean cross-entropy has an interval that covers (benchmarks/coverage.py)
+FEWEST_RANKED = 5  # things among which a rank is told: one of three has a third of the ranks by chance
 AVERAGES = (
     *("accuracy", "balanced accuracy", "macro precision", "macro F1"),
     *("weighted precision", "weighted recall", "weighted F1"),
@@ -116,16 +120,13 @@ def averages(counts: np.ndarray, of: str = "", parts: np.ndarray | None = None) 
         `{name: Estimate}` for the names in `AVERAGES`, in percent when printed.
     """
     counts = np.asarray(counts)
-    images, classes = int(counts.sum()), len(counts)
+    images = int(counts.sum())
     if parts is None:
-        accuracy, parts, times = Accuracy(int(np.trace(counts)), images), *_single_images(counts)
+        accuracy = Accuracy(int(np.trace(counts)), images)
     else:
-        parts, times = np.asarray(parts), np.ones(len(parts), int)
-        accuracy = Accuracy.from_lots(np.trace(parts, axis1=1, axis2=2), parts.sum((1, 2)))
+        accuracy = Accuracy.from_lots(np.trace(parts, axis1=1, axis2=2), np.asarray(parts).sum((1, 2)))
     point = _averages(counts[None])[:, 0]
-    pieces = [parts[start : start + 4096].reshape(-1, classes, classes) for start in range(0, len(parts), 4096)]
-    without = np.concatenate([_averages(counts - piece) for piece in pieces], axis=1)
-    low, high = jackknife(point, without.repeat(times, axis=1), parts.sum((1, 2)).repeat(times))
+    low, high = jackknife(point, *_without_each(_averages, counts, parts))
     low, high = np.maximum(low, 0), np.minimum(high, 1)
     for place in (AVERAGES.index("accuracy"), AVERAGES.index("weighted recall")):
         low[place], high[place] = accuracy.interval
@@ -136,10 +137,22 @@ def averages(counts: np.ndarray, of: str = "", parts: np.ndarray | None = None) 
     }
 
 
-def _single_images(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Confusion matrices of one image, one for each cell that has any, (k, C, C), and the images of each, (k,)."""
-    cells = np.flatnonzero(counts)
-    return np.eye(counts.size, dtype=int)[cells].reshape(-1, *counts.shape), counts.ravel()[cells]
+def _without_each(
+    function: Callable[[np.ndarray], np.ndarray], counts: np.ndarray, parts: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a function gives with each lot left out, (k, G), and the images of each lot, (G,); for `jackknife`.
+
+    Args:
+        function: from confusion matrices (B, C, C) to k values of each, (k, B).
+        counts: confusion matrix, shape (C, C).
+        parts: the matrix by lot, shape (G, C, C); None: each image is a lot (images of one cell are alike).
+    """
+    times = np.ones(0 if parts is None else len(parts), int)
+    if parts is None:
+        cells = np.flatnonzero(counts)
+        parts, times = np.eye(counts.size, dtype=int)[cells].reshape(-1, *counts.shape), counts.ravel()[cells]
+    pieces = [function(counts - parts[start : start + 4096]) for start in range(0, len(parts), 4096)]
+    return np.concatenate(pieces, axis=1).repeat(times, axis=1), parts.sum((1, 2)).repeat(times)
 
 
 def group_confusions(truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
@@ -183,7 +196,7 @@ def independent_difference(
 # ---- groups of images ------------------------------------------------------------------------------------------------
 def group_accuracies(
     truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray, of: str = "", lots: np.ndarray | None = None
-) -> dict[str, Accuracy]:
+) -> dict[str, PartAccuracy]:
     """Accuracy in each group of images, largest group first.
 
     Args:
@@ -197,7 +210,9 @@ def group_accuracies(
     order = [name for name in names.value_counts(sort=True).index if name != ""]
     masks = {name: (names == name).to_numpy() for name in order}
     right, within = truth == predicted, {name: None if lots is None else lots[mask] for name, mask in masks.items()}
-    return {str(name): Accuracy.from_hits(right[mask], f"{of}, {name}", within[name]) for name, mask in masks.items()}
+    return {
+        str(name): PartAccuracy.from_hits(right[mask], f"{of}, {name}", within[name]) for name, mask in masks.items()
+    }
 
 
 def seen_in_train(values: Sequence[str], train: Sequence[str], what: str = "lot") -> np.ndarray:
@@ -344,32 +359,54 @@ def precision_at_equal_priors(counts: np.ndarray) -> np.ndarray:
     return np.divide(np.diag(rows), columns, out=np.full(len(rows), np.nan), where=columns > 0)
 
 
-def precision_rank(counts: np.ndarray, place: int, seed: int = 0, resamples: int = 500) -> Estimate:
-    """Rank from below of a class's precision at equal priors, with a bootstrap over the images of every class.
+def precision_rank(counts: np.ndarray, place: int, parts: np.ndarray | None = None) -> Estimate:
+    """Rank from below of a class's precision at equal priors; its interval is that of `rank_estimate`.
 
     Args:
         counts: confusion matrix, shape (C, C).
         place: the class.
-        seed: of the bootstrap.
-        resamples: number of bootstrap samples.
+        parts: the matrix by lot, shape (G, C, C); None: images are drawn.
 
     Returns:
-        1 is the lowest of all classes; `n` is the number of images of the class.
+        1 is the lowest of all classes; `n` is the number of images of the class. A class that is never predicted has no
+        right prediction and counts as 0.
     """
-    rng, support = np.random.default_rng(seed), counts.sum(1)
-    rows = _share(counts, np.broadcast_to(support[:, None], counts.shape))
-    drawn = [
-        _rank([rng.multinomial(n, row) for n, row in zip(support, rows, strict=True)], place) for _ in range(resamples)
-    ]
-    value, (low, high) = _rank(counts, place), np.quantile(drawn, [0.025, 0.975])
-    of = "rank of precision at equal priors"
-    return Estimate(value, min(value, float(low)), max(value, float(high)), int(support[place]), of, digits=0)
+
+    def negative(tables: np.ndarray) -> np.ndarray:
+        rows = _share(tables, np.broadcast_to(tables.sum(2, keepdims=True), tables.shape))
+        return -_share(np.diagonal(rows, axis1=1, axis2=2), rows.sum(1)).T
+
+    of, n = "rank of precision at equal priors", int(counts[place].sum())
+    return rank_estimate(negative(counts[None])[:, 0], *_without_each(negative, counts, parts), place, of, n)
 
 
-def _rank(counts: Sequence[np.ndarray] | np.ndarray, place: int) -> int:
-    """Rank from below; a class that is never predicted has no right prediction and counts as 0."""
-    values = np.nan_to_num(precision_at_equal_priors(np.asarray(counts)))
-    return int((values < values[place]).sum()) + 1
+def rank_estimate(
+    values: np.ndarray, without: np.ndarray, sizes: np.ndarray, place: int, of: str, n: int, blur: float = 0.0
+) -> Estimate:
+    """Rank of one of several values, 1 the highest, with an interval that holds it in at least 95 of 100 cases.
+
+    Bootstrapped ranks don't: what is drawn is noisier than the images are, and an extreme rank hardly occurs in it. So
+    the interval leaves out a rank only where others are clearly above, or clearly below (jackknife over lots, widened
+    for the number of others): few images, or many rivals, leave it wide. A rank among fewer than `FEWEST_RANKED` says
+    nothing and has no interval.
+
+    Args:
+        values: shape (k,); equal ones share their mean rank.
+        without: the same with each lot left out, shape (k, G).
+        sizes: images of each lot, shape (G,).
+        place: whose rank.
+        of: what it is, in words.
+        n: number of images that it is told of.
+        blur: a difference up to this is none.
+    """
+    low, high = jackknife(values - values[place], without - without[place], sizes, max(1, len(values) - 1))
+    if len(values) < FEWEST_RANKED:
+        low = high = np.full(len(values), np.nan)
+    equal = int((values == values[place]).sum())
+    rank = float((values > values[place]).sum()) + (equal + 1) / 2
+    above, below = int((low > blur).sum()), int((high < -blur).sum())
+    ends = (1.0 + above, float(len(values) - below)) if np.isfinite(low).any() else (np.nan, np.nan)
+    return Estimate(rank, *ends, n, of, digits=0)
 
 
 # ---- confusions ------------------------------------------------------------------------------------------------------
@@ -382,6 +419,32 @@ def largest_confusions(counts: np.ndarray, classes: Sequence[str], n: int = 10) 
         [(classes[t], classes[p], int(counts[t, p]), counts[t, p] / counts[t].sum()) for t, p in rows],
         columns=["truth", "predicted", "count", "share"],
     )
+
+
+def pair_rank(counts: np.ndarray, first: int, second: int, parts: np.ndarray | None = None) -> Estimate:
+    """Rank (from 1) of a pair of classes among all pairs by how often the two are taken for each other.
+
+    Args:
+        counts: confusion matrix, shape (C, C).
+        first: of the pair.
+        second: of the pair.
+        parts: the matrix by lot, shape (G, C, C); None: images are drawn.
+
+    Returns:
+        Both directions count, as shares of their classes; a pair that is never confused shares the last ranks. A pair
+        is above another only where the difference is more than one image makes.
+    """
+    upper = np.triu_indices(len(counts), 1)
+
+    def shares(tables: np.ndarray) -> np.ndarray:
+        rows = _share(tables, np.broadcast_to(tables.sum(2, keepdims=True), tables.shape))
+        return (rows + rows.transpose(0, 2, 1))[:, upper[0], upper[1]].T
+
+    place = int(np.flatnonzero((upper[0] == min(first, second)) & (upper[1] == max(first, second)))[0])
+    images = int(counts[[first, second]].sum())
+    more = 1 / max(1, counts.sum(1)[counts.sum(1) > 0].min(initial=images or 1))
+    of = "rank among confused pairs"
+    return rank_estimate(shares(counts[None])[:, 0], *_without_each(shares, counts, parts), place, of, images, more)
 
 
 def confused_pairs(counts: np.ndarray, n: int = 5) -> list[tuple[int, int]]:
@@ -480,9 +543,15 @@ def cross_entropy(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return -np.take_along_axis(logs, labels, axis=-1)[..., 0]
 
 
-def mean_cross_entropy(logits: np.ndarray, truth: np.ndarray, of: str = "", lots: np.ndarray | None = None) -> Estimate:
-    """Mean of `cross_entropy` of logits (n, C) and labels (n,); `lots` (n,) are drawn where they are known."""
-    return mean_estimate(cross_entropy(logits, truth), of, lots)
+def mean_cross_entropy(
+    logits: np.ndarray, truth: np.ndarray, of: str = "", lots: np.ndarray | None = None, digits: int = 2
+) -> Estimate:
+    """Mean of `cross_entropy` of logits (n, C) and labels (n,); `lots` (n,) are drawn where they are known.
+
+    A few surely wrong answers carry much of it: of fewer than `ENOUGH` images there is no interval.
+    """
+    mean = mean_estimate(cross_entropy(logits, truth), of, lots, digits=digits)
+    return mean if mean.n >= ENOUGH else replace(mean, low=np.nan, high=np.nan)
 
 
 def temperature(logits: np.ndarray, truth: np.ndarray, spread: float = 0.0) -> float:
