@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -22,7 +23,6 @@ from lab_utils.data.splits import SPLITS
 from lab_utils.networks import backbones, registry, scratch_specs
 from lab_utils.runner import processes
 from lab_utils.runner.state import RunState
-from lab_utils.training import recipes
 
 # Multiplications of one forward pass at the network's own size, in billions, as their authors print them.
 BILLIONS = {
@@ -299,9 +299,7 @@ def work(settings: Settings, amounts: Amounts) -> dict[str, float]:
     epochs = [min(settings.scratch.max_epochs, settings.scratch.epochs * spec.epochs) for spec in scratch_specs.SPECS]
     tuning, paper = settings.fine_tuning, settings.paper
     tuned, cost = _capped(train, tuning.cap, amounts.classes), _cost(tuning.networks[0], tuning.size)
-    lengths = [recipes.scaled(recipes.recipe(number), tuning).epochs for number in range(1, 7)]
-    runs = {f"{5 + number:02d}": tuned * cost * length for number, length in enumerate(lengths, 1)}
-    runs["11"] *= len(tuning.seeds) + 3 * tuning.grid
+    run = tuned * cost * _longest(tuning.model_dump())
     mapped = min(train, settings.projections.per_class * amounts.classes)
     widths = sum(registry.backbone(name).width for name in networks)
     units = {
@@ -311,11 +309,11 @@ def work(settings: Settings, amounts: Amounts) -> dict[str, float]:
         "03": n * sum(_cost(name, _side(settings, name)) for name in networks),
         "04": mapped * widths + n,
         "05": train * widths * settings.classification.folds,
-        **runs,
-        "12": tuned * cost * max(lengths),
+        **dict.fromkeys(("06", "07", "08", "09", "10", "12"), run),
+        "11": run * (len(tuning.seeds) + 3 * tuning.grid),
         "13": n * cost,
         "14": n,
-        "15": tuned * cost * settings.improvements.epochs,
+        "15": tuned * cost * _longest(settings.improvements.model_dump()),
     }
     return {step.name: float(units.get(step.number, n)) for step in CHAPTERS}
 
@@ -323,6 +321,12 @@ def work(settings: Settings, amounts: Amounts) -> dict[str, float]:
 def _cost(network: str, side: int) -> float:
     """Billions of multiplications of one image at a side."""
     return BILLIONS[network] * (side / registry.backbone(network).size) ** 2
+
+
+def _longest(values: Any) -> int:
+    """The most epochs that a section of settings names, at any depth."""
+    inside = [_longest(value) for value in values.values()] if isinstance(values, dict) else []
+    return max([values.get("epochs") or 1, *inside]) if isinstance(values, dict) else 1
 
 
 def _capped(train: int, cap: int | None, classes: int) -> int:
