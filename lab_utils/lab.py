@@ -112,12 +112,13 @@ class Lab:
         ]
         return " · ".join(words + ([f"{self.missing:,} images missing"] if self.missing else []))
 
-    def need_images(self, train: int = 0, of_a_class: int = 0) -> None:
+    def need_images(self, train: int = 0, of_a_class: int = 0, classes: int = 1) -> None:
         """Stop a chapter that needs pixels where images are missing, or more of them than there are.
 
         Args:
             train: how many different train images its analyses need at least (one lot, or look-alikes, count once).
             of_a_class: how many train images some class needs at least.
+            classes: how many classes need so many.
 
         Raises:
             NotRunError: with the number of images that are missing, or that there are.
@@ -132,10 +133,12 @@ class Lab:
                 f"Chapter {self.chapter[:2]} needs {train} different train images and there are {there} "
                 "(near-identical ones, and those of one lot, count once): add images."
             )
-        if of_a_class and (most := np.bincount(self.labels("train")).max()) < of_a_class:
+        if of_a_class and (able := int((np.bincount(self.labels("train")) >= of_a_class).sum())) < classes:
+            wanted = "a class" if classes == 1 else f"{classes} classes"
+            are = {0: "is none", 1: "is 1"}.get(able, f"are {able}")
             raise NotRunError(
-                f"Chapter {self.chapter[:2]} needs a class with {of_a_class} train images and no class has more than "
-                f"{most}: add images."
+                f"Chapter {self.chapter[:2]} needs {wanted} with {of_a_class} train images or more and there {are}: "
+                "add images."
             )
 
     def rows(self, *splits: str) -> np.ndarray:

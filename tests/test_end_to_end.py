@@ -11,20 +11,21 @@ import pytest
 from miniature import CHAPTERS, miniature, picture, run, start, write_notebook
 
 TINY = ("--profile", "tiny")
+ODD = "lab {v2} $HOME 'q' \"p\" `x` %s [a]* #&; é"  # signs that mean something to a shell, Snakemake, papermill
 WAIT = "import time\nfrom pathlib import Path\n\nPath({marker!r}).touch()\ntime.sleep(120)"
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A miniature lab that was run once, and what it printed."""
-    folder = miniature(tmp_path_factory.mktemp("a clone") / "lab")
+    folder = miniature(tmp_path_factory.mktemp("clone") / ODD)
     return folder, run(folder, *TINY)
 
 
 @pytest.fixture
 def lab(made, tmp_path):
     """A copy of the miniature that was run once (its settings name no place, so it may be moved)."""
-    return shutil.copytree(made[0], tmp_path / "a clone" / "lab")
+    return shutil.copytree(made[0], tmp_path / "clone" / ODD)
 
 
 def state(folder, name):

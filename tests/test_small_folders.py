@@ -106,10 +106,13 @@ def test_classifiers_folds_and_measures_take_any_of_them_that_has_ten(split):
     if split.train < 10:
         return  # these chapters were not run
     if np.bincount(labels[train]).max() < 2:
-        with pytest.raises(NotRunError, match="needs a class with 2 train images and no class has more than 1"):
+        with pytest.raises(NotRunError, match="05 needs a class with 2 train images or more and there is none"):
             Lab.need_images(lab_of(split), train=10, of_a_class=2)
         return
     Lab.need_images(lab_of(split), train=10, of_a_class=2)
+    if (np.bincount(labels[train]) >= 2).sum() == 1:
+        with pytest.raises(NotRunError, match="needs 2 classes with 2 train images or more and there is 1: add"):
+            Lab.need_images(lab_of(split), of_a_class=2, classes=2)
     masked = np.where(split.subset == "test", -1, labels)
     groups = np.arange(len(labels)).astype(str)
     for fit, held in [*folds.original_folds(labels, train), *folds.grouped_folds(labels, groups, train)]:

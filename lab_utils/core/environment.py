@@ -116,13 +116,15 @@ def _login() -> str:
 
 def _writable(folder: str) -> bool:
     """Whether a file of some size can be written into a folder."""
+    if not folder:
+        return False
     path = f"{folder}/.lab-{os.getpid()}"
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     except OSError:
         return False
     try:
-        return bool(folder) and os.write(handle, bytes(1 << 16)) == 1 << 16
+        return os.write(handle, bytes(1 << 16)) == 1 << 16
     except OSError:
         return False
     finally:
