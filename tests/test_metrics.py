@@ -101,7 +101,7 @@ def test_rank_of_precision_is_sure_with_many_images_and_open_with_few() -> None:
     sure = metrics.precision_rank((10_000 * shares).astype(int), 4)
     assert sure.low == sure.value == sure.high and sure.n == 10_000
     few = metrics.precision_rank((5 * shares).round().astype(int), 4)
-    assert few.low == 1 and few.high == 5
+    assert few.low <= 2 and few.high == 5  # nearly any rank
 
 
 def test_no_rank_is_told_of_three_things() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -311,8 +310,8 @@ def work(settings: Settings, amounts: Amounts) -> dict[str, float]:
         "03": n * sum(_cost(name, _side(settings, name)) for name in networks),
         "04": mapped * widths + n,
         "05": train * widths * settings.classification.folds,
-        **dict.fromkeys(("06", "07", "08", "09", "10", "12"), run),
-        "11": run * (len(tuning.seeds) + 3 * tuning.grid),
+        **runs,
+        "12": tuned * cost * max(lengths),
         "13": n * cost,
         "14": n,
         "15": tuned * cost * settings.improvements.tuning.epochs,
