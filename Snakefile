@@ -17,7 +17,7 @@ steps = [step for step in state.steps if step.name in asked]
 
 rule all:
     input:
-        [state.done(step.name) for step in steps],
+        [f"done/{step.name}" for step in steps],
 
 
 for step in steps:
@@ -26,13 +26,13 @@ for step in steps:
         name:
             step.name
         input:
-            [state.done(need) for need in state.needs(step) if need in asked],
+            [f"done/{need}" for need in state.needs(step) if need in asked],
         output:
-            state.done(step.name),
-        params:
-            python=sys.executable,
-            run=state.settings.name,
-            step=step.name,
+            f"done/{step.name}",
+        params:  # functions: in a text Snakemake would take braces in the path of Python for wildcards
+            python=lambda _: sys.executable,
+            run=lambda _: state.settings.name,
+            step=lambda _, name=step.name: name,
         priority:
             chapters.priority(step.name)
         resources:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Every notebook, then the report; set-up on first use. ./run_all.sh --help lists the options.
 set -eu
-. "$(dirname "$0")/scripts/setup.sh"
-exec "$python" -m lab_utils.runner.cli "$@"
+root=$(unset CDPATH && command cd -- "$(dirname -- "$0")" && command pwd)
+. "$root/scripts/setup.sh"
+exec "$python" -I "$root/scripts/environment.py" start lab_utils.runner.cli "$@"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Format, lint, tests (two at a time); set-up on first use. Arguments go to pytest: ./run_tests.sh -k profiles
 set -eu
-. "$(dirname "$0")/scripts/setup.sh"
-cd "$root"
+root=$(unset CDPATH && command cd -- "$(dirname -- "$0")" && command pwd)
+. "$root/scripts/setup.sh"
+command cd -- "$root"
 "$python" -m ruff format --check .
 "$python" -m ruff check .
-exec "$python" -m pytest --numprocesses 2 --dist loadfile "$@"
+exec "$python" -I scripts/environment.py start pytest --numprocesses 2 --dist loadfile "$@"

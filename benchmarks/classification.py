@@ -17,10 +17,15 @@ import time
 
 import numpy as np
 import pandas as pd
+import umap
+from scipy.stats import mode
+from sklearn.decomposition import PCA
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from lab_utils.analysis import classification, feature_tables, reductions
-from lab_utils.analysis.classifiers import original_classifiers, vote
-from lab_utils.analysis.folds import grouped_folds
+from lab_utils.analysis import classification, feature_tables
+from lab_utils.analysis.classifiers import full_classifiers, original_classifiers
 from lab_utils.stats.intervals import Accuracy
 
 CLASSES = 29
@@ -64,7 +69,7 @@ def plain_script(features: np.ndarray, labels: np.ndarray, rows: np.ndarray, hel
     """The plain script on full features: seconds of each of the four, and accuracy of each and of the vote."""
     seconds, guesses, table = {}, {}, feature_tables.standardise(features, rows)
     for name, voter in original_classifiers().items():
-        model = voter.estimator.set_params(n_jobs=None) if name == "Random forest" else voter.estimator
+        model = voter.set_params(n_jobs=None) if name == "Random forest" else voter
         words = f"  plain {name}, {len(rows):,} rows"
         guess, seconds[name] = timed(
             words, lambda model=model: model.fit(table[rows], labels[rows]).predict(table[held])
@@ -74,7 +79,7 @@ def plain_script(features: np.ndarray, labels: np.ndarray, rows: np.ndarray, hel
             print(
                 f"  plain {name} stopped at {model.max_iter:,} rounds without converging: its seconds are a lower bound"
             )
-    guesses[classification.VOTING] = vote(list(guesses.values()))
+    guesses[classification.VOTING] = mode(list(guesses.values()), axis=0).mode
     return seconds, {name: Accuracy.from_labels(labels[held], guess) for name, guess in guesses.items()}
 
 
@@ -90,21 +95,32 @@ def extrapolated(sizes: list[int], seconds: list[float], rows: int) -> tuple[flo
     return seconds[-1] * (rows / sizes[-1]) ** exponent, exponent
 
 
+def to_umap():
+    """The reduction of chapter 05 at MAMe's size."""
+    mapper = umap.UMAP(n_neighbors=15, n_components=8, random_state=0)
+    return make_pipeline(StandardScaler(), PCA(100, random_state=0), mapper)
+
+
+def fast(features: np.ndarray, labels: np.ndarray, train: np.ndarray) -> classification.Result:
+    """The classifiers of chapter 05 on all columns, fitted once."""
+    return classification.evaluate(full_classifiers(features.shape[1]), features, labels, train)
+
+
 def lab_way(features: np.ndarray, labels: np.ndarray, train: np.ndarray, folds: int) -> float:
     """Both sets and one in-fold UMAP-8 for one network; returns the seconds."""
-    images, hidden = image_table(len(labels), labels), classification.masked_labels(len(labels), train, labels[train])
-    umap8 = reductions.Reduction("supervised umap", 8, first=100)
-    groups = np.array([f"lot {i // 7}" for i in range(len(labels))])
-    fit, _ = next(iter(grouped_folds(hidden, groups, train, max(folds, 2))))
+    images, hidden = image_table(len(labels), labels), labels.copy()
+    hidden[len(train) :] = classification.UNSEEN
+    part = train[: len(train) * (folds - 1) // folds]
+
+    def as_in_the_original() -> None:
+        table = classification.original_table(features, images, hidden, train, to_umap()).to_numpy()
+        classification.evaluate(original_classifiers(), table, hidden, train, StratifiedKFold(folds))
+
     total = 0.0
     for words, function in {
-        f"original's four on UMAP-8 ({folds} folds, val, test)": lambda: classification.as_in_the_original(
-            features, images, hidden, train, reduction=umap8, folds=folds
-        ),
-        "one supervised UMAP-8 inside a fold": lambda: umap8.apply(features, hidden, fit),
-        "fast classifiers on full features (one fit, val, test)": lambda: classification.done_right(
-            features, hidden, train, None
-        ),
+        f"original's four on UMAP-8 ({folds} folds, val, test)": as_in_the_original,
+        "one supervised UMAP-8 inside a fold": lambda: to_umap().fit_transform(features[part], labels[part]),
+        "fast classifiers on full features (one fit, val, test)": lambda: fast(features, hidden, train),
     }.items():
         total += timed(words, function)[1]
     return total
@@ -114,22 +130,20 @@ def ratio(features: np.ndarray, labels: np.ndarray, train: np.ndarray, held: np.
     """Fast against plain on full features: seconds at full size, accuracy at the largest plain size."""
     runs = [plain_script(features, labels, train[:size], held) for size in sizes]
     part = train[: sizes[-1]]
-    small = classification.done_right(features, labels, part, None)
-    full, _ = timed(
-        "fast classifiers, one fit on all train rows", classification.done_right, features, labels, train, None
-    )
+    small = fast(features, labels, part)
+    full, _ = timed("fast classifiers, one fit on all train rows", fast, features, labels, train)
     names = list(runs[0][0])
-    fast, plain = sum(full.seconds[name] for name in names), 0.0
+    quick, plain = sum(full.seconds[name] for name in names), 0.0
     for name in names:
         seconds, exponent = extrapolated(sizes, [run[0][name] for run in runs], len(train))
         plain += seconds
         print(f"{name:14s} seconds: fast {full.seconds[name]:.1f}, plain about {seconds:.0f} (n^{exponent:.2f})")
     for name, there in runs[-1][1].items():
-        here = small.accuracy(name, labels[held], held)
+        here = small.accuracy(name, held)
         print(
             f"{name:14s} {len(part):,} rows: fast {here}, plain {there}: {100 * (here.value - there.value):+.2f} points"
         )
-    print(f"all four: fast {fast:.0f} s, plain about {plain:.0f} s: {plain / fast:.1f} times as fast")
+    print(f"all four: fast {quick:.0f} s, plain about {plain:.0f} s: {plain / quick:.1f} times as fast")
     print("(the plain vote fits all four once more; that is not counted)")
 
 

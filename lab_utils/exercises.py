@@ -1,48 +1,41 @@
-"""Checks of the exercises at a chapter's end: right or not yet, a hint, and never the answer."""
+"""Checks of the exercises at a chapter's end: right or not yet, and never the answer (that is in `solutions`)."""
 
 import os
-from collections.abc import Callable
+import sys
 from typing import Any
 
 import numpy as np
 
 
-def check(
-    answer: Any, truth: Any | Callable[[], Any], hint: str = "", tolerance: float = 0.01, within: float = 0
-) -> bool:
-    """Compare an answer with the truth and print `Right.` or `Not yet.`; the truth is never shown.
+def check(number: str, answer: Any) -> None:
+    """Print `Right.` or `Not yet.`; the solution is never shown.
+
+    The solution is computed from the notebook's own variables, so what a reader changed above counts.
 
     Args:
+        number: of the exercise (`06.2`).
         answer: the reader's; `...` or None is an exercise not begun.
-        truth: the right answer, or a function without arguments that computes it (called only for a given answer).
-        hint: printed while the answer is missing or wrong.
-        tolerance: relative to the truth, for numbers; not used where `within` is given.
-        within: distance that counts as right as well, in the answer's unit.
-
-    Returns:
-        Whether the answer is right.
 
     Raises:
-        AssertionError: with LAB_EXERCISES=solve (so do the tests run every exercise) the truth, given as the answer,
-            is not right, or is no value that a reader could write.
+        LabError: there is no such exercise, or a cell above was not run.
+        AssertionError: with LAB_EXERCISES=solve (so do the tests run every exercise, and `scripts/solutions.py` prints
+            the solutions) a solution, given as the answer, is not right, or is no value that a reader could write.
     """
-    if os.environ.get("LAB_EXERCISES") == "solve":
-        answer = _writable(truth() if callable(truth) else truth)
-        assert _same(answer, truth() if callable(truth) else truth, tolerance, within), (
-            f"{answer!r} is its own answer and not right"
-        )
-        return True
-    if answer is None or answer is ...:
-        print(f"Not yet: put your answer in place of the three dots. {hint}".strip())
-        return False
-    right = _same(answer, truth() if callable(truth) else truth, tolerance, within)
-    print("Right." if right else f"Not yet. {hint}".strip())
-    return right
+    solve = os.environ.get("LAB_EXERCISES") == "solve"
+    if not solve and (answer is None or answer is ...):
+        print("Not yet: put your answer in place of the three dots.")
+        return
+    from lab_utils import solutions  # a chapter that nobody answers in doesn't depend on it
 
-
-def compared(first: float, second: float) -> str:
-    """How the first number stands to the second: `higher`, `lower` or `equal`."""
-    return "equal" if first == second else "higher" if first > second else "lower"
+    solution, notebook = solutions.find(number), sys._getframe(1).f_globals
+    truth = solution.value(notebook)
+    if solve:
+        answer, truth = _writable(truth), solution.value(notebook)
+        print(f"Exercise {number}: {answer}")
+    right = _same(answer, truth, solution.tolerance, solution.within)
+    assert right or not solve, f"{answer!r} is its own answer and not right"
+    if not solve:
+        print("Right." if right else "Not yet.")
 
 
 def _same(answer: Any, truth: Any, tolerance: float, within: float = 0) -> bool:
@@ -54,7 +47,7 @@ def _same(answer: Any, truth: Any, tolerance: float, within: float = 0) -> bool:
     if isinstance(truth, (list, tuple)):
         same_length = isinstance(answer, (list, tuple, np.ndarray)) and len(answer) == len(truth)
         return same_length and all(
-            _same(one, other, tolerance, within) for one, other in zip(answer, truth, strict=True)
+            _same(given, wanted, tolerance, within) for given, wanted in zip(answer, truth, strict=True)
         )
     try:
         given, wanted = np.asarray(answer, dtype=float), np.asarray(truth, dtype=float)
@@ -68,7 +61,7 @@ def _writable(truth: Any) -> Any:
     """The truth as a reader would write it: texts, numbers to four digits, or collections of these."""
     if isinstance(truth, (set, frozenset, list, tuple, np.ndarray)):
         assert len(truth), "an empty answer is none"
-        return [_writable(one) for one in truth]
+        return [_writable(item) for item in truth]
     if isinstance(truth, (str, bool, np.bool_)):
         return truth
     value = float(truth)

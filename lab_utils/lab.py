@@ -2,14 +2,14 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from lab_utils.core import profiles, quantities, records
+from lab_utils.core import profiles, quantities, records, usage
 from lab_utils.core.chapters import chapter, needed
 from lab_utils.core.errors import LabError, NotRunError
 from lab_utils.core.quiet import load_tensorflow, quiet
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     import keras
 
     from lab_utils.data.image_table import Table
+    from lab_utils.stats.intervals import Accuracy
     from lab_utils.training.fit import Run
     from lab_utils.training.kept import KeptRun
     from lab_utils.training.setup import FineTuningSetup
 
 REPORTED = re.compile(r"^reported\b|\breported\)?$")  # names of columns that show what others reported
+REPORTED_ROW = re.compile(r"^reported$|\(reported\b")  # cells that say so of their row
 
 
 def open_lab(run: str, notebook: str) -> "Lab":
@@ -63,6 +65,8 @@ class Lab:
         all_rows: one row an image, missing images and test labels included: the table itself, for chapter 00.
         classes: names of the mediums in label order.
         split_images: pixels, splits and labels (without those of test), as training takes them.
+        own: whether somebody works in the notebook. Then results are kept apart, and those that a run of all chapters
+            has made (which the report shows) stay as they are.
     """
 
     def __init__(self, settings: profiles.Settings, chapter: str):
@@ -82,7 +86,7 @@ class Lab:
             len(self.classes),
             self.table.data_hash,
         )
-        self.started = time.time()
+        self.started, self.own = time.time(), not usage.watched()
         self._records: list[dict[str, Any]] = []
         self._test_open = False
 
@@ -108,16 +112,33 @@ class Lab:
         ]
         return " · ".join(words + ([f"{self.missing:,} images missing"] if self.missing else []))
 
-    def need_images(self) -> None:
-        """Stop a chapter that needs pixels where images are missing.
+    def need_images(self, train: int = 0, of_a_class: int = 0, classes: int = 1) -> None:
+        """Stop a chapter that needs pixels where images are missing, or more of them than there are.
+
+        Args:
+            train: how many different train images its analyses need at least (one lot, or look-alikes, count once).
+            of_a_class: how many train images some class needs at least.
+            classes: how many classes need so many.
 
         Raises:
-            NotRunError: with the number of missing images.
+            NotRunError: with the number of images that are missing, or that there are.
         """
         if self.missing:
             raise NotRunError(
                 f"{self.missing:,} of {len(self.all_rows):,} images are missing, so chapter {self.chapter[:2]} was not "
                 "run: get the whole image archive and start again without --partial."
+            )
+        if train and (there := len(np.unique(self.lots("train")))) < train:
+            raise NotRunError(
+                f"Chapter {self.chapter[:2]} needs {train} different train images and there are {there} "
+                "(near-identical ones, and those of one lot, count once): add images."
+            )
+        if of_a_class and (able := int((np.bincount(self.labels("train")) >= of_a_class).sum())) < classes:
+            wanted = "a class" if classes == 1 else f"{classes} classes"
+            are = {0: "is none", 1: "is 1"}.get(able, f"are {able}")
+            raise NotRunError(
+                f"Chapter {self.chapter[:2]} needs {wanted} with {of_a_class} train images or more and there {are}: "
+                "add images."
             )
 
     def rows(self, *splits: str) -> np.ndarray:
@@ -177,6 +198,21 @@ class Lab:
         """
         return _TestRead(self, (model,) if isinstance(model, str) else tuple(model), choice, further)
 
+    def planted(self, rows: np.ndarray) -> pd.DataFrame | None:
+        """What the generator put into pictures of the sample beside the medium (`sample.truth.planted`).
+
+        Args:
+            rows: positions in `images`, shape (n,).
+
+        Returns:
+            n rows; None where the images are no generated ones.
+        """
+        if self.table.source != "sample":
+            return None
+        from lab_utils.sample import truth
+
+        return truth.planted(self.settings.data, list(self.images["file"].iloc[rows]))
+
     # ---- doors to the networks: opened when used -------------------------------------------------------------------
     def features(self, network: str, layer: str = "penultimate", size: int | None = None) -> np.ndarray:
         """Features of all images by one pretrained network, made once and kept on disk.
@@ -204,7 +240,8 @@ class Lab:
         Args:
             model: compiled; from RGB pixels of 0..255, (B, size, size, 3), to logits, (B, classes).
             inputs: what it takes instead of pixels (stored features, say): an array with a row for each of `images`,
-                or a list, tuple or dict of such. None: `pixels(size)` at the size of the model's input.
+                or a list, tuple or dict of such; or an object whose `batch_of(rows)` gives a batch and whose `key`
+                stands for its content. None: `pixels(size)` at the size of the model's input.
             epochs: passes over the train images.
             batch: images a step.
             more: `seed` of the order of images (0), `title` for the progress lines, `cap` of train images a class
@@ -221,7 +258,8 @@ class Lab:
 
         settings = self.settings.fine_tuning
         size = self._size_of(model) if inputs is None else None
-        splits = feeding.splits_of(self.split_images, more.pop("cap", settings.cap), size=size, inputs=inputs)
+        key = getattr(inputs, "key", None)
+        splits = feeding.splits_of(self.split_images, more.pop("cap", settings.cap), size=size, inputs=inputs, key=key)
         options = profile_options(settings) | more
         train, val, test = (splits[split] for split in SPLITS)
         return fit(model, train, val, epochs=epochs, batch=batch, others={"test": test}, **options)
@@ -268,7 +306,7 @@ class Lab:
         """Keep a trained network under a name, for the chapters that need this one."""
         from lab_utils.training import kept
 
-        kept.keep(self._kept_folder, name, run, settings)
+        kept.keep((self._own_folder if self.own else self.settings.run_folder) / "kept", name, run, settings)
         self.record(f"kept: {name}", run.folder.name, kind="kept")
 
     def kept(self, name: str) -> "KeptRun":
@@ -279,21 +317,41 @@ class Lab:
         """
         from lab_utils.training import kept
 
-        found = None
-        for entries in self.all_entries().values():
-            if any(entry["id"] == f"kept: {name}" for entry in entries):
-                found = kept.find(self._kept_folder, name, self.split_images)
+        found, folders = None, [self.settings.run_folder / "kept"]
+        folders = [self._own_folder / "kept", *folders] if self.own else folders
+        if any(entry["id"] == f"kept: {name}" for entries in self.all_entries().values() for entry in entries):
+            found = next(filter(None, (kept.find(folder, name, self.split_images) for folder in folders)), None)
         if found is None:
-            there = ", ".join(kept.names(self._kept_folder)) or "none"
+            there = ", ".join(kept.names(folders[-1])) or "none"
             raise LabError(
                 f"No chapter that {self.chapter} needs has kept {name!r} (kept: {there}): run the chapter that trains "
                 "it first."
             )
         return found
 
+    def runs(self) -> pd.DataFrame:
+        """The networks that were kept by name, yours first: val accuracy, seconds, and what differs from run 1."""
+        from lab_utils.training import kept
+
+        folders = {"yours": self._own_folder / "kept", "the lab's": self.settings.run_folder / "kept"}
+        found = [
+            (whose, kept.find(folder, name, self.split_images))
+            for whose, folder in folders.items()
+            for name in kept.names(folder)
+        ]
+        first = next((run.settings for _, run in reversed(found) if run and run.name == "run 1"), {})
+        rows = []
+        for whose, run in found:
+            if run:
+                other = {key: value for key, value in run.settings.items() if value != first.get(key)}
+                words = ", ".join(f"{key} {value}" for key, value in other.items()) if first else ""
+                best = run.history["val_accuracy"][run.best_epoch - 1]
+                rows.append((run.name, whose, best, round(run.seconds, 1), words))
+        return pd.DataFrame(rows, columns=["run", "whose", "val accuracy", "seconds", "not as in run 1"])
+
     @property
-    def _kept_folder(self) -> Path:
-        return self.settings.run_folder / "kept"
+    def _own_folder(self) -> Path:
+        return self.settings.run_folder / "own"
 
     def title(self, network: str) -> str:
         """Title of a network for tables and figures; random weights are said."""
@@ -304,8 +362,11 @@ class Lab:
     # ---- records ----------------------------------------------------------------------------------------------------
     @property
     def records_path(self) -> Path:
-        """The chapter's results file."""
-        return self.settings.report_folder / "results" / f"{self.chapter}.json"
+        """The chapter's results file; of somebody's own work one that the report doesn't read."""
+        return self._results(self.chapter, self.own)
+
+    def _results(self, notebook: str, own: bool) -> Path:
+        return (self._own_folder if own else self.settings.report_folder) / "results" / f"{notebook}.json"
 
     def record(self, id: str, value: Any, kind: str = "result", **more: Any) -> Any:
         """Keep a result under a name that is unique in the chapter, write the chapter's file, and return the value."""
@@ -340,7 +401,7 @@ class Lab:
     def _read_quantity(self, name: str) -> quantities.Quantity:
         if found := quantities.find(name, self.all_entries()):
             return found
-        folder, mine = self.records_path.parent, f"chapter {self.chapter}"
+        folder, mine = self._results(self.chapter, False).parent, f"chapter {self.chapter}"
         others = {path.stem: records.read_json(path)["records"] for path in sorted(folder.glob("*.json"))}
         if elsewhere := quantities.find(name, others):
             raise LabError(
@@ -350,20 +411,72 @@ class Lab:
         there = ", ".join(quantities.names(self.all_entries())) or "none"
         raise LabError(f"No chapter that {mine} needs has made the quantity {name!r}; there are: {there}.")
 
-    def cost(self, model: str, accuracy: Any, seconds: float, split: str = "test", **more: Any) -> None:
-        """Keep a model's accuracy, as a quantity, and its seconds for the accuracy-against-cost plot of chapter 15.
+    def cost(
+        self,
+        model: str,
+        right: np.ndarray,
+        seconds: float,
+        before: Mapping[str, float] | None = None,
+        asked: np.ndarray | None = None,
+        **more: Any,
+    ) -> "Accuracy":
+        """Keep a model's answers on val, its accuracy, as a quantity, and its seconds for the advice of chapter 15.
 
         Args:
             model: its name in all chapters, as for `read_test`.
-            accuracy: on val or test.
+            right: whether each val image was right, bool (n,), in the order of `rows("val")`.
             seconds: of training.
-            split: which of both.
+            before: seconds of what comes before training, by what it is (`preparation`).
+            asked: which val images were asked, bool (n,); None: all.
             more: `network`, its title; else kept with the record.
+
+        Returns:
+            The accuracy.
+
+        Raises:
+            LabError: it is not one answer for each val image.
         """
-        about = {"recipe": model, "seconds": seconds, "split": split, **more}
-        self.record(f"cost: {model}, {split}", accuracy, kind="cost", **about)
-        name = quantities.accuracy_name(model, split)
-        self.quantity(name, accuracy, split=split, network=more.get("network", ""))
+        from lab_utils.analysis.recommendation import kept_hits
+
+        lots, right = self.lots("val"), np.asarray(right)
+        asked = np.ones(len(lots), bool) if asked is None else np.asarray(asked)
+        if not (right.shape == asked.shape == lots.shape) or {right.dtype, asked.dtype} != {np.dtype(bool)}:
+            raise LabError(
+                f"The cost of {model} has answers of shape {right.shape} ({right.dtype}) and val has {len(lots)} "
+                "images: give for each of them whether it was right, so that recipes can be compared image by image."
+            )
+        accuracy = intervals.Accuracy.from_hits(right[asked], f"{model}, val", lots[asked])
+        spent = {what: {"seconds": part} for what, part in (before or {}).items()}
+        about = {"recipe": model, "seconds": seconds, "split": "val", "before": spent, **more}
+        self.record(f"cost: {model}, val", accuracy, kind="cost", hits=kept_hits(right, asked), **about)
+        name = quantities.accuracy_name(model, "val")
+        return self.quantity(name, accuracy, split="val", network=more.get("network", ""))
+
+    def preparation(
+        self, size: int | None = None, network: str = "", layer: str = "penultimate", images: int | None = None
+    ) -> dict[str, float]:
+        """Seconds of what comes before training, as they were measured when it was made; what is not known is left out.
+
+        Args:
+            size: side in pixels at which the train images are decoded; None: that of the features.
+            network: whose features they become; "": none.
+            layer: which features.
+            images: how many train images; None: all.
+
+        Returns:
+            `decoding` and, with a network, `features`.
+        """
+        from lab_utils.data import pipeline
+
+        share = (len(self.rows("train")) if images is None else images) / len(self.images)
+        spent: dict[str, float | None] = {}
+        if network:
+            from lab_utils.training import features
+
+            options = (self.split_images, self.settings.features, self.settings.networks.weights)
+            size, spent["features"] = features.seconds_of_run(network, layer, size, *options)
+        spent["decoding"] = pipeline.decoding_seconds(len(self.images), size, key=self.table.data_hash)
+        return {what: share * seconds for what, seconds in spent.items() if seconds is not None}
 
     def results(self, notebook: str) -> dict[str, Any]:
         """Records of another chapter, `{id: value}`.
@@ -384,7 +497,7 @@ class Lab:
             raise LabError(f"Chapter {self.chapter} reads the results of {name}: name it there in core/chapters.py.")
         found = self._entries(name)
         if found is None:
-            path = self.records_path.with_name(f"{name}.json")
+            path = self._results(name, False)
             raise LabError(f"{path} is missing: run notebook {name} first (./run_all.sh --only {name[:2]}).")
         return found
 
@@ -394,7 +507,9 @@ class Lab:
         return {name: entries for name, entries in sorted(there.items()) if entries is not None}
 
     def _entries(self, name: str) -> list[dict[str, Any]] | None:
-        return records.read_json(self.records_path.with_name(f"{name}.json"), {}).get("records")
+        mine = self._results(name, True)
+        path = mine if self.own and mine.is_file() else self._results(name, False)
+        return records.read_json(path, {}).get("records")
 
     def reported(self, name: str) -> pd.DataFrame:
         """Numbers printed in the original or the paper: `data/reported/<name>.csv`, always to be labelled so."""
@@ -431,8 +546,9 @@ class Lab:
     ) -> None:
         """Show a data frame as a table with its caption.
 
-        Columns called reported (`reported val`, `test (reported)`, `run 1, reported`) are kept in the records:
-        `core/consistency.py` compares them with `data/reported`.
+        Columns called reported (`reported val`, `test (reported)`, `run 1, reported`), and rows in which a cell says so
+        (`reported`, `VGG16 (reported)`), are kept in the records: `core/consistency.py` compares them with
+        `data/reported`.
 
         Args:
             table: its columns become the table's.
@@ -440,15 +556,22 @@ class Lab:
             label: as for `show`.
             index: whether the index is shown as well.
             fold: whether it starts closed in the HTML report.
-            reported: name of the table of `data/reported` that such columns are from; "": of any.
+            reported: name of the table of `data/reported` that such columns and rows are from.
+
+        Raises:
+            LabError: there are such columns or rows, and `reported` is not given.
         """
         from lab_utils.display import bundles
 
         self._note_shown(label)
-        for column in table.columns:
-            if REPORTED.search(str(column)):
-                name = f"reported: {label or records.content_hash(caption, 8)}, {column}"
-                self.record(name, [records.plain(cell) for cell in table[column]], kind="reported", table=reported)
+        for name, cells in _reported_cells(table).items():
+            if not reported:
+                raise LabError(
+                    f"The table {caption!r} shows reported numbers ({name}): name their table of data/reported "
+                    '(`reported="fine_tuning"`, say), so that they are compared with it.'
+                )
+            id = f"reported: {label or records.content_hash(caption, 8)}, {name}"
+            self.record(id, records.plain(cells), kind="reported", table=reported)
         self._display(bundles.table_bundle(table, index), kind="table", caption=caption, label=label, fold=fold)
 
     def say(self, sentence: Any, numbers: Any = None, kind: str = "sentence") -> None:
@@ -519,6 +642,15 @@ class Lab:
             "records": self._records,
         }
         records.write_json(self.records_path, content)
+
+
+def _reported_cells(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """Cells of each column, and each row, that is called reported, by the column's name or the row's number."""
+    cells = {str(name): list(column) for name, column in table.items() if REPORTED.search(str(name))}
+    for number, row in enumerate(table.itertuples(index=False, name=None), 1):
+        if any(isinstance(cell, str) and REPORTED_ROW.search(cell) for cell in row):
+            cells[f"row {number}"] = list(row)
+    return cells
 
 
 class _TestRead:

@@ -8,11 +8,17 @@ one network, and ridge. Its accuracy is of photos that had no part in any choice
 right about seven times in ten on photos like these.
 """
 
+import sys
+
+if __name__ == "__main__":  # before anything else is imported, so that no setting of the user's is obeyed
+    from lab_utils.core import environment
+
+    environment.start("lab_utils.predict", sys.argv[1:])
+
 import argparse
 import json
 import math
 import os
-import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,11 +27,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from lab_utils.analysis import small_data
-from lab_utils.core import records
-from lab_utils.core.errors import LabError
+from lab_utils.core import environment, file_names, records
+from lab_utils.core.errors import LabError, of_system
 from lab_utils.core.quiet import quiet
 from lab_utils.data import decoding, folder, pipeline
 from lab_utils.networks import backbones, registry
@@ -149,31 +154,32 @@ class PhotoClassifier:
 
 
 # ---- fit -------------------------------------------------------------------------------------------------------------
-def fit(root: Path | str, network: Network | None = None, progress: Callable[[str], Any] = print) -> PhotoClassifier:
+def fit(
+    root: Path | str,
+    network: Network | None = None,
+    progress: Callable[[str], Any] = print,
+    skip_bad: bool = False,
+    class_level: int | None = None,
+) -> PhotoClassifier:
     """Fit the classifier on a folder that holds one folder of images a class.
 
     Args:
         root: the folder; `train/ val/ test/` above the classes are read as one.
         network: another one than the recommended.
-        progress: gets a line now and then, and one that names every file that is left out.
+        progress: gets a line now and then, and those that count and name what is left out.
+        skip_bad: leave out images that can't be read instead of stopping.
+        class_level: see `layout.read`.
 
     Raises:
         LabError: no such folder, fewer than two classes, a class with fewer than two different images, the same file
             under two classes, or bad images (all named).
     """
     root, network = Path(root), network or Network()
-    if not root.is_dir():
-        raise LabError(f"There is no folder {root}: give the folder that holds one folder a class.")
-    rows, _ = folder.list_images(root)
-    if unused := left_out(root, set(rows["file"])):
-        progress(f"Left out, {len(unused):,} in all: {'; '.join(unused)}.")
-    if rows["medium"].nunique() < 2:
-        raise LabError(f"{root} has {rows['medium'].nunique()} class folders with images: at least two are needed.")
-    findings = decoding.examine_all(root, rows["file"], perceptual=True, progress=progress)
-    decoding.require_good(findings, root)
-    rows["digest"] = [findings[file].digest for file in rows["file"]]
-    folder.refuse_two_classes(rows, root)
-    groups = folder.near_identical([findings[file].phash for file in rows["file"]])
+    rows, notes = folder.list_images(root, class_level)
+    rows, bad = folder.examined(root, rows, progress, skip_bad)
+    for note in notes + bad:
+        progress(note)
+    groups = pd.factorize(rows["group"])[0]
     if alike := len(rows) - len(np.unique(groups)):
         progress(f"Images that look nearly like another one: {alike:,}. They stay on its side of every fold.")
     classes, labels = np.unique(rows["medium"].astype(str), return_inverse=True)
@@ -219,24 +225,6 @@ def calibrating_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     true class is given (n + 1) / (n + 2) instead of 1; the rest goes to the other classes evenly.
     """
     return metrics.temperature(scores, labels, spread=1 / (len(labels) + 2))
-
-
-def left_out(root: Path, used: set[str]) -> list[str]:
-    """Every file below a folder that is not among the images used, with the reason."""
-    lines = []
-    for top in sorted(root.iterdir()):
-        for path in [top, *(sorted(top.rglob("*")) if top.is_dir() else ())]:
-            name = path.relative_to(root).as_posix()
-            if path.is_dir() and (path == top or not path.is_symlink()) and os.access(path, os.R_OK | os.X_OK):
-                continue
-            if path.is_dir():
-                lines.append(f"{name}/ (a linked folder or one that can't be read)")
-            elif any(part.startswith(".") for part in Path(name).parts):
-                lines.append(f"{name} (hidden)")
-            elif name not in used:
-                known = path.suffix.lower() in Image.registered_extensions()
-                lines.append(f"{name} ({'not in a class folder' if known else 'no image by its name'})")
-    return lines
 
 
 # ---- load ------------------------------------------------------------------------------------------------------------
@@ -288,12 +276,17 @@ def _texts(values: Any) -> bool:
 def main(words: Sequence[str] | None = None) -> int:
     """`fit` or `label`; returns the exit code: 1 where a file was bad, 2 where nothing could be done."""
     quiet()
-    sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may be no valid text
+    environment.match_terminal(sys.stderr)
     options = parser().parse_args(words)
     try:
-        return options.run(options)
-    except LabError as error:
-        print(error, file=sys.stderr)
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        environment.drop_output()
+        return 2
+    except (LabError, OSError) as error:
+        print(of_system(error) if isinstance(error, OSError) else error, file=sys.stderr)
         return 2
 
 
@@ -304,6 +297,10 @@ def parser() -> argparse.ArgumentParser:
     fitting = commands.add_parser("fit", help="fit a classifier on a folder that holds one folder of images a class")
     fitting.add_argument("folder", type=Path)
     fitting.add_argument("--model", type=Path, required=True, help="file to write (.npz)")
+    fitting.add_argument("--skip-bad", action="store_true", help="go on without images that can't be read")
+    fitting.add_argument(
+        "--class-level", type=int, choices=(1, 2), help="the classes are folders in the folder (1) or in those (2)"
+    )
     fitting.set_defaults(run=_fit)
     labelling = commands.add_parser("label", help="label image files: CSV to the standard output")
     labelling.add_argument("--model", type=Path, required=True)
@@ -328,7 +325,12 @@ def require_target(path: Path) -> None:
 
 def _fit(options: argparse.Namespace) -> int:
     require_target(options.model)
-    model = fit(options.folder, progress=lambda line: print(line, file=sys.stderr))
+    model = fit(
+        options.folder,
+        progress=lambda line: print(line, file=sys.stderr),
+        skip_bad=options.skip_bad,
+        class_level=options.class_level,
+    )
     model.save(options.model)
     print(f"{options.model}: {len(model.classes)} classes, nested accuracy {model.accuracy}.", file=sys.stderr)
     return 0
@@ -341,7 +343,7 @@ def _label(options: argparse.Namespace) -> int:
     good = []
     for path in options.images:
         if problem := decoding.examine(path).problem:
-            print(f"{path} {problem}: replace it or leave it out.", file=sys.stderr)
+            print(f"{file_names.shown(path)} {problem}: replace it or leave it out.", file=sys.stderr)
         else:
             good.append(path)
     model.label(good, options.top).to_csv(sys.stdout, index=False, float_format="%.4f", lineterminator="\n")

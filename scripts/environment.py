@@ -1,4 +1,8 @@
-"""Make `.venv` from the lock file, once. `setup.sh` runs this with Python 3.11 to 3.13; standard library only.
+"""Make `.venv` from the lock file, once, and start programs in it. Standard library only; Python 3.11 to 3.13.
+
+    environment.py                    make .venv where it is missing, unfinished or made from another lock
+    environment.py check              whether this Python (LAB_PYTHON) has the packages
+    environment.py start MODULE …     become `python -m MODULE …` in the environment that core/environment.py states
 
 The environment is built where it will stay (a venv can't be moved) and its stamp is written last: without a stamp that
 fits, the next set-up starts from an empty `.venv`, with the packages that pip or uv have kept in their caches.
@@ -19,6 +23,10 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # it is started with -I
+
+from lab_utils.core import environment  # noqa: E402
+
 WHEELS_ONLY = ("--only-binary", ":all:", "--no-binary", "connection-pool")  # this one comes as a source package
 
 
@@ -71,17 +79,22 @@ def build(root: Path, gpu: bool) -> None:
     print("Set-up: installing the packages into .venv (once; one to three minutes).", file=sys.stderr, flush=True)
     venv.EnvBuilder(clear=True, symlinks=True, with_pip=not uv).create(folder)
     python = folder / "bin" / "python"
-    pip = [python, "-m", "pip", "install", "--no-input", "-qq"]
-    installer = [uv, "pip", "install", "--quiet", "--python", python] if uv else pip
+    pip = [python, "-I", "-m", "pip"]
+    installer = [uv, "pip", "install", "--quiet", "--python", python] if uv else [*pip, "install", "-qq"]
+    variables = environment.for_installing("" if uv else _printed([*pip, "config", "list"]), root=root)
     for lock in locks(root, gpu):
         command = [*installer, "--require-hashes", *WHEELS_ONLY, "-r", lock]
-        if subprocess.run(command).returncode:
+        if subprocess.run(command, env=variables, cwd=root).returncode:
             raise SystemExit(f"Set-up stopped while installing {lock.name} (see above): run the same command again.")
     packages = next(folder.glob("lib/python*/site-packages"))
     (packages / "lab_utils.pth").write_text(f"{root}\n")
     unfinished = folder / "lab-stamp.new"
     unfinished.write_text(stamp(root, gpu))
     unfinished.replace(folder / "lab-stamp")
+
+
+def _printed(command: list[str | Path]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def set_up(root: Path) -> None:
@@ -108,8 +121,17 @@ def _installed(name: str) -> bool:
         return False
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] == ["check"]:
+def main(words: list[str]) -> None:
+    """Do what the words ask for.
+
+    Raises:
+        SystemExit: it can't be done; with a sentence.
+    """
+    if problem := environment.root_problem(ROOT):
+        raise SystemExit(problem)
+    if words[:1] == ["start"]:
+        environment.start(words[1], words[2:], ROOT)
+    elif words == ["check"]:
         if lacking := missing_packages(ROOT):
             raise SystemExit(
                 f"LAB_PYTHON={sys.executable} lacks {', '.join(lacking)}: install them there (environment.yml or "
@@ -120,3 +142,12 @@ if __name__ == "__main__":
             set_up(ROOT)
         except KeyboardInterrupt:
             raise SystemExit("Set-up stopped; the next run starts it again.") from None
+        except OSError as error:
+            where = error.filename or ROOT / ".venv"
+            raise SystemExit(
+                f"Set-up can't write {where} ({error.strerror}): free some space or check the folder."
+            ) from None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +7,7 @@ import pytest
 from lab_utils.chapters import baseline
 from lab_utils.chapters.baseline import ScratchResult
 from lab_utils.core import profiles
+from lab_utils.core.profiles import Scratch
 from lab_utils.networks import scratch_specs
 from lab_utils.stats.intervals import Accuracy, Difference
 
@@ -27,6 +30,11 @@ def result_of(number, train, val, predicted=None):
 )
 def test_overfitting_has_a_word_only_where_the_whole_interval_agrees(low, high, word):
     assert baseline.overfitting(Difference((low + high) / 2, low, high, 100)) == word
+
+
+def history_of(losses=(2.0, 1.0, 0.8, 0.8, 0.8)):
+    """A training whose val loss is flat at the end."""
+    return pd.DataFrame({"val_cross_entropy": losses, "clean_accuracy": 0.9})
 
 
 def test_gap_is_clean_train_minus_val():
@@ -56,8 +64,10 @@ def test_unrelated_images_have_neither_lot_nor_object_in_train():
 
 
 def test_related_words_split_the_accuracy():
-    text = baseline.related_words(Accuracy(60, 100), Accuracy(20, 50), Accuracy(40, 50))
-    assert str(Accuracy(40, 50)) in text and "better" in text
+    parts = (Accuracy(60, 100), Accuracy(20, 50), Accuracy(40, 50))
+    text = baseline.related_words(*parts, (Difference(0.1, 0.02, 0.18, 40), 3))
+    assert str(Accuracy(40, 50)) in text and "mix of classes (3 have both) the related ones are better by 10.0" in text
+    assert "can't be compared" in baseline.related_words(*parts)
     assert "No test image" in baseline.related_words(Accuracy(60, 100), Accuracy(60, 100), None)
     assert "can't be split" in baseline.related_words(Accuracy(60, 100), None, None)
 
@@ -65,9 +75,9 @@ def test_related_words_split_the_accuracy():
 def test_rank_of_a_pair_counts_both_directions_and_has_an_interval():
     counts = np.array([[5, 3, 0], [4, 5, 1], [0, 0, 10]])
     ranks = [baseline.pair_rank(counts, ["a", "b", "c"], *pair) for pair in (("b", "a"), ("b", "c"), ("a", "c"))]
-    assert [one.value for one in ranks] == [1, 2, 4]  # the last is never confused, so after all three pairs
-    assert ranks[1].low <= 2 <= ranks[1].high and ranks[1].n == 20
-    assert baseline.pair_rank(np.diag([5, 5, 5]), ["a", "b", "c"], "a", "b").value == 4
+    assert [rank.value for rank in ranks] == [1, 2, 3]
+    assert not ranks[1].has_interval and ranks[1].n == 20  # three pairs are no ranking
+    assert baseline.pair_rank(np.diag([5, 5, 5]), ["a", "b", "c"], "a", "b").value == 2  # none is ever confused
     assert baseline.pair_rank(counts, ["a", "b", "c"], "a", "x") is None
     assert baseline.confusion_table(counts, ["a", "b", "c"])["pair"].tolist() == ["a / b", "b / c"]
 
@@ -120,14 +130,41 @@ def test_steps_are_judged_on_the_same_images():
     numbers = {number for step in baseline.STEPS for number in step}
     results = {number: result_of(number, [1] * 10, truth == 0, truth) for number in numbers}
     results["1"] = result_of("1", [1] * 10, [0] * 200, truth + 1)
-    text = baseline.step_words(truth, results)
+    found = baseline.steps(truth, {number: history_of() for number in numbers}, results, Scratch())
+    text = baseline.step_words(found)
     assert "helped: #1 → #2" in text and "are ties: #2 → #3" in text and "hurt" not in text
-    table = baseline.steps(truth, results, dict.fromkeys(numbers, "idea"))
+    table = baseline.steps_table(found)
     assert table["val, points"][0].startswith("+100.0") and len(table) == len(baseline.STEPS)
 
 
+def test_a_step_is_put_down_to_a_setting_only_where_that_alone_changed_and_both_were_trained():
+    truth = np.zeros(200, int)
+    results = {number: result_of(number, [1] * 10, [0] * 200, truth + 1) for pair in baseline.STEPS for number in pair}
+    results["11"] = result_of("11", [1] * 10, truth == 0, truth)
+    trained = {number: history_of() for number in results}
+    step = {step.name: step for step in baseline.steps(truth, trained, results, Scratch())}
+    assert step["#1 → #2"].changed == ["convolutions"] == [step["#1 → #2"].cause]
+    assert {"penalties", "dropout"} <= set(step["#6 → #7"].changed) and step["#6 → #7"].cause == ""
+    assert "augmentation" in step["#10 → #11"].changed and step["#10 → #11"].cause == ""
+    assert step["#10 → #13"].changed == ["the average of several networks"]
+    trained["1"] = history_of([3.0, 2.5, 2.0, 1.5])  # still falls: no step from it says anything
+    short = baseline.steps(truth, trained, results, Scratch())
+    assert short[0].cause == "" and "#1" in short[0].short
+    assert baseline.steps_table(short)["put down to"][0] == "no: #1 cut short"
+    assert "None of them says what a setting does" in baseline.step_words(short) and "#1 (its val loss" in (
+        baseline.step_words(short)
+    )
+
+
+def test_only_settings_that_differ_as_trained_here_count_as_changed():
+    """#3 has a hundred times #4's rate; a profile that caps both at one rate leaves BatchNorm as the only change."""
+    as_printed, capped = Scratch(), Scratch(learning_rate=1000, max_learning_rate=1e-3)
+    pair = [scratch_specs.spec_of(number) for number in "34"]
+    assert baseline.changed(*pair, as_printed) == ["BatchNorm", "learning rate"]
+    assert baseline.changed(*pair, capped) == ["BatchNorm"]
+
+
 def test_the_arms_show_accuracy_while_training_of_the_best_epoch_beside_the_clean_one():
-    from types import SimpleNamespace
 
     one = SimpleNamespace(best_epoch=2, history=pd.DataFrame({"accuracy": [0.1, 0.7, 0.9]}))
     results = {number: result_of(number, [1] * 30 + [0] * 70, [1] * 20 + [0] * 80) for number in baseline.NINE}

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from notebook_cells import function_of
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from lab_utils.analysis import focus
-from lab_utils.chapters.cam_models import CamModel, linear_head, pretrained
+from lab_utils.chapters.cam_models import CamModel, feature_size, kernel_and_bias
 from lab_utils.chapters.grad_cam import (
     border_groups,
     focus_by_way,
@@ -18,25 +20,25 @@ from lab_utils.chapters.grad_cam import (
     mosaic_words,
     spread_rows,
 )
+from lab_utils.stats import metrics
+from lab_utils.training.setup import FineTuningSetup
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_head_gives_the_probabilities_of_the_regression_on_standardised_features(classes: int) -> None:
+def test_the_last_layer_gives_the_probabilities_of_the_regression(classes: int) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, classes, 120)
-    features = (rng.normal(size=(120, 6)) + np.eye(6)[labels] * 2) * [1, 10, 100, 1, 1, 1] + 5
-    kernel, bias = linear_head(features, labels, classes, penalty=1.0)
-    scores = features @ kernel + bias
-    found = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
-    standard = (features - features.mean(0)) / (features.std(0) + 1e-6)
-    wanted = LogisticRegression(C=1.0, max_iter=300).fit(standard, labels).predict_proba(standard)
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    features = rng.normal(size=(120, 6)) + np.eye(6)[labels] * 2
+    regression = LogisticRegression(max_iter=300).fit(features, labels)
+    kernel, bias = kernel_and_bias(regression, classes)
+    probabilities = metrics.softmax(features @ kernel + bias)
+    np.testing.assert_allclose(probabilities, regression.predict_proba(features), atol=1e-4)
 
 
 def test_a_class_without_images_never_wins() -> None:
     rng = np.random.default_rng(1)
     features, labels = rng.normal(size=(40, 3)), np.repeat([0, 1, 3], [20, 10, 10])
-    kernel, bias = linear_head(features, labels, 5)
+    kernel, bias = kernel_and_bias(LogisticRegression().fit(features, labels), 5)
     assert set((features @ kernel + bias).argmax(1)) <= {0, 1, 3}
 
 
@@ -66,10 +68,13 @@ def test_words_on_marks_follow_the_shares() -> None:
         "images without a known mark": np.repeat([False, True], 20),
     }
     low, high = np.linspace(0.1, 0.15, 20), np.linspace(0.4, 0.45, 20)
-    assert "draw relevance to the frame" in marks_words("net", np.concatenate([high, low]), groups)
-    assert "less relevance" in marks_words("net", np.concatenate([low, high]), groups)
-    assert "no difference" in marks_words("net", np.concatenate([low, low]), groups)
-    assert "too few" in marks_words("net", np.full(40, np.nan), groups)
+    about = {"labels": np.tile([0, 1], 20), "lots": np.arange(40)}
+    assert "draw relevance to the frame" in marks_words("net", np.concatenate([high, low]), groups, **about)
+    assert "less relevance" in marks_words("net", np.concatenate([low, high]), groups, **about)
+    assert "no difference" in marks_words("net", np.concatenate([low, low]), groups, **about)
+    assert "too few" in marks_words("net", np.full(40, np.nan), groups, **about)
+    about["labels"] = np.repeat([0, 1], 20)  # marked are of one class, the others of another
+    assert "too few" in marks_words("net", np.concatenate([high, low]), groups, **about)
 
 
 # ---- focus -----------------------------------------------------------------------------------------------------------
@@ -97,12 +102,13 @@ def colour_network(flatten: bool) -> CamModel:
     keras = pytest.importorskip("keras")
     image = keras.Input((8, 8, 3))
     kind = f"{'flat' if flatten else 'pooled'}"
-    x = keras.layers.Conv2D(3, 1, use_bias=False, name=f"colours_{kind}")(image)
+    x = keras.layers.Rescaling(1, offset=-40)(image)
+    x = keras.layers.Conv2D(3, 1, use_bias=False, name=f"colours_{kind}")(x)
     x = keras.layers.Flatten()(x) if flatten else keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(image, keras.layers.Dense(3, use_bias=False)(x))
     head = np.tile(np.eye(3), (64, 1)) / 64 if flatten else np.eye(3)
     model.set_weights([np.eye(3)[None, None], head])
-    return CamModel(kind, model, lambda images: np.asarray(images, np.float32) - 40)
+    return CamModel(kind, model)
 
 
 def test_focus_is_measured_by_both_methods_and_on_equally_shrunk_mosaics() -> None:
@@ -124,7 +130,7 @@ def test_focus_reads_only_the_images_of_the_mosaics_and_scores_as_if_all_were_re
     plan = focus.plan_mosaics(lab.labels, 2)
     found = network.focus(lab, plan, np.arange(30))
     assert lab.asked == [len(np.unique(plan.members))] and lab.asked[0] <= 8
-    whole = focus.focus_on_mosaics(network.model, lab.images, plan, network.prepare)
+    whole = focus.focus_on_mosaics(network.model, lab.images, plan)
     np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-5)
 
 
@@ -145,7 +151,7 @@ def test_evidence_on_focus_leaves_out_ways_without_any() -> None:
 
 
 # ---- a frozen network with a head ------------------------------------------------------------------------------------
-def test_a_pretrained_subject_answers_as_the_regression_on_stored_features(tmp_path) -> None:
+def test_a_pretrained_network_answers_as_the_regression_on_stored_features(tmp_path) -> None:
     """Wrong preprocessing, layer or size on either side would part them."""
     from lab_utils.training import features
 
@@ -154,18 +160,17 @@ def test_a_pretrained_subject_answers_as_the_regression_on_stored_features(tmp_p
     pixels = rng.integers(0, 120, (24, 64, 64, 3), dtype=np.uint8)
     pixels[np.arange(24), ..., labels] += 100
     stored = features.extract("lite0", pixels, data_hash="x", layers=("penultimate",), size=64, folder=tmp_path)
-    settings = SimpleNamespace(
-        fine_tuning=SimpleNamespace(networks=["lite0"]),
-        features=SimpleNamespace(size=64),
-        networks=SimpleNamespace(weights="imagenet"),
-    )
-    lab = SimpleNamespace(settings=settings, classes=list("abc"), title=str, pixels=lambda size: pixels)
-    lab.rows = lambda split: np.arange(18)
-    lab.labels = lambda split: labels[:18]
-    lab.features = lambda name: stored["penultimate"]
-    found = pretrained(lab).probabilities(lab, np.arange(18, 24))
-    points = np.asarray(stored["penultimate"])
-    mean, spread = points[:18].mean(0), points[:18].std(0) + 1e-6
-    wanted = LogisticRegression(C=0.01, max_iter=300).fit((points[:18] - mean) / spread, labels[:18])
-    np.testing.assert_allclose(found, wanted.predict_proba((points[18:] - mean) / spread), atol=2e-3)
-    assert found.sum(1) == pytest.approx(np.ones(6), abs=1e-5)
+    deep = np.asarray(stored["penultimate"])
+    scaler = StandardScaler().fit(deep[:18])
+    regression = LogisticRegression(C=0.01, max_iter=300).fit(scaler.transform(deep[:18]), labels[:18])
+    here = FineTuningSetup("run 6", "lite0", "imagenet", 64, 4, "average", 1e-3, 8, 1)
+    build = function_of("13_grad_cam", "with_linear_head", here=here, lab=SimpleNamespace(classes=list("abc")))
+    network = CamModel("lite0", build(scaler, regression, 64))
+    found = network.probabilities(SimpleNamespace(pixels=lambda size: pixels), np.arange(18, 24))
+    np.testing.assert_allclose(found, regression.predict_proba(scaler.transform(deep[18:])), atol=2e-3)
+
+
+@pytest.mark.parametrize(("asked", "side"), [("native", 240), (96, 96)])
+def test_features_have_the_profiles_size_or_the_networks_own(asked, side) -> None:
+    lab = SimpleNamespace(settings=SimpleNamespace(features=SimpleNamespace(size=asked)))
+    assert feature_size(lab, "lite1") == side

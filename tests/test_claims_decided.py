@@ -63,7 +63,7 @@ def cluster(lot: str, lot_share: float) -> Cluster:
 
 
 def space(right: int, p: float) -> Separability:
-    return Separability(Accuracy(right, 400), Accuracy(400, 400), 0.6, p, 19)
+    return Separability(Accuracy(right, 400), Accuracy(400, 400), estimate(0.6), p)
 
 
 def epochs(counted, clean, above, of=8):
@@ -127,8 +127,8 @@ CASES = {
     ],
     "imagenet-overlap": HIGHER,
     "three-groups-separable": [
-        ({"spaces": {"features": space(400, 0.05), "3-D PCA": third}}, word)
-        for third, word in (
+        ({"space": held}, word)
+        for held, word in (
             (space(398, 0.05), SUPPORTED),
             (space(300, 0.05), CONTRADICTED),
             (space(383, 0.05), TIE),
@@ -180,7 +180,16 @@ CASES = {
         (both(UP, TIED, "error", "rival"), TIE),
     ],
     "difficult-to-separate": LOWER,
-    "external-features-ignored": parts(SMALL, gap(0.02, 0.01), TIED),
+    "external-features-ignored": [
+        ({"shuffled": shuffled, "removed": removed}, word)
+        for shuffled, removed, word in (
+            (SMALL, SMALL, SUPPORTED),
+            (gap(0.02, 0.01), gap(0.02, 0.01), CONTRADICTED),
+            (gap(0.013, 0.01), gap(0.001, 0.02), TIE),  # read, and nothing is lost without them
+            (SMALL, gap(0.02, 0.01), TIE),
+            (TIED, SMALL, TIE),
+        )
+    ],
     "dense-classifier-equal": SAME,
     "extractors-differ": [
         (SEEDS | {"reference": spread}, word) for spread, word in ((0.2, SUPPORTED), (0.01, CONTRADICTED), (0.06, TIE))
@@ -361,6 +370,16 @@ def test_every_claim_that_is_decided_is_tried_and_every_rule_is_used():
             "hard-pairs-recur",
             {"ranks": {"a → b": 3, "b → a": 40}, "among": 10},
             "one is among the 10 largest here (a → b)",
+        ),
+        (
+            "external-features-ignored",
+            {"shuffled": gap(0.013, 0.01), "removed": gap(0.001, 0.02)},
+            "read (shuffling costs 1.3 points) but not needed (removing them costs +0.1 points)",
+        ),
+        (
+            "external-features-ignored",
+            {"shuffled": TIED, "removed": SMALL},
+            "leaves it open",
         ),
         ("silk-not-solved", {"value": None, "images": 3}, "too few images of Silk and metal thread (3)"),
         ("printed-vgg16-parameters", {"printed": {"a": 1000}, "other": {"a": 2000}, "part": "one layer"}, "1,000"),

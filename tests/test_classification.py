@@ -6,13 +6,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.datasets import make_blobs
-from sklearn.svm import SVC
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
 
-from lab_utils.analysis import classification, classifiers, feature_tables, reductions, seed_spread, umaps, variance
-from lab_utils.analysis.folds import Folds, grouped_folds, museum_gap, original_folds
+from lab_utils.analysis import classification, classifiers, feature_tables, seed_spread, variance
+from lab_utils.analysis.folds import as_many_folds, grouped_folds, museum_gap
 from lab_utils.core.errors import LabError
+from lab_utils.core.profiles import Classification
 from lab_utils.stats.intervals import Accuracy
+from tests.notebook_cells import function_of
+
+
+def to_umap(dimensions=8, seed=0, labels=True, epochs=100):
+    """The notebook's own reduction."""
+    use = Classification(umap_epochs=epochs, seed=seed)
+    return function_of("05_classification", "to_umap", use=use, train=range(100))(dimensions, seed, labels)
 
 
 def blobs(n=240, classes=6, width=20, spread=4.0, seed=0):
@@ -52,58 +66,51 @@ def test_standardising_does_not_depend_on_the_scale_of_a_column(scale):
     np.testing.assert_allclose(feature_tables.standardise(X, rows), (X - X[rows].mean(0)) / X[rows].std(0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["pca", "umap", "supervised umap"])
-def test_a_reduction_does_not_change_when_other_rows_do(method):
+@pytest.mark.parametrize("labels", [True, False])
+def test_the_originals_table_does_not_change_on_train_when_other_images_do(labels):
     X, y = blobs(60)
-    rows = np.arange(40)
+    rows, images = np.arange(40), image_table(60)
     changed = X.copy()
     changed[50:] += 7
     hidden = np.where(np.arange(60) < 40, y, classification.UNSEEN)
-    reduction = reductions.Reduction(method, 3, epochs=20)
-    first, second = reduction.apply(X, hidden, rows), reduction.apply(changed, hidden, rows)
-    assert first.shape == (60, 3)
+    first, second = (
+        classification.original_table(features, images, hidden, rows, to_umap(3, labels=labels, epochs=20))
+        for features in (X, changed)
+    )
+    assert list(first)[4:] == ["umap_0", "umap_1", "umap_2"] and first.shape == (60, 7)
     np.testing.assert_array_equal(first[:40], second[:40])
 
 
-def test_supervised_umap_separates_pure_noise_on_the_rows_it_saw_and_nowhere_else():
+def test_supervised_umap_separates_pure_noise_on_the_images_it_saw_and_nowhere_else():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(300, 30)).astype(np.float32), np.tile(np.arange(5), 60)
-    rows = np.arange(200)
-    table = reductions.Reduction("supervised umap", 4, epochs=100).apply(X, y, rows)
-    model = SVC().fit(table[rows], y[rows])
-    assert (model.predict(table[rows]) == y[rows]).mean() > 0.6
-    assert (model.predict(table[200:]) == y[200:]).mean() < 0.4
+    reduce = to_umap(4)
+    told, others = reduce.fit_transform(X[:200], y[:200]), reduce.transform(X[200:])
+    model = SVC().fit(told, y[:200])
+    assert model.score(told, y[:200]) > 0.6 and model.score(others, y[200:]) < 0.4
+    blind = to_umap(4, labels=False).fit_transform(X[:200], y[:200])
+    assert SVC().fit(blind, y[:200]).score(blind, y[:200]) < 0.6
 
 
-@pytest.mark.parametrize(("n", "dimensions"), [(5, 8), (12, 8), (3, 2)])
-def test_fewer_images_than_neighbours_or_components_still_reduce(n, dimensions):
-    X, y = blobs(n + 3, classes=2)
-    for method in ("umap", "pca"):
-        reduced = reductions.Reduction(method, dimensions, epochs=10).apply(X, y, np.arange(n))
-        assert len(reduced) == n + 3 and np.isfinite(reduced).all()
+def test_fewer_images_than_neighbours_still_reduce_and_too_few_are_one_sentence():
+    X, y = blobs(15, classes=2)
+    table = classification.original_table(X, image_table(15), y, np.arange(12), to_umap(2, epochs=10))
+    assert np.isfinite(table).all(axis=None)
+    with pytest.raises(LabError, match="2 train images can't be reduced"):
+        classification.original_table(X, image_table(15), y, np.arange(2), PCA(3))
 
 
-def test_umap_on_two_images_is_refused_in_one_sentence():
-    X, y = blobs(6)
-    with pytest.raises(LabError, match="at least 3 images to fit on, there are 2"):
-        reductions.Reduction("umap", 2).apply(X, y, np.arange(2))
-
-
-def test_an_image_without_a_place_on_the_umap_is_named(monkeypatch):
-    class Lost:
-        def __init__(self, **_):
-            pass
-
+def test_an_image_without_a_place_on_the_umap_is_named():
+    class Lost(BaseEstimator):
         def fit_transform(self, X, _):
             return np.zeros((len(X), 2))
 
         def transform(self, X):
             return np.full((len(X), 2), np.nan)
 
-    monkeypatch.setattr(umaps, "umap_class", lambda: Lost)
     X, y = blobs(20)
     with pytest.raises(LabError, match="no place for 4 of 20 images \\(first: row 16\\)"):
-        reductions.Reduction("umap", 2).apply(X, y, np.arange(16))
+        classification.original_table(X, image_table(20), y, np.arange(16), Lost())
 
 
 @pytest.mark.parametrize(
@@ -123,42 +130,47 @@ def test_features_no_classifier_can_use_are_refused_in_one_sentence(damage, word
 
 
 # ---- folds ----------------------------------------------------------------------------------------------------------
+ORDERED = StratifiedKFold(5)
+
+
 def test_original_folds_keep_the_tables_order_within_each_class():
     y = np.repeat([0, 1], 10)
-    held = [sorted(out.tolist()) for _, out in original_folds(y, np.arange(20))]
+    held = [sorted(out.tolist()) for _, out in classification.positions(ORDERED, np.arange(20), y)]
     assert held == [[2 * i, 2 * i + 1, 10 + 2 * i, 11 + 2 * i] for i in range(5)]
 
 
 def test_grouped_folds_never_put_a_lot_on_both_sides_and_cover_every_row_once():
     rng = np.random.default_rng(0)
     y, lots = rng.integers(0, 4, 200), np.array([f"lot {i}" for i in rng.integers(0, 40, 200)], object)
+    rows, named = np.arange(20, 200), lots.copy()
     lots[:30] = ""
-    rows = np.arange(20, 200)
-    folds = grouped_folds(y, lots, rows)
-    assert sorted(np.concatenate([out for _, out in folds])) == rows.tolist() and folds.note == ""
-    for fit, out in folds:
-        assert not (set(lots[fit]) & set(lots[out]) - {""})
+    shuffled = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    for folds in (grouped_folds(y, lots, rows), classification.positions(shuffled, rows, y, named)):
+        assert sorted(np.concatenate([out for _, out in folds])) == rows.tolist()
+        for fit, out in folds:
+            assert not (set(lots[fit]) & set(lots[out]) - {""})
 
 
-def test_where_lots_are_unknown_the_folds_are_shuffled_and_say_so():
-    y = np.repeat([0, 1], 20)
+def test_where_lots_are_unknown_the_folds_are_shuffled_and_it_is_said():
+    y, alone = np.repeat([0, 1], 20), np.arange(40)
     folds = grouped_folds(y, np.full(40, ""), np.arange(40))
-    assert len(folds) == 5 and "shuffled by image, not grouped by lot" in folds.note
-    assert sorted(next(iter(folds))[1]) != sorted(next(iter(original_folds(y, np.arange(40))))[1])
+    assert len(folds) == 5 and "folds divide single images" in as_many_folds(5, y, alone)[1]
+    assert sorted(folds[0][1]) != sorted(classification.positions(ORDERED, np.arange(40), y)[0][1])
 
 
-def test_classes_smaller_than_the_number_of_folds_mean_fewer_folds_and_a_note():
+def test_classes_and_lots_fewer_than_folds_mean_fewer_folds_and_a_note():
     y = np.array([0, 0, 0, 1, 1, 1, 2])
-    for folds in (original_folds(y, np.arange(7)), grouped_folds(y, np.full(7, ""), np.arange(7))):
-        assert len(folds) == 3 and "3 folds instead of 5" in folds.note
+    assert as_many_folds(5, y) == (3, "3 folds instead of 5: no class has more train images.")
+    number, note = as_many_folds(5, np.repeat([0, 1], 10), np.repeat(["a", "b"], 10))
+    assert number == 2 and note == "2 folds instead of 5: there are no more lots."
+    assert len(grouped_folds(y, np.full(7, ""), np.arange(7))) == 3
 
 
-def test_no_folds_of_classes_with_one_image_each():
+def test_no_folds_of_classes_with_one_image_each_or_of_one_lot():
     with pytest.raises(LabError, match="two train images"):
-        original_folds(np.arange(4), np.arange(4))
-
-
-def test_one_lot_for_everything_cannot_be_grouped():
+        as_many_folds(5, np.arange(4))
+    with pytest.raises(LabError, match="at least 2 lots, there is 1"):
+        as_many_folds(5, np.repeat([0, 1], 10), np.full(20, "1963.350"))
     with pytest.raises(LabError, match="need 5 lots, there are 1"):
         grouped_folds(np.repeat([0, 1], 10), np.full(20, "1963.350"), np.arange(20))
 
@@ -168,67 +180,80 @@ def test_unshuffled_folds_of_mame_differ_in_museum_as_the_facts_say():
     table = pd.read_csv(Path(os.environ["MAME_ROOT"]) / "MAMe_dataset.csv")
     train = table[table["Subset"] == "train"].reset_index(drop=True)
     y, metropolitan = pd.factorize(train["Medium"])[0], train["Museum"].str.startswith("Metropolitan")
-    shares = [metropolitan.iloc[out].mean() for _, out in original_folds(y, np.arange(len(y)))]
+    folds = classification.positions(ORDERED, np.arange(len(y)), y)
+    shares = [metropolitan.iloc[out].mean() for _, out in folds]
     assert shares[0] == pytest.approx(0.97, abs=0.005) and shares[4] == pytest.approx(0.25, abs=0.005)
 
 
 # ---- the comparison -------------------------------------------------------------------------------------------------
-def test_compare_uses_no_label_outside_the_rows_it_may_fit_on():
+RIDGE = make_pipeline(StandardScaler(), classifiers.Ridge())
+
+
+def test_evaluating_uses_no_label_outside_the_rows_it_may_fit_on():
     X, y = blobs(100)
     rows = np.arange(60)
     hidden = np.where(np.arange(100) < 60, y, classification.UNSEEN)
-    result = classification.compare(
-        lambda fit: classification.full_views(X, fit, 10), hidden, rows, classifiers.full_classifiers(20, 5, 10)
-    )
-    assert result.accuracy("Ridge", y[60:], np.arange(60, 100)).value > 0.8
-    assert set(result.predictions) == {"XGBoost", "Linear SVM", "Random forest", "RBF SVM", "Ridge", "Voting"}
-    assert all((guess >= 0).all() for guess in result.predictions.values())
+    models = classifiers.full_classifiers(20, 10, 5, 10)
+    result = classification.evaluate(models, X, hidden, rows, voters=[name for name in models if name != "Ridge"])
+    assert (result.answers["Ridge"][60:] == y[60:]).mean() > 0.8
+    assert set(result.answers) == {"XGBoost", "Linear SVM", "Random forest", "RBF SVM", "Ridge", "Voting"}
+    assert all((guess[60:] >= 0).all() and (guess[:60] == -1).all() for guess in result.answers.values())
 
 
-def test_cross_validation_scores_each_train_row_once_by_models_that_did_not_see_it():
+def test_cross_validated_answers_are_those_of_scikit_learn_and_val_is_answered_by_the_fit_on_all_of_train():
+    X, y = blobs(90, spread=9.0)
+    rows, folds = np.arange(60), StratifiedKFold(5, shuffle=True, random_state=0)
+    result = classification.evaluate({"Ridge": RIDGE}, X, y, rows, folds)
+    theirs = cross_val_predict(RIDGE, X[:60], y[:60], cv=folds)
+    assert (result.answers["Ridge"][:60] == theirs).all() and (theirs != y[:60]).any()
+    assert (result.answers["Ridge"][60:] == RIDGE.fit(X[:60], y[:60]).predict(X[60:])).all()
+    assert result.cv("Ridge").n == 60 and [fold.n for fold in result.folds("Ridge")] == [12] * 5
+    assert "Voting" not in result.answers  # one classifier is no vote
+
+
+def test_seconds_of_the_table_are_added_once_to_every_classifier_and_to_the_vote():
     X, y = blobs(90)
-    rows, seen = np.arange(60), []
-
-    def tables(fit):
-        seen.append(fit)
-        return {"all": X}
-
-    folds = grouped_folds(y, np.full(90, ""), rows)
-    result = classification.compare(tables, y, rows, {"Ridge": classifiers.EstimatorOnView(classifiers.Ridge())}, folds)
-    assert result.cv("Ridge").n == 60 and len(result.folds["Ridge"]) == 5
-    assert (result.held["Ridge"][60:] == classification.UNSEEN).all() and (result.held["Ridge"][:60] >= 0).all()
-    assert [len(fit) for fit in seen[:-1]] == [48] * 5 and len(seen[-1]) == 60
+    models = {"A": RIDGE, "B": classifiers.Ridge()}
+    seconds = classification.evaluate(models, X, y, np.arange(60), spent=100.0).seconds
+    assert all(100 < value < 150 for value in seconds.values()) and set(seconds) == {"A", "B", "Voting"}
 
 
 def test_the_originals_protocol_leaks_and_the_repaired_one_does_not():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(260, 30)).astype(np.float32), np.tile(np.arange(4), 65)
-    rows, reduction = np.arange(200), reductions.Reduction("supervised umap", 8, epochs=100)
-    few = {"RBF SVM": classifiers.EstimatorOnView(SVC())}
-    there, table = classification.as_in_the_original(X, image_table(260), y, rows, reduction=reduction, classifiers=few)
-    folds = grouped_folds(y, np.full(260, ""), rows)
-    here = classification.done_right(X, y, rows, folds, reduction=reduction, classifiers=few)
+    train, val = np.arange(200), np.arange(200, 260)
+    table = classification.original_table(X, image_table(260), y, train, to_umap()).to_numpy()
+    there = classification.evaluate({"RBF SVM": SVC()}, table, y, train, ORDERED)
+    grouped = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    pipeline = {"RBF SVM": make_pipeline(to_umap(), SVC())}
+    here = classification.evaluate(pipeline, X, y, train, grouped, np.arange(260))
     assert there.cv("RBF SVM").value > 0.6  # pure noise: nothing above 0.25 can be earned
     assert here.cv("RBF SVM").value < 0.4
-    assert there.accuracy("RBF SVM", y[200:], np.arange(200, 260)).value < 0.45
-    assert [name for name in table if name.startswith("umap_")] == [f"umap_{i}" for i in range(8)]
+    assert there.accuracy("RBF SVM", val).value < 0.45
+    assert here.minus("RBF SVM", "RBF SVM", train, there).high < -0.2
 
 
 def test_a_fold_of_one_class_predicts_that_class_and_a_class_missing_from_a_fold_is_no_error():
     X, y = blobs(30, classes=3)
     y = np.sort(y)
-    folds = Folds(((np.flatnonzero(y == 0), np.flatnonzero(y > 0)), (np.flatnonzero(y != 1), np.flatnonzero(y == 1))))
-    result = classification.compare(
-        lambda fit: {"all": X}, y, np.arange(30), classifiers.original_classifiers(3, 5), folds
-    )
-    for name, parts in result.folds.items():
-        assert [part.successes for part in parts] == [0, 0], name
-    assert set(result.held["Linear SVM"][y > 1]) == {0}
+    folds = PredefinedSplit(np.where(y == 0, -1, 0))  # fitted on class 0, scored on the two others
+    result = classification.evaluate(classifiers.original_classifiers(3, 5), X, y, np.arange(30), folds)
+    for name in result.answers:
+        assert [part.successes for part in result.folds(name)] == [0], name
+    assert set(result.answers["Linear SVM"][y > 0]) == {0}
+
+
+def test_the_vote_is_the_one_of_scikit_learns_voting_classifier():
+    X, y = blobs(160, spread=9.0)
+    members = {"a": LinearSVC(random_state=0), "b": SVC(), "c": RandomForestClassifier(10, random_state=0)}
+    theirs = VotingClassifier(list(members.items())).fit(X[:100], y[:100]).predict(X[100:])
+    ours = classification.evaluate(members, X, y, np.arange(100)).answers["Voting"]
+    assert (ours[100:] == theirs).all()
 
 
 def test_importances_have_a_row_a_column_and_a_column_a_tree_ensemble():
     X, y = blobs(80, width=4)
-    result = classification.compare(lambda fit: {"all": X}, y, np.arange(80), classifiers.original_classifiers(3, 5))
+    result = classification.evaluate(classifiers.original_classifiers(3, 5), X, y, np.arange(80))
     table = classification.importances(result, list("abcd"))
     assert table.shape == (4, 2) and list(table) == ["XGBoost", "Random forest"]
     np.testing.assert_allclose(table.sum(), 1, atol=1e-5)
@@ -295,15 +320,13 @@ def test_the_noise_floor_is_the_standard_deviation_between_seeds():
 def test_chance_runs_keep_the_protocol_and_change_the_seed_only():
     X, y = blobs(90, classes=3)
     train, val = np.arange(60), np.arange(60, 90)
-    options = {
-        "reduction": reductions.Reduction("supervised umap", 2, epochs=20),
-        "classifiers": {"A": classifiers.EstimatorOnView(SVC())},
-    }
+    options = {"reduce": lambda seed: to_umap(2, seed, epochs=20), "classifiers": {"A": SVC()}}
     runs = seed_spread.chance_runs(X, image_table(90), y, train, val, seeds=2, **options)
-    plain, _ = classification.as_in_the_original(X, image_table(90), y, train, folds=0, **options)
+    table = classification.original_table(X, image_table(90), y, train, to_umap(2, 0, epochs=20))
+    plain = classification.evaluate({"A": SVC()}, table.to_numpy(), y, train)
     assert list(runs) == ["UMAP seed", "split seed"] and [len(several) for several in runs.values()] == [2, 2]
     assert runs["UMAP seed"][0] == runs["split seed"][0]
-    assert runs["UMAP seed"][0]["A"].value == plain.accuracy("A", y[val], val).value
+    assert runs["UMAP seed"][0]["A"].value == plain.accuracy("A", val).value
 
 
 def test_a_new_split_keeps_the_size_of_each_class_and_no_image_twice():
@@ -322,60 +345,51 @@ def test_a_stratified_part_has_as_many_of_each_class():
 
 
 def test_component_steps_are_powers_of_two_and_the_most_itself():
-    assert classification.component_steps(637) == [
-        2,
-        4,
-        8,
-        16,
-        32,
-        64,
-        128,
-        256,
-        637,
-    ] and classification.component_steps(2) == [2]
-
-
-def test_accuracy_by_dimension_falls_when_dimensions_do():
-    X, y = blobs(200, classes=8, width=10, spread=1.0)
-    found = classification.accuracy_by_dimension(
-        X, y, np.arange(120), np.arange(120, 200), [reductions.Reduction("pca", d) for d in (1, 8)]
-    )
-    one, eight = (accuracy.value for accuracy in found.values())
-    assert eight > one + 0.1
+    assert classification.component_steps(637) == [2, 4, 8, 16, 32, 64, 128, 256, 637]
+    assert classification.component_steps(2) == [2]
 
 
 # ---- what is read off results ---------------------------------------------------------------------------------------
-def result_of(**predictions):
-    return classification.CVResult({name: np.array(guess) for name, guess in predictions.items()}, {}, {})
+def result_of(labels, train=(), held=(), **answers):
+    rows = tuple(np.array(part) for part in held)
+    return classification.Result(
+        {name: np.array(guess) for name, guess in answers.items()}, {}, {}, np.array(train, int), rows, np.array(labels)
+    )
 
 
 def test_the_best_is_chosen_on_the_given_rows():
-    result, truth = result_of(A=[0, 0, 1, 1], B=[1, 0, 0, 0], Voting=[0, 0, 0, 0]), np.zeros(4, int)
-    assert classification.best(result, truth, np.arange(4)) == "Voting"
-    assert classification.best(result, truth[:2], np.arange(2)) == "A"
+    result = result_of([0, 0, 0, 0], A=[0, 0, 1, 1], B=[1, 0, 0, 0], Voting=[0, 0, 0, 0])
+    assert classification.best(result, np.arange(4)) == "Voting"
+    assert classification.best(result, np.arange(2)) == "A"
 
 
-def test_what_is_said_of_train_comes_from_the_fitted_estimator_and_not_from_the_stored_labels():
+def test_what_is_said_of_train_comes_from_the_fitted_classifier_and_not_from_the_stored_answers():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 2)), rng.integers(5, 8, 60)
-    result = classification.compare(
-        lambda fit: {"all": X}, y, np.arange(60), {"Ridge": classifiers.EstimatorOnView(classifiers.Ridge())}
-    )
-    found = classification.train_guesses(result, X, y, np.arange(60))["Ridge"]
-    assert 0.2 < (found == y).mean() < 0.8 and set(found) <= {5, 6, 7}
+    result = classification.evaluate({"Ridge": RIDGE}, X, y, np.arange(60))
+    guess = result.fitted["Ridge"].predict(X)
+    assert 0.2 < (guess == y).mean() < 0.8 and set(guess) <= {5, 6, 7}
+    assert (result.answers["Ridge"] == classification.UNSEEN).all()
 
 
 def test_the_best_single_classifier_by_cross_validation_is_no_vote():
-    folds = {"A": [Accuracy(5, 10)], "B": [Accuracy(7, 10)], "Voting": [Accuracy(9, 10)]}
-    assert classification.best_by_cv(classification.CVResult({}, folds, {})) == "B"
+    result = result_of([0] * 4, range(4), A=[0, 1, 1, 1], B=[0, 0, 1, 1], Voting=[0, 0, 0, 0])
+    assert classification.best_by_cv(result) == "B"
 
 
 def test_fold_and_museum_gaps_by_hand():
-    folds = Folds(((np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2, 3]))))
-    result = classification.CVResult({}, {"A": [Accuracy(1, 10), Accuracy(9, 10), Accuracy(5, 10)]}, {})
+    held = ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
+    result = result_of([0] * 10, range(10), held, A=[0, 0, 0, 0, 0, 0, 1, 1, 1, 1])
     assert classification.fold_gap(result, "A").value == pytest.approx(0.8)
-    assert museum_gap(np.array(["M", "M", "M", "L"]), folds) == 0.5
-    assert museum_gap(np.array(["", "", "", ""]), folds) == 0
+    assert museum_gap(np.array(["M", "M", "M", "L"]), [np.array([0, 1]), np.array([2, 3])]) == 0.5
+    assert museum_gap(np.array(["", "", "", ""]), [np.array([0, 1])]) == 0
+
+
+def test_a_pair_picked_from_many_has_a_wider_interval():
+    rng = np.random.default_rng(0)
+    result = result_of([0] * 200, A=rng.random(200) < 0.3, B=rng.random(200) < 0.4)
+    one, many = (result.minus("A", "B", np.arange(200), comparisons=number) for number in (1, 20))
+    assert one.value == many.value and many.low < one.low < one.high < many.high
 
 
 def test_a_mean_difference_is_the_gap_between_means():
@@ -392,29 +406,20 @@ def test_confusion_between_and_within_super_groups_by_hand():
     assert classification.group_confusion(np.array([0]), np.array([2]), ["a", "a", "b"])[1] is None
 
 
-def test_labels_that_were_not_placed_are_unseen():
-    assert classification.masked_labels(4, np.array([1, 2]), np.array([7, 8])).tolist() == [-1, 7, 8, -1]
-
-
 # ---- real photographs -----------------------------------------------------------------------------------------------
 @pytest.mark.skipif(not os.environ.get("LAB_PHOTOS"), reason="LAB_PHOTOS is not set: real photographs needed")
 def test_on_real_photos_the_plain_probe_lies_clearly_above_both_umaps_in_the_same_folds(tmp_path):
-    from lab_utils.stats.intervals import paired_difference
     from lab_utils.training import features
 
     paths = sorted(path for path in Path(os.environ["LAB_PHOTOS"]).glob("*/*") if path.is_file())
     _, y = np.unique([path.parent.name for path in paths], return_inverse=True)
     found = features.extract("lite0", paths, data_hash="photos of the test", layers=["penultimate"], folder=tmp_path)
     X, rows = np.array(found["penultimate"]), np.arange(len(y))
-    folds = grouped_folds(y, np.full(len(y), ""), rows)
-    probe = classification.done_right(
-        X, y, rows, folds, classifiers={"Ridge": classifiers.EstimatorOnView(classifiers.Ridge())}
-    )
-    assert len(folds) == 5 and 0.27 < probe.cv("Ridge").value < 0.45
-    for method in ("umap", "supervised umap"):
-        svm = {"RBF SVM": classifiers.EstimatorOnView(SVC())}
-        reduced = classification.done_right(
-            X, y, rows, folds, reduction=reductions.Reduction(method, 8), classifiers=svm
-        )
-        gap = paired_difference(y, probe.held["Ridge"], reduced.held["RBF SVM"])
-        assert gap.low > 0.05, f"{method}: {gap}"
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    probe = classification.evaluate({"Ridge": RIDGE}, X, y, rows, folds)
+    assert len(probe.held) == 5 and 0.27 < probe.cv("Ridge").value < 0.45
+    for labels in (True, False):
+        svm = {"RBF SVM": make_pipeline(to_umap(labels=labels), SVC())}
+        reduced = classification.evaluate(svm, X, y, rows, folds)
+        gap = probe.minus("Ridge", "RBF SVM", rows, reduced)
+        assert gap.low > 0.05, f"labels: {labels}: {gap}"

@@ -3,15 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
-from lab_utils.analysis.classification import CVResult
-from lab_utils.analysis.reductions import Reduction
+from lab_utils.analysis import classifiers
+from lab_utils.analysis.classification import Result, evaluate
 from lab_utils.analysis.seed_spread import SeedSpread
 from lab_utils.chapters import classification_tables
 from lab_utils.core.profiles import Classification
 from lab_utils.core.records import PROJECT
 from lab_utils.stats import metrics
-from lab_utils.stats.intervals import Accuracy, Difference, Estimate
+from lab_utils.stats.intervals import Accuracy, Difference
 
 REPORTED = pd.read_csv(PROJECT / "data" / "reported" / "classification.csv")
 TRUTH = np.array([0, 1, 0, 1, 0, 1, 0, 1])
@@ -19,8 +20,8 @@ RIGHT, HALF, WRONG = TRUTH.copy(), np.zeros(8, int), 1 - TRUTH
 ALL = np.arange(8)
 
 
-def result_of(**predictions):
-    return CVResult(predictions, {name: [Accuracy(3, 4), Accuracy(1, 4)] for name in predictions}, {})
+def result_of(**answers):
+    return Result(answers, train=ALL, labels=TRUTH)
 
 
 def test_departures_name_every_changed_setting_and_none_where_there_is_none():
@@ -50,10 +51,10 @@ def test_diamonds_stand_only_at_networks_that_the_original_used():
 def test_the_originals_table_is_chosen_on_val_not_on_test():
     results = {("CNN features", "a"): result_of(A=RIGHT, B=HALF)}
     on_test = {("CNN features", "a"): metrics.averages(np.array([[1, 3], [3, 1]]))}
-    table = classification_tables.scores_table(results, TRUTH, ALL, on_test, {"a": "Net"}, REPORTED)
+    table = classification_tables.scores_table(results, ALL, on_test, {"a": "Net"}, REPORTED)
     first = table.iloc[0]
     assert (first["model"], first["best on val"]) == ("Net", "A")
-    assert (first["test"].value, first["test"].n, first["CV"].successes) == (0.25, 8, 4)
+    assert (first["test"].value, first["test"].n, first["CV"].successes) == (0.25, 8, 8)
     assert len(table) == 5 and table.iloc[1]["model"].startswith("VGG16 (reported")
 
 
@@ -73,19 +74,19 @@ def test_boxes_group_accuracies_by_one_part_of_their_keys():
 
 def test_correctness_has_a_row_a_result_and_a_column_a_classifier():
     found = classification_tables.correctness(
-        [result_of(A=RIGHT, B=HALF), result_of(A=WRONG, B=RIGHT)], ["A", "B"], TRUTH, ALL
+        [result_of(A=RIGHT, B=HALF), result_of(A=WRONG, B=RIGHT)], ["A", "B"], ALL
     )
     np.testing.assert_allclose(found.mean(2), [[1, 0.5], [0, 1]])
     assert classification_tables.spread_of_networks(
-        {"a": result_of(A=RIGHT), "b": result_of(A=HALF)}, TRUTH, ALL
+        {"a": result_of(A=RIGHT), "b": result_of(A=HALF)}, ALL
     ) == pytest.approx(0.125**0.5)
-    assert classification_tables.spread_of_networks({"a": result_of(A=RIGHT)}, TRUTH, ALL) == 0
+    assert classification_tables.spread_of_networks({"a": result_of(A=RIGHT)}, ALL) == 0
 
 
 def test_the_best_way_is_looked_for_among_all_layers_and_protocols():
     right, embedded = {"a": result_of(A=HALF), "b": result_of(A=HALF, B=WRONG)}, {"b": result_of(Ridge=RIGHT)}
     found = classification_tables.candidates(right, embedded, {("dense classifier", "a"): result_of(A=WRONG)})
-    order = classification_tables.ranked(found, TRUTH, ALL)
+    order = classification_tables.ranked(found, ALL)
     assert (
         order[0] == classification_tables.ClassifierSpec(classification_tables.EMBEDDED, "full_network", "b", "Ridge")
         and found[order[0]] is embedded["b"]
@@ -103,7 +104,6 @@ def test_the_best_way_is_looked_for_among_all_layers_and_protocols():
 def test_the_originals_protocol_can_be_the_best_way():
     order = classification_tables.ranked(
         classification_tables.candidates({"a": result_of(A=HALF)}, {}, {("CNN features", "a"): result_of(A=RIGHT)}),
-        TRUTH,
         ALL,
     )
     assert (
@@ -113,12 +113,12 @@ def test_the_originals_protocol_can_be_the_best_way():
 
 
 def test_dimension_lines_and_the_fewest_components_by_hand():
-    found = {Reduction("pca", d): Accuracy(n, 100) for d, n in ((2, 20), (4, 46), (8, 60))}
-    found |= {Reduction("umap", 2): Accuracy(10, 100), Reduction(): Accuracy(50, 100)}
-    lines = classification_tables.dimension_lines(found)
-    assert list(lines) == ["PCA", "UMAP"] and lines["PCA"][0].tolist() == [2, 4, 8]
-    assert lines["PCA"][1].tolist() == pytest.approx([20, 46, 60])
-    assert classification_tables.fewest(found) == 4 and classification_tables.fewest(found, share=2) == 8
+    accuracies = {f"PCA-{d}": Accuracy(n, 100) for d, n in ((2, 20), (4, 46), (8, 60))}
+    accuracies |= {"UMAP-2": Accuracy(10, 100), "all": Accuracy(50, 100)}
+    curves, level = classification_tables.dimension_lines(accuracies)
+    assert list(curves) == ["PCA", "UMAP"] and curves["PCA"][0].tolist() == [2, 4, 8]
+    assert curves["PCA"][1].tolist() == pytest.approx([20, 46, 60]) and level == {"all columns": 50}
+    assert classification_tables.fewest(accuracies) == 4 and classification_tables.fewest(accuracies, share=2) == 8
 
 
 def test_neighbours_in_the_ranking_are_compared_in_pairs():
@@ -131,32 +131,36 @@ def test_neighbours_in_the_ranking_are_compared_in_pairs():
     assert "nothing to compare" in classification_tables.neighbours_words({"A": guesses["A"]}, truth)
 
 
-def test_holm_is_the_step_down_correction_by_hand():
-    assert classification_tables.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert classification_tables.holm([0.9, 0.8]) == [1, 1]
-
-
 def test_tables_of_variance_hold_the_reduction_as_a_factor():
     results = {name: {"a": result_of(A=RIGHT, B=HALF), "b": result_of(A=WRONG, B=HALF)} for name in ("eight", "all")}
-    found = classification_tables.variance_tables(results, ["A", "B"], TRUTH, ALL)
+    found = classification_tables.variance_tables(results, ["A", "B"], ALL)
     assert found["eight"].shape == (2, 2, 8) and found["both"].shape == (2, 2, 2, 8)
     assert found["both"][:, 1].tolist() == found["all"].tolist()
-    assert classification_tables.variance_tables({"all": {"a": result_of(A=RIGHT)}}, ["A"], TRUTH, ALL) == {}
+    assert classification_tables.variance_tables({"all": {"a": result_of(A=RIGHT)}}, ["A"], ALL) == {}
 
 
 def test_a_network_is_compared_with_the_mean_of_the_others_where_there_are_any():
-    gap = classification_tables.against_rest({"a": RIGHT, "b": HALF, "c": WRONG}, "a", TRUTH)
-    assert gap.value == pytest.approx(1 - 0.25) and "First" in classification_tables.stand_in_words(gap, "First")
-    assert classification_tables.against_rest(
-        {"a": RIGHT}, "a", TRUTH
-    ) is None and "only network" in classification_tables.stand_in_words(None, "First")
+    results = {name: result_of(A=guess) for name, guess in (("a", RIGHT), ("b", HALF), ("c", WRONG))}
+    name, gap = classification_tables.against_rest(results, "a", ALL, "A")
+    assert name == "a" and gap.value == pytest.approx(1 - 0.25)
+    assert classification_tables.against_rest(results, "not here", ALL, "A")[0] == "a"
+    assert "First" in classification_tables.stand_in_words(gap, "First")
+    assert classification_tables.against_rest({"a": result_of(A=RIGHT)}, "a", ALL, "A") == ("a", None)
+    assert "only network" in classification_tables.stand_in_words(None, "First")
 
 
-@pytest.mark.parametrize(("balanced", "words"), [(0.4, "val is better by 30.0 points"), (0.69, ": a tie")])
-def test_val_is_compared_with_balanced_test_accuracy(balanced, words):
-    assert words in classification_tables.carried_words(
-        Accuracy(70, 100), Estimate(balanced, balanced - 0.05, balanced + 0.05, 100)
-    )
+def test_underfitting_compares_what_a_closer_fit_could_take_with_what_new_images_add():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 2)), np.tile([0, 1, 2], 100)
+    X[:, 0] += 3 * (y == 1)  # classes 0 and 2 are alike: no line parts them, a forest remembers
+    models = {"Linear SVM": classifiers.LinearSVM(), "Random forest": RandomForestClassifier(20, random_state=0)}
+    result, val = evaluate(models, X, y, np.arange(200)), np.arange(200, 300)
+    evidence = classification_tables.underfitting(result, "Linear SVM", X, val)
+    wrong = (result.fitted["Linear SVM"].predict(X[:200]) != y[:200]).mean()
+    held = (result.answers["Linear SVM"][200:] != y[200:]).mean()
+    assert evidence["best"] == "Random forest" and evidence["parts"]["rival"].high < 0
+    assert evidence["train_error"].value == pytest.approx(wrong) and evidence["held_error"].value == pytest.approx(held)
+    assert evidence["parts"]["error"].value == pytest.approx(wrong - (held - wrong))
 
 
 def test_columns_of_the_originals_table_by_kind():
@@ -165,10 +169,32 @@ def test_columns_of_the_originals_table_by_kind():
     assert "museum" not in classification_tables.column_groups(["Width", "umap_0"])
 
 
+def test_where_right_counts_each_part_and_compares_lots_within_classes():
+    lots = ["a", "b", "a", "c"]
+    images = pd.DataFrame({"museum": ["M", "L", "M", "L"], "lot": lots, "group": "", "file": list("wxyz")})
+    parts, words = classification_tables.where_right(
+        images, np.array([0]), np.array([1, 2, 3]), np.array([0, 1, 1]), np.array([0, 1, 0]), ["Gold", "Etching"]
+    )
+    assert {name: (value.successes, value.n) for name, value in parts.items()} == {
+        "test, L": (1, 2),
+        "test, M": (1, 1),
+        "test, lot not seen": (1, 2),
+        "test, lot seen in train": (1, 1),
+        "test, super-group right": (2, 3),
+        "test, class right where the super-group is": (2, 2),
+    }
+    assert "lots" in words
+
+
 def test_seen_and_new_lots_are_compared_only_where_both_are_known():
-    both = {"lot seen in train": Accuracy(90, 100), "lot not seen": Accuracy(40, 100)}
-    assert "better by 50.0 points" in classification_tables.seen_words(both)
-    assert "can't be compared" in classification_tables.seen_words({"": Accuracy(1, 2)})
+    sides = np.repeat(np.array(["lot seen in train", "lot not seen", ""], object), [100, 100, 10])
+    right = np.concatenate([np.arange(100) < 90, np.arange(100) < 40, np.ones(10, bool)])
+    labels, lots = np.zeros(210, int), np.arange(210)
+    words = classification_tables.seen_words(right, labels, sides, lots)
+    assert "at one mix of classes (1 have both): better by 50.0 points" in words
+    labels[sides == "lot not seen"] = 1  # another class: nothing to compare
+    assert "can't be compared" in classification_tables.seen_words(right, labels, sides, lots)
+    assert "can't be compared" in classification_tables.seen_words(right, labels, np.full(210, "", object), lots)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ import sys
 import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
-from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import RidgeClassifier, RidgeClassifierCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 from lab_utils.analysis import classifiers
-from lab_utils.analysis.classification import full_views
 
 
 def blobs(n=240, classes=6, width=20, spread=4.0, seed=0):
@@ -26,7 +26,7 @@ def test_ridge_picks_the_penalty_and_the_weights_of_scikit_learn(shape):
     theirs = RidgeClassifierCV(alphas=classifiers.Ridge().alphas).fit(X.astype(np.float64), y)
     assert ours.alpha_ == theirs.alpha_
     fixed = RidgeClassifier(alpha=ours.alpha_).fit(X.astype(np.float64), y)
-    np.testing.assert_allclose(ours.decision_function(X), fixed.decision_function(X), atol=1e-5)
+    np.testing.assert_allclose(ours.decision_function(X), fixed.decision_function(X), atol=2e-4)  # float32
 
 
 def test_ridge_leave_one_out_error_is_the_one_of_refitting_without_the_image():
@@ -68,20 +68,17 @@ def test_the_rbf_svm_predicts_exactly_what_svc_predicts(classes):
 
 def test_the_kernel_on_all_principal_components_with_the_full_gamma_is_the_kernel_of_all_columns():
     X, y = blobs(120, width=15, spread=9.0)
-    rows = np.arange(80)
-    views = full_views(X, rows, components=15)
-    full = SVC(gamma=1 / 15).fit(views["all"][rows], y[rows]).predict(views["all"])
-    turned = classifiers.RBFSVM(gamma=1 / 15).fit(views["pca"][rows], y[rows]).predict(views["pca"])
-    assert (full == turned).mean() > 0.99
+    models = classifiers.full_classifiers(15, 15)
+    plain = make_pipeline(StandardScaler(), SVC(gamma=1 / 15)).fit(X[:80], y[:80]).predict(X)
+    assert (models["RBF SVM"].fit(X[:80], y[:80]).predict(X) == plain).mean() > 0.99
 
 
-def test_the_vote_is_the_one_of_scikit_learns_voting_classifier():
-    X, y = blobs(160, spread=9.0)
-    fit, out = np.arange(100), np.arange(100, 160)
-    members = [("a", LinearSVC(random_state=0)), ("b", SVC()), ("c", RandomForestClassifier(10, random_state=0))]
-    theirs = VotingClassifier(members).fit(X[fit], y[fit]).predict(X[out])
-    ours = classifiers.vote([one.fit(X[fit], y[fit]).predict(X[out]) for _, one in members])
-    assert (ours == theirs).all()
+def test_a_fit_leaves_the_given_estimator_as_it_was_and_takes_any_labels():
+    X, y = blobs(60, classes=2)
+    model, names = classifiers.Ridge(), np.array(["Bronze", "Gold"])[y]
+    fitted = classifiers.fit(model, X, names)
+    assert (fitted.predict(X) == names).mean() > 0.9 and not hasattr(model, "alpha_")
+    assert classifiers.fit(model, X, np.full(60, 7)).predict(X[:3]).tolist() == [7, 7, 7]
 
 
 def test_without_xgboost_the_stand_in_carries_its_own_name(monkeypatch):

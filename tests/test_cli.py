@@ -1,5 +1,7 @@
 """Options of `run_all.sh`: each mistake is one sentence that lists what is valid; two image folders never mix."""
 
+import os
+
 import pytest
 
 from lab_utils.core import profiles
@@ -39,6 +41,9 @@ def settings(*options):
         (["--profile", "photos"], ["photos", "--images"]),
         (["--partial"], ["--partial", "mame"]),
         (["--class-level", "3"], ["--class-level", "3"]),
+        (["--jobs", "²"], ["--jobs"]),
+        (["--images", "/no/caf\udce9"], [r"/no/caf\xe9", "no folder"]),
+        (["--student", "Caf\udce9"], [r"Caf\xe9", "no UTF-8 text"]),
     ],
 )
 def test_a_wrong_option_is_one_sentence(project, capsys, monkeypatch, options, words):
@@ -46,6 +51,20 @@ def test_a_wrong_option_is_one_sentence(project, capsys, monkeypatch, options, w
     assert cli.main(options) == 2
     told = capsys.readouterr().err
     assert len(told.splitlines()) == 1 and all(word in told for word in words), told
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines", b"bell\x07"])
+def test_a_folder_whose_name_can_not_be_stored_is_named_before_anything_is_written(project, capsys, name):
+    folder = os.path.join(os.fsencode(project), name)  # noqa: PTH118 (bytes)
+    try:
+        os.mkdir(folder)  # noqa: PTH102
+    except OSError:
+        pytest.skip("this file system has no such names")
+    for options in (["--images", os.fsdecode(folder)], ["--profile", "mame", "--data", os.fsdecode(folder)]):
+        assert cli.main(options) == 2
+        told = capsys.readouterr().err
+        assert "(rename it)" in told and len(told.splitlines()) == 1
+    assert not (project / "data").exists()
 
 
 def test_a_folder_of_images_gives_the_run_its_name_and_the_photos_profile(project):

@@ -70,6 +70,15 @@ def test_accuracies_of_one_model_and_split_are_one_quantity_wherever_they_stand(
     assert check(entries) == []
 
 
+def test_a_short_number_does_not_take_the_longer_one_that_another_row_shows() -> None:
+    entries, table = agreeing(), [{"precision": "0.81"}, {"precision": "0.80"}]
+    shown = {"id": "reported: priors", "kind": "reported", "value": [0.8, 0.81], "table": "report"}
+    entries["14_results"].append(shown)
+    assert consistency.contradictions(entries, REPORTED | {"report": table}) == []
+    shown["value"] = [0.81, 0.81]
+    assert "shows 0.81" in consistency.contradictions(entries, REPORTED | {"report": table})[0]
+
+
 def test_a_reported_column_may_leave_rows_out_but_not_change_a_number() -> None:
     entries = agreeing()
     column = entries["11_fine_tuning_run6"][1]

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lab_utils.core.errors import LabError
-from lab_utils.stats.curves import after_minimum, confidence, direction, overfitting, rise_since_best, trend
+from lab_utils.stats.curves import after_minimum, confidence, direction, has_trend, overfitting, rise_since_best, trend
 from lab_utils.stats.intervals import Accuracy
 
 
@@ -16,11 +17,20 @@ def test_trend_of_a_noisy_line_covers_its_slope():
 
 
 def test_trend_matches_the_hand_calculation():
-    # y = 1, 2, 4: slope 1.5, residuals 1/6, -1/3, 1/6, stderr sqrt(1/6 / 2) = 0.2887, t(0.975, 1) = 12.706
-    slope = trend(np.array([1.0, 2.0, 4.0]))
-    assert slope.value == pytest.approx(1.5)
-    assert slope.high - slope.value == pytest.approx(12.7062 * 0.288675, rel=1e-4)
-    assert direction(slope) == "undecided"
+    # y = 1, 2, 4, 4, 6: slope 1.2, residuals 0, -0.2, 0.6, -0.6, 0.2; they go up and down, so nothing is widened
+    slope = trend(np.array([1.0, 2.0, 4.0, 4.0, 6.0]), 5)
+    assert slope.value == pytest.approx(1.2)
+    assert slope.high - slope.value == pytest.approx(3.18245 * np.sqrt(0.8 / 3 / 10), rel=1e-4)
+
+
+def test_epochs_whose_errors_hang_together_leave_more_doubt():
+    rng, covered = np.random.default_rng(0), {"widened": 0, "plain": 0}
+    for _ in range(300):
+        errors = np.convolve(rng.normal(size=26), 0.5 ** np.arange(6), "valid")
+        slope, plain = trend(errors, 20), stats.linregress(np.arange(20), errors[-20:])
+        covered["widened"] += not slope.excludes(0)
+        covered["plain"] += abs(plain.slope) <= stats.t.ppf(0.975, 18) * plain.stderr
+    assert covered["widened"] > 250 > covered["plain"]
 
 
 def test_trend_looks_at_the_end_of_the_curve():
@@ -29,7 +39,7 @@ def test_trend_looks_at_the_end_of_the_curve():
 
 
 def test_a_flat_curve_neither_rises_nor_falls():
-    assert direction(trend(np.ones(5))) == "undecided"
+    assert direction(trend(np.ones(10))) == "undecided"
 
 
 def test_the_part_after_the_minimum_begins_at_the_minimum():
@@ -38,9 +48,11 @@ def test_the_part_after_the_minimum_begins_at_the_minimum():
     assert after_minimum(np.array([3.0, 2.0, 1.0])) == 1
 
 
-def test_two_epochs_make_no_trend():
-    with pytest.raises(LabError, match="at least 3 epochs"):
-        trend(np.array([1.0, 2.0]))
+@pytest.mark.parametrize("epochs", [3, 4])
+def test_three_or_four_epochs_make_no_slope(epochs):
+    with pytest.raises(LabError, match=f"at least 5 epochs and there are {epochs} to use"):
+        trend(np.arange(2.0 * epochs))
+    assert not has_trend(2 * epochs) and has_trend(10)
 
 
 def history(*epochs):

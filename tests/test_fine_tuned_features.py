@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from lab_utils.chapters import fine_tuned_features, frozen_probe
 from lab_utils.chapters.fine_tuned_features import FeatureSpace
-from lab_utils.stats.intervals import Difference
+from lab_utils.stats.intervals import Accuracy, Difference
 
 SPLIT = np.repeat(["train", "val", "test"], [60, 30, 30])
 LABELS = np.arange(120) % 3
@@ -137,12 +137,12 @@ def test_followed_classes_are_found_by_name_and_missing_ones_left_out():
 
 
 def textiles(silk: int, before: int, after: int) -> tuple[FeatureSpace, np.ndarray, np.ndarray, np.ndarray]:
-    """A test split with so many images of silk, of which so many are found before and after; 40 of woven fabric."""
+    """A val split with so many images of silk, of which so many are found before and after; 40 of woven fabric."""
     labels = np.repeat([0, 1], [silk, 40])
     answers = [np.r_[np.arange(silk) >= found, np.ones(40)].astype(int) for found in (before, after)]
     n = len(labels)
     return (
-        FeatureSpace("a", "made", np.zeros((n, 2)), np.repeat("test", n), np.arange(n), 96, np.arange(n)),
+        FeatureSpace("a", "made", np.zeros((n, 2)), np.repeat("val", n), np.arange(n), 96, np.arange(n)),
         labels,
         *answers,
     )
@@ -181,19 +181,32 @@ def test_evidence_on_silk_is_of_its_own_images(before, after):
     ],
 )
 def test_what_to_report_is_decided_on_val_whatever_test_says(val, words):
-    for test in (Difference(0.2, 0.1, 0.3, 500), Difference(-0.2, -0.3, -0.1, 500)):
+    for test in (Accuracy(300, 500), Accuracy(100, 500)):
         what, because, instead = fine_tuned_features.report_by(val, test, "Linear SVM")
         assert words in what
         assert f"on val: {val}" in because and f"read afterwards: {test}" in because
         assert ("own head" in instead) == ("route through features" in what)
 
 
+def run_of(probabilities: np.ndarray) -> SimpleNamespace:
+    """A run whose second of two epochs is the best, with these answers on val."""
+    logits = np.log(np.stack([probabilities[:, ::-1], probabilities]) + 1e-9)
+    recipe = SimpleNamespace(name="features run")
+    return SimpleNamespace(recipe=recipe, val_logits=lambda: logits, best_epoch=2, seconds=9.0)
+
+
+def test_only_the_chosen_classifier_on_fine_tuned_features_reads_test():
+    tuned, plain = space("Net", 6), space("Net", 6)
+    tuned.run = run_of(np.eye(3)[[2] * 30])
+    assert list(fine_tuned_features.tested_routes([plain, tuned], "Ridge")) == [tuned.route("Ridge")]
+
+
 def test_routes_are_named_by_classifier_and_space_and_by_run():
     one = space("Net", 6)
     fine_tuned_features.classify(one, np.where(SPLIT == "train", LABELS, -1), rounds=2, trees=5, components=8)
     probabilities = np.eye(3)[[2] * 30]
-    one.run, one.name = SimpleNamespace(probabilities=lambda split: probabilities), "features run"
-    found = fine_tuned_features.routes([one], "Linear SVM", "val")
+    one.run, one.name = run_of(probabilities), "features run"
+    found = fine_tuned_features.routes([one], "Linear SVM")
     assert list(found) == ["Linear SVM on Net, made, 96 px (12)", "Net, features run"]
     assert (found["Linear SVM on Net, made, 96 px (12)"] == LABELS[60:90]).mean() > 0.9
     assert set(found["Net, features run"]) == {2}
@@ -210,10 +223,10 @@ def test_the_frozen_embeddings_stand_beside_fine_tuning_with_the_sizes_of_both()
     fine, frozen, native = space("fine", 6), space("frozen", 6), space("frozen", 6)
     native.size = 224
     probabilities = np.eye(3)[(LABELS[60:90] + 1) % 3]  # always wrong
-    recipe = SimpleNamespace(name="features run")
-    fine.run = SimpleNamespace(recipe=recipe, probabilities=lambda split: probabilities, seconds=9.0)
+    fine.run = run_of(probabilities)
     hidden = np.where(SPLIT == "train", LABELS, -1)
-    table, words = fine_tuned_features.frozen_or_tuned(LABELS[60:90], [frozen, native], hidden, fine)
+    table, words, hits = fine_tuned_features.frozen_or_tuned(LABELS[60:90], [frozen, native], hidden, fine)
+    assert [name for name, *_ in hits] == list(table["route"][:2]) and hits[0][1].sum() == table["val"][0].successes
     assert [("96 px" in name, "224 px" in name) for name in table["route"]] == [(1, 0), (0, 1), (1, 0)]
     assert table["val"].iloc[-1].successes == 0
     assert "96 px (12): better by" in words and "224 px (12): better by" in words

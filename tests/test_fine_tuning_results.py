@@ -1,5 +1,6 @@
 """Sentences and comparisons of fine-tuning runs, on constructed histories where the truth is known."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -52,7 +53,9 @@ def result_of(
         val_logits=lambda: np.log(probabilities),
     )
     groups, settings = np.arange(400).astype(str), BASE | {"dropout": dropout} | settings
-    return fine_tuning_results.FineTuningResult(name, "VGG16", run, settings, LABELS, 400, 1000, groups)
+    return fine_tuning_results.FineTuningResult(
+        name, "VGG16", run, settings, LABELS, groups, np.arange(1000).astype(str)
+    )
 
 
 def test_accuracies_count_the_constructed_answers():
@@ -61,6 +64,19 @@ def test_accuracies_count_the_constructed_answers():
     assert one.val_at_end.successes == 200
     assert one.train_at_end.successes == 360
     assert (one.counted_at_end.successes, one.counted_at_end.n) == (800, 1000)
+
+
+def test_train_accuracies_draw_lots_as_alike_as_those_of_val():
+    """Val's lots of ten are right or wrong as one, so train's are taken to be: they tell less than single images."""
+    run = result_of("run 1", [0.5, 0.5], train=[0.6, 0.8])
+    lots = np.repeat(np.arange(40), 10).astype(str)
+    by_lot = replace(run, groups=lots, train_groups=np.repeat(np.arange(100), 10).astype(str))
+    for name in ("train_at_end", "counted_at_end"):
+        alone, together = getattr(run, name), getattr(by_lot, name)
+        assert (alone.value, alone.n) == (together.value, together.n)
+        assert (together.high - together.low) > 1.5 * (alone.high - alone.low), name
+    assert by_lot.counted_at_end.effect > by_lot.train_at_end.effect > 3  # a sample of train has smaller lots
+    assert all(mean.effect > 2 for mean in by_lot.mean_accuracies(2).values())
 
 
 def test_means_over_the_first_epochs_leave_the_last_ones_out():
@@ -97,7 +113,12 @@ def test_epochs_with_val_above_the_counted_accuracy_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("right", "word"), [([0.2, 0.4, 0.6, 0.8], "still falling"), ([0.8, 0.6, 0.4, 0.2], "rising: the best")]
+    ("right", "word"),
+    [
+        (np.linspace(0.1, 0.9, 10), "still falling"),
+        (np.linspace(0.9, 0.1, 10), "rising: the best"),
+        ([0.2, 0.4, 0.6, 0.8], "4 epochs are too few"),
+    ],
 )
 def test_the_trend_is_named_by_its_direction(right, word):
     assert word in run_diagnosis.trend_words(result_of("a", right))
@@ -261,9 +282,10 @@ def test_a_decision_says_what_the_step_before_it_gave(low, high, words):
 )
 def test_the_decision_on_the_headline_follows_its_evidence(ours, other, words):
     one, best = result_of("run 6", [ours] * 3), result_of("run 2", [other] * 3)
-    what, because, instead = headline_run.headline_decision(one, best, "three seeds")
+    gap = fine_tuning_results.compare(one, best, 5)
+    what, because, instead = headline_run.headline_decision(one, best, "three seeds", gap)
     assert words in what
-    assert str(fine_tuning_results.compare(one, best)) in because
+    assert str(gap) in because
     assert ("by luck" in instead) == (ours == other)
 
 
@@ -278,6 +300,7 @@ def test_a_run_below_its_own_frozen_features_is_called_under_trained(ours, probe
 
 def test_a_rise_after_the_lowest_loss_is_tested_from_there_on():
     assert run_diagnosis.slopes_after_minimum(result_of("a", [0.2, 0.3, 0.4, 0.5, 0.6])) is None
+    assert run_diagnosis.slopes_after_minimum(result_of("a", [0.2, 0.6, 0.5, 0.4, 0.3])) is None
     early = run_diagnosis.slopes_after_minimum(result_of("a", [0.2, 0.6, 0.5, 0.4, 0.3, 0.2]))
     assert early["val loss"].low > 0 > early["val accuracy"].high
     assert early["val loss"].n == 5
@@ -308,7 +331,7 @@ def two_epochs(first: float, second: float, right: tuple[int, int]) -> fine_tuni
     history = pd.DataFrame({"val_cross_entropy": losses, "val_accuracy": np.array(right) / 200})
     run = SimpleNamespace(history=history, best_epoch=2, val_logits=lambda: np.log(probabilities))
     groups = np.arange(200).astype(str)
-    return fine_tuning_results.FineTuningResult("a", "VGG16", run, BASE, labels, 200, 200, groups)
+    return fine_tuning_results.FineTuningResult("a", "VGG16", run, BASE, labels, groups, groups)
 
 
 def test_an_overconfident_accurate_epoch_is_cured_by_a_temperature():
@@ -324,5 +347,6 @@ def test_two_epochs_make_no_trend_and_stop_no_chapter():
     short = result_of("a", [0.4, 0.5])
     assert "too few" in run_diagnosis.trend_words(short)
     assert run_diagnosis.val_loss_slope(short) is None
-    assert run_diagnosis.val_loss_slope(result_of("a", [0.2, 0.4, 0.6, 0.8])).high < 0
+    assert run_diagnosis.val_loss_slope(result_of("a", [0.2, 0.4, 0.6, 0.8])) is None
+    assert run_diagnosis.val_loss_slope(result_of("a", list(np.linspace(0.1, 0.9, 10)))).high < 0
     assert list(run_diagnosis.histories(short)) == [short.name]

@@ -9,9 +9,8 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import StandardScaler, normalize
 
 from lab_utils.chapters import improvements
-from lab_utils.chapters.improvements import Cost
 from lab_utils.core import quantities
-from lab_utils.stats.intervals import Accuracy, Difference
+from lab_utils.stats.intervals import Difference
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +22,6 @@ def clusters():
     given = truth.copy()
     given[:5], given[30:35] = 1, 0
     return points, truth, given
-
-
-def cost(recipe: str, hits: int, seconds: float, split: str = "val") -> Cost:
-    return Cost(recipe, "15", Accuracy(hits, 100, recipe), seconds, split)
 
 
 def test_the_head_is_ridge_on_standardised_columns_of_unit_rows(clusters):
@@ -144,33 +139,6 @@ def test_the_mean_of_members_outvotes_the_unsure_one():
     assert improvements.averaged(members).tolist() == [0]
 
 
-def test_the_front_is_what_brute_force_finds():
-    rng = np.random.default_rng(2)
-    points = [cost(f"r{k}", int(rng.integers(0, 100)), float(rng.integers(1, 50))) for k in range(40)]
-    wanted = {
-        one.recipe
-        for one in points
-        if not any(
-            other.seconds <= one.seconds
-            and other.accuracy.value >= one.accuracy.value
-            and (other.seconds, other.accuracy.value) != (one.seconds, one.accuracy.value)
-            for other in points
-        )
-    }
-    assert {one.recipe for one in improvements.front(points)} <= wanted
-    assert {(p.seconds, p.accuracy.value) for p in improvements.front(points)} == {
-        (p.seconds, p.accuracy.value) for p in points if p.recipe in wanted
-    }
-
-
-def test_advice_prefers_the_cheapest_tie():
-    points = [cost("poor", 20, 0.1), cost("cheap", 78, 1), cost("best", 80, 100)]
-    assert [one.recipe for one in improvements.advised(points)] == ["cheap", "best"]
-    assert "Use cheap" in improvements.advice(points)
-    assert "no cheaper one" in improvements.advice([cost("poor", 20, 0.1), cost("best", 80, 100)])
-    assert "no recipe" in improvements.advice([])
-
-
 def test_what_the_preprocessing_costs_here_stands_beside_the_other_chapters_quantity():
     stairs = pd.DataFrame(
         {"step": ["1/255", "+ right preprocessing"], "gain": [None, Difference(-0.004, -0.03, 0.02, 9)]}
@@ -182,15 +150,6 @@ def test_what_the_preprocessing_costs_here_stands_beside_the_other_chapters_quan
     )
     agreeing = quantities.Quantity("cost", -0.01, -0.04, 0.02, 232, chapter="06_fine_tuning_run1", text="a tie")
     assert "differ in head" not in improvements.preprocessing_words(stairs, agreeing)
-
-
-def test_costs_are_read_from_records_once_a_recipe():
-    value = {"value": 0.5, "successes": 5, "n": 10, "effect": 1.0, "lots": 0}
-    one = {"id": "cost: x", "kind": "cost", "value": value, "recipe": "x", "seconds": 3.0, "split": "val"}
-    other = {**one, "recipe": "y", "seconds": 1.0, "split": "test"}
-    found = improvements.costs({"06_a": [one, {"id": "r", "kind": "result", "value": 1}], "11_b": [one, other]})
-    assert [(c.recipe, c.chapter, c.split) for c in found] == [("y", "11", "test"), ("x", "06", "val")]
-    assert len(improvements.cost_table(found)) == 2
 
 
 # ---- fine-tuned networks ---------------------------------------------------------------------------------------------

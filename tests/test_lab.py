@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils.core import records
+from lab_utils.analysis import recommendation
+from lab_utils.core import records, usage
 from lab_utils.core.errors import LabError
-from lab_utils.data import image_table
+from lab_utils.data import image_table, pipeline
 from lab_utils.lab import Lab
 from lab_utils.stats.intervals import Accuracy, Difference
 
@@ -20,9 +21,13 @@ from lab_utils.stats.intervals import Accuracy, Difference
 def lab(tmp_path, monkeypatch) -> Lab:
     """Six images, two of them of test, in a run whose records go to a folder of the test's own."""
     rows = pd.DataFrame({"label": [0, 1, 0, 1, 1, 0], "subset": ["train", "train", "val", "val", "test", "test"]})
-    table = SimpleNamespace(rows=rows.assign(has_image=True), classes=["a", "b"], data_hash="six", source="sample")
+    rows = rows.assign(has_image=True, lot="", group="", file=[f"{number}.jpg" for number in range(6)])
+    table = SimpleNamespace(rows=rows, classes=["a", "b"], data_hash="six", source="sample")
     monkeypatch.setattr(image_table, "open_table", lambda settings: table)
-    return Lab(SimpleNamespace(name="six", report_folder=tmp_path), "01_baseline")
+    settings = SimpleNamespace(name="six", report_folder=tmp_path / "report", run_folder=tmp_path / "run")
+    lab = Lab(settings, "01_baseline")
+    lab.own = False  # as in a run of all chapters
+    return lab
 
 
 def reads(lab: Lab) -> list[dict]:
@@ -86,6 +91,22 @@ def test_only_chapter_00_works_on_the_table_that_holds_test_labels() -> None:
     assert using == {"00_dataset", "lab"}
 
 
+READERS = {  # who reads test, and why: a slide shows it there, or what was chosen on val is read once
+    "01_baseline": "slide 3",
+    "02_paper_baselines": "the paper's table on slide 4; each run's epoch is chosen on val",
+    "05_classification": "slides 17 and 20; the classifier chosen on val",
+    "12_fine_tuned_features": "slide 22",
+    "14_results": "slides 32 and 33",
+    "15_further_improvements": "the step chosen on val",
+}
+
+
+def test_test_is_read_only_where_a_slide_shows_it_or_after_a_choice_on_val() -> None:
+    places = [*(records.PROJECT / "notebooks").glob("[0-9]*.ipynb"), *(records.PROJECT / "lab_utils").rglob("*.py")]
+    reading = {path.stem for path in places if "lab.read_test(" in path.read_text("utf-8")} - {"lab"}
+    assert reading == set(READERS), "say here which slide shows it, or which choice on val led to it; else use val"
+
+
 def test_neither_opening_a_lab_nor_the_front_page_loads_networks_or_training() -> None:
     code = (
         "import sys; import lab_utils.lab, lab_utils.claims.reported_arithmetic\n"
@@ -133,8 +154,27 @@ def test_a_quantity_is_read_only_from_chapters_that_this_one_needs(lab: Lab) -> 
 
 
 def test_a_cost_names_the_models_accuracy_for_all_chapters(lab: Lab) -> None:
-    lab.cost("#10 from scratch", Accuracy(3, 4), 1.5, split="val")
-    assert lab.quantity("accuracy, #10 from scratch, val").value == 0.75
+    accuracy = lab.cost("#10 from scratch", np.array([True, False]), 1.5, {"decoding": 0.5})
+    assert lab.quantity("accuracy, #10 from scratch, val").value == accuracy.value == 0.5
+    kept = next(kept for kept in records.read_json(lab.records_path)["records"] if kept["kind"] == "cost")
+    (cost,) = recommendation.costs({"01_baseline": [kept]})
+    assert cost.right.tolist() == [True, False] and cost.whole and cost.paid == 2.0
+    assert cost.accuracy.interval == accuracy.interval
+    part = lab.cost("few", np.array([True, True]), 0.1, asked=np.array([True, False]))
+    assert (part.successes, part.n) == (1, 1)
+
+
+@pytest.mark.parametrize("right", [np.array([True]), np.array([0.4, 0.6]), np.array([[True, False]])])
+def test_a_cost_without_an_answer_for_each_val_image_is_refused(lab: Lab, right) -> None:
+    with pytest.raises(LabError, match=r"The cost of net has answers .* and val has 2 images"):
+        lab.cost("net", right, 1.0)
+
+
+def test_what_comes_before_training_is_the_train_images_share_of_what_was_measured(lab: Lab, monkeypatch) -> None:
+    monkeypatch.setattr(pipeline, "decoding_seconds", lambda n, size, key: 3.0 * n if size == 96 else None)
+    assert lab.preparation(96) == {"decoding": pytest.approx(2 / 6 * 18)}
+    assert lab.preparation(96, images=1) == {"decoding": pytest.approx(1 / 6 * 18)}
+    assert lab.preparation(64) == {}
 
 
 def test_sentences_and_reported_columns_are_kept_for_the_check(lab: Lab, monkeypatch) -> None:
@@ -149,6 +189,17 @@ def test_sentences_and_reported_columns_are_kept_for_the_check(lab: Lab, monkeyp
         {"loss": 2.4613},
     )
     assert (column["kind"], column["value"], column["table"]) == ("reported", [0.74], "fine_tuning")
+
+
+def test_rows_called_reported_are_kept_too_and_all_of_it_names_its_table(lab: Lab, monkeypatch) -> None:
+    monkeypatch.setattr(lab, "_display", lambda *_, **__: None)
+    rows = pd.DataFrame({"network": ["Lite0", "VGG16 (reported)"], "components": [50, 955]})
+    lab.tabulate(rows, "Components.", label="components", reported="components")
+    kept = records.read_json(lab.records_path)["records"][-1]
+    assert (kept["id"], kept["value"]) == ("reported: components, row 2", ["VGG16 (reported)", 955])
+    for table in (rows, pd.DataFrame({"reported val": [0.7]})):
+        with pytest.raises(LabError, match=r"'Components.' shows reported numbers .*name their table"):
+            lab.tabulate(table, "Components.")
 
 
 def test_a_chapter_reads_results_only_of_chapters_that_it_says_it_needs(lab: Lab) -> None:
@@ -168,3 +219,22 @@ def test_a_verdict_is_recorded_and_shown(lab: Lab, capsys) -> None:
     assert (entry["id"], entry["value"]["n"]) == ("claim: imagenet-overlap", 100)
     assert "drawings" in entry["value"]["sentence"] and "10.0 points better" in entry["value"]["here"]
     assert "Not testable" in capsys.readouterr().out
+
+
+def test_what_somebody_computes_in_a_notebook_leaves_the_records_of_the_report_alone(lab: Lab) -> None:
+    lab.record("accuracy", 0.5)
+    reported = lab.records_path.read_bytes()
+    mine = Lab(lab.settings, "01_baseline")
+    assert mine.own  # nobody watches this process
+    mine.record("accuracy", 0.9)
+    assert lab.records_path.read_bytes() == reported and mine.records_path != lab.records_path
+    later = Lab(lab.settings, "03_task_similarity")
+    assert later.results("01") == {"accuracy": 0.9}  # one's own result counts for one's own chapters
+    later.own = False
+    assert later.results("01") == {"accuracy": 0.5}
+
+
+def test_a_run_of_all_chapters_is_told_from_somebodys_work(tmp_path) -> None:
+    code = "import sys; from lab_utils.core import usage; usage.watch(sys.argv[1]); print(usage.watched())"
+    told = subprocess.run([sys.executable, "-c", code, tmp_path / "used"], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "True" and not usage.watched()

@@ -70,3 +70,26 @@ def test_labels_of_test_are_not_there(lab):
 def test_a_network_without_a_square_input_is_a_sentence(lab):
     with pytest.raises(LabError, match=r"keras\.Input\(\(size, size, 3\)\)"):
         lab.fit(perceptron(), epochs=1, batch=4)
+
+
+def test_a_kept_run_answers_as_the_run_itself_and_is_listed_with_what_differs(lab, tmp_path):
+    lab.settings.run_folder, lab.settings.report_folder = tmp_path / "run", tmp_path / "report"
+    run = lab.fit(network(), epochs=2, batch=4, progress=quiet)
+    lab.keep("run 1", run, {"learning rate": 0.001, "head": (8,)})
+    kept = lab.kept("run 1")
+    assert kept.history["val_accuracy"].tolist() == run.history["val_accuracy"].tolist()
+    assert (kept.best_epoch, kept.seconds) == (run.best_epoch, pytest.approx(run.seconds))
+    for split in ("val", "test"):
+        np.testing.assert_allclose(kept.probabilities(split), run.probabilities(split), atol=1e-5)
+    assert list(kept.rows("train")) == list(run.rows("train")) and kept.settings["head"] == [8]
+    lab.keep("run 2", run, {"learning rate": 0.1, "head": (8,)})
+    table = lab.runs().set_index("run")
+    assert table.loc["run 2", "not as in run 1"] == "learning rate 0.1" and set(table["whose"]) == {"yours"}
+    with pytest.raises(LabError, match=r"has kept 'run 3' .*kept: none"):
+        lab.kept("run 3")
+
+
+def test_the_order_of_an_epoch_is_the_one_that_was_trained_in(lab):
+    run = lab.fit(network(), epochs=1, batch=4, seed=3, progress=quiet)
+    rows = run.rows("train")
+    assert list(run.order()) == list(rows[np.random.default_rng([3, 0]).permutation(len(rows))])

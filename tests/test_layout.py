@@ -143,6 +143,18 @@ LEFT_OUT = {  # extra file: the note
     "lost+found/": "folders of the system's own: 1 (lost+found/)",
     "dog/#recycle/old.jpg": "folders of the system's own: 1 (dog/#recycle/)",
     "System Volume Information/x.jpg": "folders of the system's own: 1 (System Volume Information/)",
+    "cat/deep/@eaDir/2.jpg@SynoEAStream": "folders of the system's own: 1 (cat/deep/@eaDir/)",
+    "dog/@Recycle/old.jpg": "folders of the system's own: 1 (dog/@Recycle/)",
+    "Network Trash Folder/1.jpg": "folders of the system's own: 1 (Network Trash Folder/)",
+    "cat/__pycache__/x.pyc": "folders of the system's own: 1 (cat/__pycache__/)",
+    "cat/.ipynb_checkpoints/1-checkpoint.jpg": "hidden files and folders: 1 (cat/.ipynb_checkpoints)",
+    "cat/.AppleDouble/1.jpg": "hidden files and folders: 1 (cat/.AppleDouble)",
+    "dog/.DS_Store": "hidden files and folders: 1 (dog/.DS_Store)",
+    "cat/model.keras": "files that are no pictures: 1 (cat/model.keras)",
+    "cat/photos.zip": "files that are no pictures: 1 (cat/photos.zip)",
+    "cat/1.jpg.xmp": "files that are no pictures: 1 (cat/1.jpg.xmp)",
+    "cat/2.jpg.crdownload": "files of programs (settings, backups, unfinished downloads): 1 (cat/2.jpg.crdownload)",
+    "cat/DESKTOP.INI": "files of programs (settings, backups, unfinished downloads): 1 (cat/DESKTOP.INI)",
     "cat/.thumbnails/1.jpg": "hidden files and folders: 1 (cat/.thumbnails)",
     "cat/._1.jpg": "hidden files and folders: 1 (cat/._1.jpg)",
     "cat/features.h5": "files that are no pictures: 1 (cat/features.h5)",
@@ -237,6 +249,16 @@ def test_a_folder_that_can_not_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(layout.os, "scandir", scandir)
     with pytest.raises(LabError, match=re.escape("folders that can't be read, cat/secret/ (Permission denied)")):
         layout.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["lost+found", "@eaDir", "System Volume Information"])
+def test_a_helpers_folder_that_can_not_be_read_stops_nothing(tmp_path, monkeypatch, name):
+    laid(tmp_path, *TWO, f"cat/{name}/2.jpg", f"{name}/")
+    real = os.scandir
+    monkeypatch.setattr(layout.os, "scandir", lambda path: pytest.fail(path) if name in str(path) else real(path))
+    pictures, notes = layout.read(tmp_path)
+    assert [picture.file for picture in pictures] == TWO
+    assert notes == [f"Left out, folders of the system's own: 2 ({name}/, cat/{name}/)."]
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines"])

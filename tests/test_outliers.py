@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from lab_utils.analysis import outliers
-from lab_utils.core.errors import LabError
 
 
 @pytest.fixture
@@ -60,8 +59,7 @@ def test_a_class_with_a_single_image_is_left_out(space):
     labels = labels.copy()
     labels[0] = 4
     assert 0 not in set(outliers.suspected_labels(points, labels)["position"])
-    with pytest.raises(LabError, match="at least two classes"):
-        outliers.suspected_labels(points[:3], np.array([0, 1, 2]))
+    assert outliers.suspected_labels(points[:3], np.array([0, 1, 2])).empty  # none can be judged
 
 
 def test_labels_are_judged_in_folds_that_keep_lots_together_and_are_five(space, monkeypatch):
@@ -95,6 +93,14 @@ def test_near_duplicates_are_mutual_and_agree_with_all_pairs(space):
 
 
 def test_a_reason_commoner_among_the_flagged_is_told_from_chance():
-    flagged, reason = np.arange(100) < 20, np.arange(100) < 18
-    assert outliers.explained(flagged, reason).low > 0.5
-    assert outliers.explained(flagged, np.arange(100) % 2 == 0).tie
+    flagged, reason, labels = np.arange(100) < 20, np.arange(100) < 18, np.arange(100) % 3
+    assert outliers.explained(flagged, reason, labels, [""] * 100).low > 0.5
+    assert outliers.explained(flagged, np.arange(100) % 2 == 0, labels, [""] * 100).tie
+
+
+def test_a_class_that_is_flagged_more_often_explains_nothing_by_itself():
+    """Class 1 has the reason everywhere, and more of its images are flagged: within classes nothing differs."""
+    labels = np.repeat([0, 1], 50)
+    flagged = np.concatenate([np.arange(50) < 5, np.arange(50) < 40])
+    assert outliers.explained(flagged, labels == 1, labels, [""] * 100).value == 0
+    assert outliers.explained(labels == 1, labels == 1, labels, [""] * 100) is None

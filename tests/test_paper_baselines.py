@@ -6,15 +6,34 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from notebook_cells import function_of
 from PIL import Image
 
 from lab_utils.chapters import paper_baselines
 from lab_utils.core.errors import LabError
-from lab_utils.core.profiles import Networks, Paper
+from lab_utils.core.profiles import FineTuning, Networks, Paper
 from lab_utils.data.splits import SplitImages
+from lab_utils.lab import Lab
 from lab_utils.networks import backbones
-from lab_utils.networks.building import NEAR
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate
+
+MOVES = {"rotation": 30, "shift": 0, "flip": True, "fill": "constant"}
+FIXED, VARIABLE = paper_baselines.FIXED, paper_baselines.VARIABLE
+
+
+def cell(function, lab, **names):
+    """A function of the notebook, as the cells before it leave the names that it uses."""
+    known = {"lab": lab, "use": lab.settings.paper, "moves": MOVES, **names}
+    return function_of("02_paper_baselines", function, **known)
+
+
+def networks(lab):
+    """The notebook's functions that build a network, by name."""
+    masked_mean = cell("masked_mean", lab)
+    names = {"masked_mean": masked_mean, "both_means": cell("both_means", lab, masked_mean=masked_mean)}
+    for function in ("fixed_shape", "variable_shape", "build"):
+        names[function] = cell(function, lab, **names)
+    return SimpleNamespace(**names)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +49,7 @@ def lab(tmp_path_factory):
         rows.append({"path": str(path), "aspect": width / height, "label": (i + i // 4) % 2, "subset": subset})
     images = pd.DataFrame(rows).assign(medium=lambda table: table["label"].map({0: "Bronze", 1: "Glass"}))
     options = Paper(size=64, crop=48, frozen=4, epochs=1, batch=4, padding_images=2)
-    settings = SimpleNamespace(paper=options, networks=Networks(names=("lite0",)))
+    settings = SimpleNamespace(paper=options, networks=Networks(names=("lite0",)), fine_tuning=FineTuning())
     hidden = np.where(images["subset"] == "test", -1, images["label"])
     split_images = SplitImages(lambda size: None, images["subset"].to_numpy(), hidden, 2, "test")
     return SimpleNamespace(
@@ -42,33 +61,46 @@ def lab(tmp_path_factory):
         rows=lambda *splits: np.flatnonzero(images["subset"].isin(splits)),
         title=lambda name: backbones.backbone(name).title,
         lots=lambda *splits: None,
+        labels=lambda split: images["label"].to_numpy()[images["subset"] == split],
+        blocks=lambda model: backbones.blocks_of(model, model.name),
+        _size_of=lambda model: model.input_shape[1],
     )
 
 
 # ---- masked pooling -------------------------------------------------------------------------------------------------
-def test_masked_mean_of_a_padded_map_is_the_mean_of_the_bare_one():
+def test_masked_mean_of_a_padded_map_is_the_mean_of_the_bare_one(lab):
     maps = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
     mask = np.zeros((2, 96, 128), np.float32)
     mask[0, :64, :96] = 1
     mask[1, :96, :32] = 1
-    got = np.asarray(paper_baselines.masked_mean(maps, mask))
-    assert np.allclose(got, [maps[0, :2, :3].mean((0, 1)), maps[1, :3, :1].mean((0, 1))], atol=1e-6)
+    means = networks(lab).both_means(maps, mask)
+    assert np.allclose(means["unmasked"], maps.mean((1, 2)), atol=1e-6)
+    assert np.allclose(means["masked"], [maps[0, :2, :3].mean((0, 1)), maps[1, :3, :1].mean((0, 1))], atol=1e-6)
 
 
-def test_a_cell_half_on_the_image_counts_half():
+def test_a_cell_half_on_the_image_counts_half(lab):
     maps = np.array([[[[1.0], [4.0]]]], np.float32)
     mask = np.ones((1, 32, 64), np.float32)
     mask[:, :, 48:] = 0
-    assert np.allclose(paper_baselines.masked_mean(maps, mask), (1 + 0.5 * 4) / 1.5)
+    assert np.allclose(cell("masked_mean", lab)(maps, mask), (1 + 0.5 * 4) / 1.5)
 
 
 @pytest.mark.parametrize("name", ["lite0", "vgg16", "efficientnetb0"])
-def test_padding_becomes_what_the_network_itself_pads_with(name):
+def test_padding_becomes_what_the_network_itself_pads_with(lab, monkeypatch, name):
     images, mask = np.full((1, 64, 32, 3), 200, np.float32), np.zeros((1, 64, 32), np.float32)
     mask[:, :40, :20] = 1
-    x = np.asarray(paper_baselines.preprocessed(name, images, mask))
+    monkeypatch.setattr(backbones, "build", lambda *_, input_tensor, **__: seen(input_tensor))
+    network = networks(lab).variable_shape(paper_baselines.setup(lab, name), lambda maps, mask: maps)
+    x = np.asarray(network([images, mask]))
     assert np.allclose(x[0, :40, :20], backbones.preprocess(name, images)[0, 0, 0])
     assert np.allclose(x[0, 40:], backbones.neutral(name)) and np.allclose(x[0, :, 20:], backbones.neutral(name))
+
+
+def seen(tensor):
+    """A network that gives what it is fed."""
+    import keras
+
+    return keras.Model(keras.utils.get_source_inputs(tensor), tensor)
 
 
 def test_neutral_pixels_of_a_network_that_scales_inside_are_zero_behind_its_scaling():
@@ -84,9 +116,8 @@ def test_neutral_pixels_of_a_network_that_scales_inside_are_zero_behind_its_scal
 
 # ---- batches --------------------------------------------------------------------------------------------------------
 def test_variable_batches_keep_the_order_asked_for_the_area_and_the_shape(lab):
-    train = paper_baselines.splits(lab, paper_baselines.VARIABLE)["train"]
-    rows = train.positions[np.array([3, 0, 5])]
-    images, mask = train.inputs.batch_of(rows)
+    rows = lab.rows("train")[np.array([3, 0, 5])]
+    images, mask = paper_baselines.padded_images(lab, paper_baselines.shapes(lab)).batch_of(rows)
     assert images.shape[1] % 32 == images.shape[2] % 32 == 0
     assert np.allclose(mask.sum((1, 2)), 64**2, rtol=0.03)
     high, wide = mask.max(2).sum(1), mask.max(1).sum(1)
@@ -97,8 +128,8 @@ def test_fixed_shape_is_the_centre_outside_training_and_another_crop_in_each_ste
     import keras
 
     pixels = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3)).astype("float32")
-    model = paper_baselines.network(lab, "lite0", paper_baselines.FIXED)
-    crops = keras.Model(model.input, model.get_layer("augmented").output)
+    model = networks(lab).build("lite0", FIXED)
+    crops = keras.Model(model.input, model.layers[1].output)
     assert np.array_equal(crops(pixels), pixels[:, 8:56, 8:56])
     first, other = (np.asarray(crops(pixels, training=True)) for _ in range(2))
     assert first.shape == (2, 48, 48, 3) and not np.allclose(first, other)
@@ -139,41 +170,41 @@ def pixels(lab, monkeypatch):
     return squares
 
 
-@pytest.mark.parametrize("shape", [paper_baselines.FIXED, paper_baselines.VARIABLE])
-def test_images_that_are_scaled_twice_are_stopped(lab, pixels, tmp_path, monkeypatch, shape):
-    right = backbones.preprocess
-    monkeypatch.setattr(backbones, "preprocess", lambda name, images: right(name, images) / 255)
-    with pytest.raises(LabError, match="lite0 expects input from"):
-        paper_baselines.fine_tuned(lab, "Lite0", "lite0", shape, progress=lambda line: None, folder=tmp_path)
-
-
-@pytest.mark.parametrize("shape", [paper_baselines.FIXED, paper_baselines.VARIABLE])
+@pytest.mark.parametrize("shape", [FIXED, VARIABLE])
 def test_a_run_starts_near_ln_2_answers_as_its_whole_network_and_is_found_again(lab, pixels, tmp_path, shape):
-    options = {"progress": lambda line: None, "folder": tmp_path}
-    run = paper_baselines.fine_tuned(lab, "Lite0", "lite0", shape, **options)
-    assert 0 < abs(run.fitted.first_cross_entropy - np.log(2)) < NEAR
+    def fit(model, inputs=None, **more):
+        return Lab.fit(lab, model, inputs, **more, folder=tmp_path, progress=lambda line: None)
+
+    here = SimpleNamespace(**{**vars(lab), "fit": fit})
+    images = paper_baselines.padded_images(lab, paper_baselines.shapes(lab))
+    options = {"epochs": 1, "batch": 4, "seed": 0, "cap": 6, "tolerance": 0.3}
+    names = {"build": networks(lab).build, "inputs": {FIXED: None, VARIABLE: images}, "options": options}
+    train = cell("train", here, **names)
+    run = train("Lite0", "lite0", shape)
+    assert 0 < abs(run.fitted.first_cross_entropy - np.log(2)) < 0.3
     assert run.logits.shape == (3, 2) and run.val.n == 3 and run.title == f"Lite0, {shape}"
-    test = paper_baselines.splits(lab, shape)["test"]
-    inputs = test.inputs.batch_of(test.positions) if test.makes_batches else pixels[test.positions]
-    whole = run.fitted.model(inputs, training=False)
-    assert np.allclose(whole, run.logits, atol=1e-4)
-    untouched = backbones.frozen_base("lite0", 4, size=48).get_layer("block5c_project_conv").get_weights()
+    rows = lab.rows("test")
+    inputs = images.batch_of(rows) if shape == VARIABLE else pixels[rows]
+    assert np.allclose(run.fitted.model(inputs, training=False), run.logits, atol=1e-4)
+    untouched = backbones.build("lite0", top=False, size=48).get_layer("block5c_project_conv").get_weights()
     kept = run.fitted.model_of("last").get_layer("block5c_project_conv").get_weights()
     assert all(np.array_equal(before, after) for before, after in zip(untouched, kept, strict=True))
-    assert paper_baselines.fine_tuned(lab, "Lite0", "lite0", shape, **options).fitted.loaded
+    assert train("Lite0", "lite0", shape).fitted.loaded
 
 
 def test_a_class_without_train_images_is_one_sentence(lab):
     todo = pd.DataFrame({"architecture": ["Lite0"], "network": ["lite0"], "not run because": [""]})
     three = SimpleNamespace(**{**vars(lab), "classes": ["Bronze", "Glass", "Ivory"]})
     with pytest.raises(LabError, match="Class 'Ivory' has no train image"):
-        paper_baselines.fit_all(three, todo)
+        paper_baselines.runnable(three, todo)
 
 
 def test_no_architecture_at_hand_is_one_sentence(lab):
     todo = pd.DataFrame({"architecture": ["VGG16"], "network": ["vgg16"], "not run because": ["missing"]})
     with pytest.raises(LabError, match="None of the architectures"):
-        paper_baselines.fit_all(lab, todo)
+        paper_baselines.runnable(lab, todo)
+    todo["not run because"] = ""
+    assert paper_baselines.runnable(lab, todo) == [("VGG16", "vgg16")]
 
 
 def test_architectures_without_weights_say_why(lab, monkeypatch, tmp_path):
@@ -228,18 +259,21 @@ def photos(lab, tmp_path_factory):
     return SimpleNamespace(**{**vars(lab), "images": images, "rows": lambda *splits: np.arange(2)})
 
 
+def padding_effect(lab, *sizes):
+    network = networks(lab).variable_shape(paper_baselines.setup(lab, "lite0"), networks(lab).both_means)
+    return paper_baselines.padding_effect(lab, network, *sizes)
+
+
 def test_padding_moves_features_by_about_39_percent_and_by_about_20_masked(photos):
-    effect = paper_baselines.padding_effect(
-        photos, "lite0", (192, 320), (320, 320)
-    )  # measured before on other photographs
+    effect = padding_effect(photos, (192, 320), (320, 320))  # measured before on other photographs
     assert 0.1 < effect["masked"].value < 0.28 < 0.33 < effect["unmasked"].value < 0.45
 
 
 def test_no_padding_moves_nothing_and_a_canvas_must_hold_the_image(photos):
-    none = paper_baselines.padding_effect(photos, "lite0", (64, 96), (64, 96))
+    none = padding_effect(photos, (64, 96), (64, 96))
     assert none["masked"].value == pytest.approx(0, abs=1e-5) == pytest.approx(none["unmasked"].value, abs=1e-5)
     with pytest.raises(LabError, match="can't hold"):
-        paper_baselines.padding_effect(photos, "lite0", (64, 96), (64, 90))
+        padding_effect(photos, (64, 96), (64, 90))
 
 
 def test_the_sentence_on_masking_follows_the_numbers():
@@ -263,7 +297,7 @@ def test_padding_is_measured_on_images_from_the_whole_of_train(lab, monkeypatch)
     monkeypatch.setattr(
         paper_baselines.pipeline, "decode", lambda path: seen.append(path) or np.zeros((48, 96, 3), np.uint8)
     )
-    paper_baselines.padding_effect(lab, "lite0", (32, 64), (64, 64))
+    padding_effect(lab, (32, 64), (64, 64))
     train = lab.images["path"].to_numpy()[lab.rows("train")]
     assert seen == [train[0], train[-1]]
 
@@ -271,7 +305,8 @@ def test_padding_is_measured_on_images_from_the_whole_of_train(lab, monkeypatch)
 def test_the_protocol_sets_our_settings_beside_the_papers(lab):
     from lab_utils.core.records import PROJECT
 
-    table = paper_baselines.protocol(lab, pd.read_csv(PROJECT / "data" / "reported" / "paper_protocol.csv"))
+    reported = PROJECT / "data" / "reported" / "paper_protocol.csv"
+    table = paper_baselines.protocol(lab, pd.read_csv(reported), paper_baselines.shapes(lab), MOVES)
     rows = table.set_index("setting")
     assert rows.loc["epochs"].tolist() == ["1", "300"] and rows.loc["frozen"].tolist() == ["4 of 5 blocks", "none"]
     assert set(table["setting"]) - {"epoch"} == set(table.loc[table["paper (reported)"] != "not known", "setting"])
@@ -280,7 +315,7 @@ def test_the_protocol_sets_our_settings_beside_the_papers(lab):
     assert not any(same in words for same in ("rotation", "optimiser", "not known"))
 
 
-def run_of(network, predicted, val, shape=paper_baselines.FIXED):
+def run_of(network, predicted, val, shape=FIXED):
     name = {value: key for key, value in paper_baselines.ARCHITECTURES.items()}.get(network, "stand-in")
     return paper_baselines.PaperRun(name, network, shape, None, Accuracy(val, 100), np.eye(2)[predicted])
 
@@ -289,7 +324,7 @@ def test_b3_is_held_against_the_other_architecture_that_is_best_on_val_not_on_te
     truth = np.zeros(50, int)
     b3, best_on_test = run_of("efficientnetb3", [0] * 30 + [1] * 20, 10), run_of("vgg16", truth, 50)
     best_on_val = run_of("resnet50", [0] * 10 + [1] * 40, 60)
-    others = [run_of("lite0", truth, 99), run_of("densenet121", truth, 99, paper_baselines.VARIABLE)]
+    others = [run_of("lite0", truth, 99), run_of("densenet121", truth, 99, VARIABLE)]
     found, rival = paper_baselines.against_rival(truth, [best_on_test, best_on_val, b3, *others])
     assert rival == "ResNet50" and found.value == pytest.approx(0.4)
     assert paper_baselines.against_rival(truth, [best_on_test, best_on_val]) is None, "B3 was not run"

@@ -117,9 +117,9 @@ def test_the_temperature_calibrates_probabilities_of_new_images():
     fitted = fit_features(X, labels)
     calibrated = fitted.probabilities(new)
     fitted.temperature = 1.0
-    assert metrics.calibration_error(calibrated, labels) < 0.5 * metrics.calibration_error(
-        fitted.probabilities(new), labels
-    )
+    plain = fitted.probabilities(new)
+    errors = [metrics.calibration_error(chances, labels)[0].value for chances in (calibrated, plain)]
+    assert errors[0] < 0.5 * errors[1]
     assert calibrated.max(1).mean() == pytest.approx((calibrated.argmax(1) == labels).mean(), abs=0.1)
 
 
@@ -207,10 +207,40 @@ def test_every_file_left_out_is_counted_and_named_with_the_reason(tmp_path):
     (tmp_path / "b" / "link").symlink_to(tmp_path / "a")
     lines = []
     predict.fit(tmp_path, TINY, lines.append)
-    assert lines[0] == (
-        "Left out, 5 in all: a/.hidden.png (hidden); b/link/ (a linked folder or one that can't be read); b/list.csv "
-        "(no image by its name); loose.png (not in a class folder); notes.txt (no image by its name)."
-    )
+    assert lines[:4] == [
+        "Left out, files that are no pictures: 2 (notes.txt, b/list.csv).",
+        "Left out, hidden files and folders: 1 (a/.hidden.png).",
+        "Left out, links to folders that are read elsewhere: 1 (b/link/).",
+        "Left out, pictures in no class folder: 1 (loose.png).",
+    ]
+
+
+def test_what_the_classes_are_is_asked_and_can_be_said(tmp_path, capsys, monkeypatch):
+    places = [f"{season}/{name}/{n}.png" for season in ("autumn", "spring") for name in ("cat", "dog") for n in (1, 2)]
+    for seed, place in enumerate(places):
+        picture(tmp_path / "photos" / place, (60, 100, 100), seed)
+    words = ["fit", str(tmp_path / "photos"), "--model", str(tmp_path / "model.npz")]
+    assert predict.main(words) == 2
+    assert "choose --class-level 1 if the classes are autumn, spring" in capsys.readouterr().err
+    for level, classes in (("1", ["autumn", "spring"]), ("2", ["cat", "dog"])):
+        with monkeypatch.context() as patch:
+            patch.setattr(predict, "Network", lambda: TINY)
+            assert predict.main([*words, "--class-level", level]) == 0
+        assert predict.load(tmp_path / "model.npz").classes == classes
+
+
+def test_bad_images_are_left_out_and_counted_where_that_is_asked_for(tmp_path, capsys, monkeypatch):
+    for name in ("a", "b"):
+        for k in range(3):
+            picture(tmp_path / name / f"{k}.png", (100, 100, 100), k + 3 * (name == "b"))
+    (tmp_path / "a" / "text.jpg").write_text("no image")
+    monkeypatch.setattr(predict, "Network", lambda: TINY)
+    words = ["fit", str(tmp_path), "--model", str(tmp_path / "model.npz")]
+    assert predict.main(words) == 2
+    assert "or go on with the others by --skip-bad: a/text.jpg is not an image" in capsys.readouterr().err
+    assert predict.main([*words, "--skip-bad"]) == 0
+    told = capsys.readouterr().err
+    assert "1 of 7 images can't be read and were left out: a/text.jpg" in told and "6 images of 2 classes" in told
 
 
 def test_bad_images_in_the_folder_are_all_named(photos, tmp_path):
@@ -305,11 +335,12 @@ def test_another_setting_of_keras_in_the_users_home_changes_nothing(model, saved
     settings = {"floatx": "float16", "epsilon": 1e-3, "backend": "jax", "image_data_format": "channels_first"}
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
-    variables = {**os.environ, "KERAS_HOME": str(tmp_path / ".keras")}
-    variables.pop("KERAS_BACKEND", None)
+    (tmp_path / "numpy.py").write_text("raise SystemExit('another numpy')")
+    packages = os.pathsep.join([str(tmp_path), str(PROJECT)])
+    variables = {"HOME": str(tmp_path), "KERAS_BACKEND": "jax", "PYTHONOPTIMIZE": "2", "PYTHONPATH": packages}
     file = photos / "red & co" / "2.png"
     words = [sys.executable, "-m", "lab_utils.predict", "label", "--model", str(saved), "--top", "3", str(file)]
-    shell = subprocess.run(words, capture_output=True, text=True, cwd=PROJECT, env=variables, check=True)
+    shell = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=os.environ | variables, check=True)
     expected = model.label([file], 3).to_csv(index=False, float_format="%.4f")
     assert (shell.stdout, shell.stderr) == (expected, "")
 

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import umap
+from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
 
 from lab_utils.analysis import cohesion, projections, separability
 from lab_utils.analysis.lots import big_lot
+from lab_utils.chapters import layouts
 from lab_utils.core.errors import LabError
 
 CLASSES = ["Bronze", "Gold", "Glass", "Porcelain", "Engraving", "Etching"]
@@ -26,56 +30,40 @@ def test_the_sample_takes_at_most_so_many_of_each_class_in_table_order():
     assert (chosen != projections.sample_rows(labels, rows, 10, seed=2)).any()
 
 
-def test_components_agree_with_the_singular_values():
+def test_the_number_of_components_agrees_with_the_singular_values():
     features = np.random.default_rng(0).normal(size=(30, 8)) * np.arange(1, 9)
     values = np.linalg.svd(features - features.mean(0), compute_uv=False) ** 2
-    found = projections.components(features)
-    assert np.allclose(found.cumulative, np.cumsum(values) / values.sum())
-    assert found.reaching(0.9) == next(k for k in range(1, 9) if values[:k].sum() >= 0.9 * values.sum())
+    by_hand = next(k for k in range(1, 9) if values[:k].sum() >= 0.9 * values.sum())
+    assert projections.components_for(PCA().fit(features), 0.9) == by_hand
+    assert projections.components_for(PCA().fit(features), 1.0) == 8
 
 
-def test_components_keep_distances_where_features_outnumber_images():
-    features = np.random.default_rng(0).normal(size=(20, 50))
-    points = projections.components(features).points
-    assert points.shape == (20, 19)
-    assert np.allclose(np.linalg.norm(points[0] - points[7]), np.linalg.norm(features[0] - features[7]), rtol=1e-5)
+def test_too_few_images_for_a_map_are_one_sentence():
+    with pytest.raises(LabError, match="9 train images are too few for a map"):
+        projections.sample_rows(np.zeros(9, int), np.arange(9), 10)
 
 
-@pytest.mark.parametrize("method", projections.METHODS)
-def test_the_same_seed_gives_the_same_bits(method):
+def test_the_same_map_is_computed_once_and_another_seed_is_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(layouts, "FOLDER", tmp_path)
     points, labels = blobs(np.eye(6) * 4, each=8)
-    one, two = (projections.embed(points, method, 3, labels=labels, seed=3, epochs=20) for _ in range(2))
-    assert one.dtype == np.float32 and one.shape == (48, 3)
-    assert one.tobytes() == two.tobytes()
+    mappers = [umap.UMAP(n_components=2, n_epochs=20, init="pca", random_state=seed) for seed in (3, 3, 4)]
+    first, again, other = (layouts.fit_transform(mapper, points) for mapper in mappers)
+    assert first.dtype == np.float32 and first.shape == (48, 2) and first.tobytes() == again.tobytes()
+    assert (first != other).any() and len(list(tmp_path.glob("*.npz"))) == 2
+    assert first.tobytes() == np.float32(mappers[0].fit_transform(points)).tobytes()  # the same bits anew
+    told = layouts.fit_transform(mappers[0], points, labels)
+    assert (told != first).any() and layouts.seconds(mappers[0], points) > 0
 
 
-def test_a_map_is_made_where_there_are_fewer_images_than_neighbours():
-    points, _ = blobs(np.eye(6) * 4, each=2)
-    for method in ("t-sne", "umap"):
-        assert np.isfinite(projections.embed(points, method, 3, neighbours=50, epochs=20)).all()
+def test_images_without_a_place_on_a_map_are_not_kept(tmp_path, monkeypatch):
+    class Lost(BaseEstimator):
+        def fit_transform(self, X):
+            return np.full((len(X), 2), np.nan)
 
-
-def test_supervised_umap_parts_labels_that_the_features_do_not_know():
-    points = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
-    labels = np.arange(60) % 3
-    told, blind = (projections.embed(points, name, 2, labels=labels) for name in ("supervised umap", "umap"))
-    assert cohesion.cohesion(told, labels, 5).purity.mean() > cohesion.cohesion(blind, labels, 5).purity.mean() + 0.2
-
-
-@pytest.mark.parametrize(
-    ("points", "method", "words"),
-    [
-        (np.ones((20, 4)), "pca", "the same in all"),
-        (np.where(np.arange(80).reshape(20, 4) == 5, np.nan, 1.0), "umap", "not finite in 1 of 20"),
-        (np.random.default_rng(0).normal(size=(6, 4)), "umap", "too few for a map"),
-        (np.random.default_rng(0).normal(size=(20, 2)), "pca", "too few for a map in 3-D"),
-        (np.random.default_rng(0).normal(size=(20, 4)), "isomap", "no map 'isomap'"),
-        (np.random.default_rng(0).normal(size=(20, 4)), "supervised umap", "needs labels"),
-    ],
-)
-def test_bad_points_are_refused_in_one_sentence(points, method, words):
-    with pytest.raises(LabError, match=words):
-        projections.embed(points, method, 3)
+    monkeypatch.setattr(layouts, "FOLDER", tmp_path)
+    with pytest.raises(LabError, match="no place for 20 of 20 images"):
+        layouts.fit_transform(Lost(), np.ones((20, 3)))
+    assert not list(tmp_path.glob("*.npz"))
 
 
 def test_trustworthiness_is_one_for_the_space_itself_and_lower_for_noise():
@@ -118,15 +106,40 @@ def test_cohesion_needs_two_classes():
 def test_groups_far_apart_are_separable_and_better_than_random_groups():
     centres = np.array([[0, 0, 0], [0, 1.2, 0], [8, 0, 0], [8, 1.2, 0], [0, 0, 8], [0, 1.2, 8]], float)
     points, labels = blobs(centres)
-    found = separability.separability(points, labels, CLASSES, permutations=19)
+    found = separability.separability(points, labels, CLASSES)
     assert found.held.value == found.fitted.value == 1
-    assert found.chance < 0.95 and found.p <= 0.25  # 6 of the 90 permutations give the same groups
+    assert found.chance.value < 0.95 and found.chance.n == 999
+    assert 0.04 < found.p < 0.1  # 6 of the 90 permutations give the same groups
 
 
 def test_noise_is_not_separable():
     points, labels = blobs(np.zeros((6, 3)), each=20)
-    found = separability.separability(points, labels, CLASSES, permutations=9)
+    found = separability.separability(points, labels, CLASSES, permutations=99)
     assert found.held.interval[1] < 0.6 and found.p > 0.05
+
+
+def test_a_thousand_permutations_take_one_factorisation_a_fold(monkeypatch):
+    from scipy import linalg
+
+    solved = []
+    solve = linalg.solve
+    monkeypatch.setattr(linalg, "solve", lambda *given, **more: solved.append(1) or solve(*given, **more))
+    points, labels = blobs(np.eye(6) * 4)
+    assert separability.separability(points, labels, CLASSES, permutations=999).p == 1 and len(solved) == 5
+
+
+def test_hyperplanes_of_groups_are_scikit_learns_ridge_on_their_columns():
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GroupKFold
+
+    points, labels = blobs(np.random.default_rng(1).normal(size=(6, 5)) * 2, each=20)
+    found = separability.separability(points, labels, CLASSES, permutations=4)
+    group, scaled = separability.group_of(CLASSES)[labels], points / points.std()
+    alone, right = np.array([f" {place}" for place in range(len(labels))]), []
+    for fit, held in GroupKFold(5, shuffle=True, random_state=0).split(scaled, labels, alone):
+        ridge = Ridge(alpha=separability.RIDGE * len(fit)).fit(scaled[fit], np.eye(3)[group[fit]])
+        right += (ridge.predict(scaled[held]).argmax(1) == group[held]).tolist()
+    assert found.held.successes == sum(right)
 
 
 def test_lots_that_give_the_group_away_stay_in_one_fold():
@@ -201,7 +214,7 @@ def test_the_interval_of_purity_draws_whole_lots():
     found = cohesion.cohesion(points, labels)
     lots = np.array(["a"] * 20 + [""] * 20)
     one, many = found.of(0, lots=lots), found.of(0)
-    assert one.low == one.high == one.value and many.low < many.high  # a single lot says nothing of its spread
+    assert not one.has_interval and many.low < many.high  # a single lot says nothing of its spread
     assert found.standing(0, ["first", "second"], lots).rival == "second"
 
 

@@ -1,7 +1,10 @@
 """The typed numbers of the original agree with themselves and with what is known about the data set."""
 
+import ast
+import functools
 import os
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import nbformat
@@ -9,6 +12,7 @@ import pandas as pd
 import pytest
 
 from lab_utils.core.records import PROJECT
+from lab_utils.lab import REPORTED, REPORTED_ROW
 
 FOLDER = PROJECT / "data" / "reported"
 PRESENTED, CODE, OURS = "authors' earlier presentation", "authors' published code", "this lab's earlier trials"
@@ -145,3 +149,120 @@ def test_references_are_unique_and_have_web_addresses() -> None:
     assert rows["key"].is_unique and rows["url"].is_unique
     assert rows["url"].str.match(r"https://[^\s]+$").all()
     assert set(rows["whose"]) == {"original", "lab"}
+
+
+# ---- tables that show reported numbers -------------------------------------------------------------------------------
+CALLED_REPORTED = re.compile(rf"{REPORTED.pattern}|{REPORTED_ROW.pattern}")
+
+
+def tabulate_calls(text: str, home: Path) -> list[tuple[str, set[str], str | None]]:
+    """Every `tabulate` of a piece of code: where, texts that name its columns and rows, and the table it says."""
+    if "tabulate(" not in text:
+        return []
+    tree = ast.parse(text)
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    modules = {
+        alias.asname or alias.name: PROJECT / f"{node.module}.{alias.name}".replace(".", "/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    made: dict[str, list[ast.Assign]] = defaultdict(list)
+    for node in ast.walk(tree):
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            for name in ast.walk(target):
+                if isinstance(name, ast.Name):
+                    made[name.id].append(node)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _called(node)[1] == "tabulate"]
+    found = []
+    for call in calls:
+        words = {word.arg: word.value for word in call.keywords}
+        names = set()
+        for shown in _makers(call.args[0] if call.args else words["table"], made, modules):
+            owner, name = _called(shown) if isinstance(shown, ast.Call) else ("", "")
+            file = modules[owner].with_suffix(".py") if owner in modules else None
+            there = (
+                functions.get(name) if not owner else _functions(file).get(name) if file and file.is_file() else None
+            )
+            names |= _texts(shown) | (_texts(there) if there else set())
+        table = words.get("reported")
+        found.append((f"{home.name}: {ast.unparse(call)[:80]}", names, table.value if table else None))
+    return found
+
+
+def _called(call: ast.Call) -> tuple[str, str]:
+    """Owner and name of what is called: `maps.table(...)` is `("maps", "table")`."""
+    if isinstance(call.func, ast.Attribute):
+        return ast.unparse(call.func.value), call.func.attr
+    return "", getattr(call.func, "id", "")
+
+
+def _makers(table: ast.expr, made: dict[str, list[ast.Assign]], modules: dict[str, Path]) -> list[ast.expr]:
+    """The expressions that make a table: names, its columns, methods on it and `lab.record` lead back to them."""
+    makers, waiting = [], [table]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Name):
+            before = [other for other in made[node.id] if other.lineno < node.lineno]
+            waiting += [max(before, key=lambda other: other.lineno).value] if before else []
+        elif isinstance(node, ast.Subscript | ast.Attribute):
+            waiting.append(node.value)
+        elif isinstance(node, ast.Call) and _called(node)[1] == "record":
+            waiting.append(node.args[1])
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _called(node)[0] not in modules:
+            waiting.append(node.func.value)
+            makers.append(node)
+        else:
+            makers.append(node)
+    return makers
+
+
+@functools.cache
+def _functions(path: Path) -> dict[str, ast.FunctionDef]:
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
+
+
+def _texts(code: ast.AST) -> set[str]:
+    """All texts in a piece of code, what is filled into them as `x`; its docstring is none."""
+    doc = code.body[0].value if isinstance(code, ast.FunctionDef) and isinstance(code.body[0], ast.Expr) else None
+    texts = set()
+    for node in ast.walk(code):
+        if isinstance(node, ast.JoinedStr):
+            texts.add("".join(part.value if isinstance(part, ast.Constant) else "x" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node is not doc:
+            texts.add(node.value)
+    return texts
+
+
+def unnamed(text: str, home: Path = Path("cell")) -> list[str]:
+    """Tables with columns or rows called reported that don't say which table of `data/reported` they are from."""
+    return [
+        place
+        for place, names, table in tabulate_calls(text, home)
+        if table not in TABLES and (table is not None or any(map(CALLED_REPORTED.search, names)))
+    ]
+
+
+def test_a_table_with_reported_columns_says_which_reported_table_they_are_from() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in (PROJECT / "lab_utils").glob("*/*.py")}
+    for path in (PROJECT / "notebooks").glob("[0-9]*.ipynb"):
+        cells = nbformat.read(path, 4).cells
+        texts[path] = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    assert sum(len(tabulate_calls(text, path)) for path, text in texts.items()) > 40
+    assert [place for path, text in texts.items() for place in unnamed(text, path)] == []
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "pd.DataFrame({'run': [1], 'reported val': [0.7]})",
+        "task_similarity.answers_table(mediums, predictions, known)",  # its columns are named in a chapter's module
+        "maps.components_table(sampled, there)",  # its rows are
+    ],
+)
+def test_the_next_reported_column_without_its_table_is_seen(table: str) -> None:
+    code = "from lab_utils.chapters import maps, task_similarity\nshown = lab.record('x', {})\nlab.tabulate(shown{})"
+    assert len(unnamed(code.format(table, ", 'Caption.'"))) == 1
+    assert unnamed(code.format(table, ", 'Caption.', reported='models'")) == []
+    assert len(unnamed(code.format(table, ", 'Caption.', reported='model'"))) == 1

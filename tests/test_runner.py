@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -9,10 +10,10 @@ import time
 import nbformat
 import psutil
 import pytest
-from miniature import write_notebook
+from miniature import ROOT, write_notebook
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lab_utils.core import records
+from lab_utils.core import profiles, records
 from lab_utils.core.chapters import chapter
 from lab_utils.core.errors import LabError
 from lab_utils.runner import execute, processes, schedule
@@ -48,6 +49,25 @@ def test_a_notebook_is_executed_with_its_run_and_its_failure_kept(tmp_path, monk
     assert not any(map(processes.is_alive, psutil.Process().children())), "the kernel lives on"
     assert {"module core.usage", "module data.taxonomy"} <= set(outcome.used)
     assert not any("runner" in name or "networks" in name for name in outcome.used)
+
+
+def test_a_kernel_that_does_not_start_is_not_said_to_be_out_of_memory():
+    error = RuntimeError("Kernel didn't respond in 300 seconds")
+    outcome = execute._outcome(chapter("01"), new_notebook(), error, None, {})
+    assert outcome.error["name"] == "KernelNotStarted" and outcome.error["message"] == str(error)
+
+
+def test_braces_in_a_path_are_no_parameters_of_papermill(tmp_path, monkeypatch):
+    folder = tmp_path / "lab {v2} {} {0}"
+    folder.mkdir()
+    path = write_notebook(folder, "01_baseline", "x = 1")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].source = "from lab_utils.data import taxonomy"
+    nbformat.write(notebook, path)
+    monkeypatch.setattr(execute, "notebook_path", lambda name: path)
+    target = folder / "out {run}" / "01.ipynb"
+    assert execute.execute(chapter("01"), "tiny", target, print).state == "ok"
+    assert nbformat.read(target, as_version=4).cells[-1].execution_count
 
 
 def test_a_notebook_whose_use_was_not_recorded_has_failed():
@@ -101,6 +121,21 @@ def test_all_kernels_together_use_the_cores_once(monkeypatch):
     assert schedule.environment(jobs=2)["OMP_NUM_THREADS"] == "4"
     assert schedule.environment(jobs=16)["TF_NUM_INTRAOP_THREADS"] == "1"
     assert schedule.environment(jobs=2)["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+
+def test_no_shell_takes_a_text_of_the_users():
+    """The Snakefile's line is the only one that a shell reads: a quoted path of Python, a checked name, a step."""
+    code = "".join(path.read_text() for folder in ("lab_utils", "scripts") for path in (ROOT / folder).rglob("*.py"))
+    assert not re.search(
+        r"shell=True|os\.system|os\.popen|subprocess\.getoutput|\bpty\.|\beval\(|\bexec\((?!compile\()", code
+    )  # but a notebook's cells
+    snakefile = (ROOT / "Snakefile").read_text()
+    (line,) = re.findall(r'shell:\n\s+"(.*)"', snakefile)
+    assert set(re.findall(r"\{(.*?)\}", line)) == {"params.python:q", "params.run:q", "params.step:q"}
+    assert not re.search(r"^\s+(run|script|notebook|wrapper):", snakefile, re.MULTILINE)
+    for name in ("a b", "a;b", "$(a)", "`a`", "a'b", 'a"b', "a&b", "a|b", "-a", "a\nb", "{a}", "*"):
+        with pytest.raises(LabError, match="can't name a run"):
+            profiles.run_name(name)
 
 
 def test_the_card_is_held_by_one_only_where_there_is_one(monkeypatch):

@@ -1,5 +1,6 @@
 """What is kept of a run's steps: states, what holds a step up, text that is refreshed, files that are listed."""
 
+import errno
 import json
 
 import nbformat
@@ -7,6 +8,8 @@ import pytest
 from miniature import write_notebook
 
 from lab_utils.core import profiles, records, usage
+from lab_utils.core.errors import LabError
+from lab_utils.runner import cli, job, processes, schedule
 from lab_utils.runner import state as run_state
 from lab_utils.runner.state import DATA, RunState
 
@@ -201,3 +204,86 @@ def test_the_report_is_built_again_where_a_file_of_it_or_what_went_into_it_is_an
     state.wait(state.steps[1], ["data"])
     assert state.report_outdated()
     assert json.loads(state.status_path(run_state.REPORT).read_text())["used"]["settings title"]
+
+
+# ---- a disk that is full ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("written", ["the state", "the notebook", "the end"])
+def test_a_step_that_can_not_write_has_failed_whatever_is_stored_of_it(state, monkeypatch, capsys, written):
+    """Its old state says `ok` and can't be overwritten; the run must hear of it all the same."""
+    step = state.steps[1]
+    kept = state.status(step.name)
+
+    def full(*_, **__):
+        raise LabError("status.json cannot be written (No space left on device): free some space or check the folder.")
+
+    def no_space(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "/lab/data/runs/tiny/x")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job.processes, "die_with_run", lambda: None)
+        patch.setattr(job, "load_settings", lambda run: state.settings)
+        patch.setattr(RunState, "outdated", lambda self, step: ["forced"])
+        patch.setattr(run_state, "write_json", full)
+        if written != "the state":
+            patch.setattr(RunState, "start", lambda self, step: {})
+            patch.setattr(job, "_notebook", no_space if written == "the notebook" else lambda *_: job.Outcome())
+        assert job.main("tiny", step.name) == 1
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["state"] == "failed" and "No space left on device" in told["error"]["message"]
+    assert state.status(step.name) == kept
+    progress = schedule.Progress([step.name])
+    progress.take(told)
+    assert cli.settle(state, cli.Plan({step.name}, [], {step.name: ["forced"]}), progress.failed) == [step.name]
+
+
+def test_a_run_whose_folder_is_full_says_so_and_not_that_a_log_is_empty(state, monkeypatch):
+    monkeypatch.setattr(schedule, "command", lambda *_: ["sh", "-c", "exit 1"])
+    with pytest.raises(LabError, match=r"Snakemake stopped with exit code 1 \(its log is empty\)"):
+        schedule.run(state, [], 1)
+
+    def full(path):
+        raise LabError(f"{path} cannot be written (No space left on device): free some space or check the folder.")
+
+    monkeypatch.setattr(schedule.records, "atomic_path", full)
+    with pytest.raises(LabError, match="No space left on device"):
+        schedule.run(state, [], 1)
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/lab/lock"), 2, "/lab/lock can't be read or written (No sp"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "A file can't be read or written (No space left"),
+        (PermissionError(errno.EACCES, "Permission denied", "caf\udce9"), 2, r"caf\xe9 can't be read or written (Perm"),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found"), 2, "No usable temporary directory"),
+        (KeyboardInterrupt(), 130, "\nStopped. The next run goes on from here."),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(monkeypatch, capsys, problem, code, words):
+    def refused(_):
+        raise problem
+
+    monkeypatch.setattr(cli, "run", refused)
+    assert cli.main([]) == code
+    told = capsys.readouterr().err
+    assert words in told and len(told.strip().splitlines()) == 1
+
+
+def test_a_lock_that_can_not_be_made_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(LabError, match=r"file can't be read or written .*: free some space"),
+        _locked(tmp_path / "file"),
+    ):
+        pass
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(processes.locks.fcntl, "flock", no_locks)
+    with pytest.raises(LabError, match=r"can't be locked \(No locks available\)"), _locked(tmp_path):
+        pass
+
+
+def _locked(folder):
+    return processes.run_lock(folder / "lock", "mine")

@@ -206,7 +206,7 @@ def test_recovered_share_by_hand():
 
 
 # ---- intervals, ranks, stand-ins ------------------------------------------------------------------------------------
-def test_bootstrap_intervals_hold_the_value_and_shrink_with_images():
+def test_intervals_hold_the_value_and_shrink_with_images():
     widths = []
     for n in (60, 960):
         X, y = blobs(n, spread=6.0)

@@ -2,13 +2,17 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 
 from lab_utils.analysis import umaps
 
 
 def test_the_functions_that_take_long_to_compile_are_kept_on_disk():
-    umaps.umap_class()
+    umaps.keep_compiled()
     import umap.umap_
     import umap.utils
 
@@ -27,3 +31,17 @@ def test_a_function_is_asked_once_and_a_folder_that_cannot_be_written_to_is_no_f
     umaps._keep(SimpleNamespace(enable_caching=refuse, signatures=["a"] if compiled else []))
     umaps._keep(None)
     assert asked == ([] if compiled else [1])
+
+
+def test_a_transformer_in_a_pipeline_is_not_given_the_labels():
+    class Spy(BaseEstimator):
+        def fit_transform(self, X, y=None):
+            assert y is None
+            return X
+
+        def transform(self, X):
+            return X
+
+    model = make_pipeline(umaps.WithoutLabels(Spy()), LinearSVC())
+    X = np.array([[0.0], [1.0], [10.0], [11.0]])
+    assert model.fit(X, [0, 0, 1, 1]).predict(X).tolist() == [0, 0, 1, 1]

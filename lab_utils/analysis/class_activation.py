@@ -3,6 +3,7 @@
 Arrays in, plain results out; TensorFlow is imported where it is used.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,19 +11,21 @@ from typing import Any
 import numpy as np
 
 from lab_utils.core.errors import LabError
-from lab_utils.stats.intervals import Estimate, bootstrap_estimate
+from lab_utils.stats.intervals import Estimate, mean_estimate
 
 METHODS = ("gradcam", "hirescam")
+LEAST = 5  # cells a side of a map, at least: 3 × 3 cells tell no place
 
 
 # ---- the network, taken apart ----------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class OpenedNetwork:
-    """A network parted at the last layer that has a map of the image; both parts share its weights.
+    """A network parted at the last layer that has a map of enough cells; both parts share its weights.
 
     Attributes:
         layer: name of that layer.
         map_size: height and width of its activations.
+        last_size: height and width of the last convolution's.
         size: height and width of the input in pixels.
         trunk: images (B, H, W, 3) → activations (B, h, w, K), compiled (eager Keras keeps every layer's output).
         head: activations → logits (B, C).
@@ -30,6 +33,7 @@ class OpenedNetwork:
 
     layer: str
     map_size: tuple[int, int]
+    last_size: tuple[int, int]
     size: int
     trunk: Any
     head: Any
@@ -39,6 +43,17 @@ class OpenedNetwork:
         """Whether the head begins with average pooling: then Grad-CAM and HiResCAM must give the same maps."""
         kinds = [type(layer).__name__ for layer in self.head.layers if layer.name != self.layer]
         return [kind for kind in kinds if kind != "InputLayer"][:1] == ["GlobalAveragePooling2D"]
+
+    @property
+    def map_words(self) -> str:
+        """Where the maps come from, if not from the last convolution; "" where that has enough cells."""
+        if min(self.last_size) >= LEAST:
+            return ""
+        last, here = (f"{height} × {width}" for height, width in (self.last_size, self.map_size))
+        few = f"its last convolution has {last} cells, too few to tell a place"
+        if min(self.map_size) < LEAST:
+            return f"{few}, and no layer can be looked into that has more: its maps show nothing of where it looks."
+        return f"{few}. Its maps come from an earlier layer, {self.layer}, with {here} cells."
 
     def forward(self, images: Any, tape: Any) -> tuple[Any, Any]:
         """Activations and logits; only what lies between them is recorded."""
@@ -52,12 +67,15 @@ class OpenedNetwork:
         return np.asarray(self.head(self.trunk(images), training=False), np.float32)
 
 
-def open_network(model: Any, size: int | None = None) -> OpenedNetwork:
+def open_network(model: Any, size: int | None = None, least: int = LEAST) -> OpenedNetwork:
     """Part a network behind its last convolution's normalisation and activation; weights are shared, not copied.
+
+    Where that map has too few cells, behind the last layer whose map has enough, and that all paths go through.
 
     Args:
         model: functional keras model, from images to logits, without models nested in it.
         size: input height and width in pixels, if other than the model's own.
+        least: cells a side that a map should have.
 
     Raises:
         LabError: no convolution, or a flattened map fixes the size to another one.
@@ -80,22 +98,26 @@ def open_network(model: Any, size: int | None = None) -> OpenedNetwork:
         if height == model.input_shape[1] or not flattened:
             raise
         raise LabError(f"{model.name} can't take images of {height} pixels: its head fixes the size.") from error
-    name = _last_map(outputs, model.name)
-    activations = outputs[name][1]
-    trunk, head = keras.Model(image, activations), keras.Model(activations, same.output)
+    layers = _last_maps(outputs, model.name)
+    sizes = {name: tuple(outputs[name][1].shape[1:3]) for name in layers}
+    for name in [*(name for name in layers if min(sizes[name]) >= least), layers[0]]:
+        with contextlib.suppress(ValueError):  # a path leads around this layer
+            activations = outputs[name][1]
+            trunk, head = keras.Model(image, activations), keras.Model(activations, same.output)
+            break
     signature = [tf.TensorSpec((None, height, height, 3), tf.float32)]
     compiled = tf.function(lambda images: trunk(images, training=False), input_signature=signature)
-    return OpenedNetwork(name, tuple(activations.shape[1:3]), height, compiled, head)
+    return OpenedNetwork(name, sizes[name], sizes[layers[0]], height, compiled, head)
 
 
-def _last_map(outputs: dict[str, tuple[Any, Any]], model: str) -> str:
-    """Name of the last layer whose map is as large as the last convolution's."""
+def _last_maps(outputs: dict[str, tuple[Any, Any]], model: str) -> list[str]:
+    """Names of the last layers whose maps are as large as a convolution's, one a size, the last convolution's first."""
     maps = {name: tensor for name, (_, tensor) in outputs.items() if len(tensor.shape) == 4}
     convolutions = [name for name in maps if "Conv" in type(outputs[name][0]).__name__]
     if not convolutions:
         raise LabError(f"{model} has no convolution to look at.")
-    size = maps[convolutions[-1]].shape[1:3]
-    return [name for name, tensor in maps.items() if tensor.shape[1:3] == size][-1]
+    sizes = dict.fromkeys(maps[name].shape[1:3] for name in reversed(convolutions))
+    return [[name for name, tensor in maps.items() if tensor.shape[1:3] == size][-1] for size in sizes]
 
 
 # ---- class-activation maps -------------------------------------------------------------------------------------------
@@ -123,8 +145,7 @@ def grad_cam(
     Raises:
         LabError: unknown method, no convolution, or another number of targets than of images.
     """
-    small = evidence(model, images, targets, method)
-    return _normalised(upsample(np.maximum(small, 0), images.shape[1:3]))
+    return enlarged(evidence(model, images, targets, method), images.shape[1:3])
 
 
 def evidence(
@@ -161,14 +182,11 @@ def _batch_evidence(opened: OpenedNetwork, images: np.ndarray, targets: Any, met
     return tf.reduce_sum(tf.cast(activations, tf.float32) * slopes, axis=-1).numpy()
 
 
-def upsample(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bilinear resize of maps (N, h, w) to (N, *size)."""
+def enlarged(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Maps (N, h, w) as large as the image, without what is negative, each scaled to a maximum of 1; (N, *size)."""
     import tensorflow as tf
 
-    return tf.image.resize(maps[..., None], size, method="bilinear").numpy()[..., 0]
-
-
-def _normalised(maps: np.ndarray) -> np.ndarray:
+    maps = tf.image.resize(np.maximum(maps, 0)[..., None], size, method="bilinear").numpy()[..., 0]
     top = maps.max(axis=(1, 2), keepdims=True)
     return np.divide(maps, top, out=np.zeros_like(maps), where=top > 0).astype(np.float32)
 
@@ -202,7 +220,7 @@ def mean_border_share(maps: np.ndarray, of: str, groups: np.ndarray | None = Non
     Args:
         maps: shape (N, H, W), 0 or above.
         of: what the maps are of, in words.
-        groups: what the bootstrap draws together (lots), shape (N,).
+        groups: what is drawn together (lots), shape (N,).
 
     Returns:
         None where no map has any relevance.
@@ -213,7 +231,7 @@ def mean_border_share(maps: np.ndarray, of: str, groups: np.ndarray | None = Non
         return None
     out = f" ({(~there).sum()} of {len(maps)} maps are empty and left out)" if not there.all() else ""
     known = None if groups is None else groups[there]
-    return bootstrap_estimate(shares[there], f"border share, {of}{out}", known, scale=100, unit=" %", digits=1)
+    return mean_estimate(shares[there], f"border share, {of}{out}", known, (0, 1), scale=100, unit=" %", digits=1)
 
 
 # ---- pictures chosen by rule -----------------------------------------------------------------------------------------
@@ -291,7 +309,9 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.divide(product, scale, out=np.full(len(product), np.nan), where=scale > 0)
 
 
-def mean_correlation(correlations: np.ndarray, of: str = "") -> Estimate:
-    """Mean of the known rank correlations (N,) with its interval; none known (constant maps) counts as 0."""
-    known = correlations[np.isfinite(correlations)]
-    return bootstrap_estimate(known if len(known) else np.zeros(1), of)
+def mean_correlation(correlations: np.ndarray, of: str = "", groups: np.ndarray | None = None) -> Estimate:
+    """Mean of the known rank correlations (N,), lots (N,) drawn; where no map varies none is known: it counts as 0."""
+    there = np.isfinite(correlations)
+    if not there.any():
+        return mean_estimate(np.zeros(len(correlations)), of, groups, (-1, 1))
+    return mean_estimate(correlations[there], of, None if groups is None else groups[there], (-1, 1))

@@ -20,7 +20,7 @@ from lab_utils.analysis.classifiers import Fitted, few_threads, fit
 from lab_utils.analysis.feature_tables import check_features, standardise
 from lab_utils.core.errors import LabError
 from lab_utils.data.splits import subsample
-from lab_utils.stats.intervals import Accuracy, Difference, bootstrap_estimate, paired_difference
+from lab_utils.stats.intervals import Accuracy, Difference, mean_estimate, paired_difference
 
 if TYPE_CHECKING:
     from sklearn.model_selection import BaseCrossValidator
@@ -98,7 +98,7 @@ class Result:
         answers: classifier -> label for each row, shape (N,), always of a fit that did not see it: for train rows the
             cross-validated one (UNSEEN without folds), for all others that of the fit on all of train.
         fitted: classifier -> the classifier fitted on train (voting has none).
-        seconds: classifier -> seconds of the last fit and prediction (voting: of all voters).
+        seconds: classifier -> seconds of the last fit and prediction (voting: of all voters), and of its columns.
         train: positions fitted on, shape (n,).
         held: positions of train that each fold scores.
         labels: label of each row, shape (N,); UNSEEN where it is not known.
@@ -120,10 +120,8 @@ class Result:
 
     def folds(self, classifier: str) -> list[Accuracy]:
         """Accuracy in each fold of train."""
-        guess = self.answers[classifier]
         return [
-            Accuracy.from_labels(self.labels[rows], guess[rows], f"{classifier}, fold {number}")
-            for number, rows in enumerate(self.held, 1)
+            self.accuracy(classifier, rows, f"{classifier}, fold {number}") for number, rows in enumerate(self.held, 1)
         ]
 
     def accuracy(self, classifier: str, rows: np.ndarray, of: str = "") -> Accuracy:
@@ -131,11 +129,21 @@ class Result:
         lots = None if self.lots is None else self.lots[rows]
         return Accuracy.from_labels(self.labels[rows], self.answers[classifier][rows], of or classifier, lots)
 
-    def minus(self, classifier: str, rival: str, rows: np.ndarray, other: "Result | None" = None) -> Difference:
-        """Accuracy of one classifier minus that of a rival (of another result, if given) on the same `rows`, paired."""
+    def minus(
+        self, classifier: str, rival: str, rows: np.ndarray, other: "Result | None" = None, comparisons: int = 1
+    ) -> Difference:
+        """Accuracy of one classifier minus that of a rival (of another result, if given) on the same `rows`, paired.
+
+        Args:
+            classifier: one of the answers.
+            rival: another, or one of `other`.
+            rows: positions that are compared.
+            other: result that has the rival's answers; None: this one.
+            comparisons: how many pairs it was picked from, for which the interval is widened.
+        """
         guesses = (self.answers[classifier][rows], (other or self).answers[rival][rows])
         lots = None if self.lots is None else self.lots[rows]
-        return paired_difference(self.labels[rows], *guesses, groups=lots)
+        return paired_difference(self.labels[rows], *guesses, groups=lots, comparisons=comparisons)
 
 
 def evaluate(
@@ -146,6 +154,7 @@ def evaluate(
     cv: "BaseCrossValidator | None" = None,
     lots: np.ndarray | None = None,
     voters: Sequence[str] | None = None,
+    spent: float = 0.0,
 ) -> Result:
     """Cross-validate classifiers on train (`cross_val_predict`), then fit them on all of it and ask about the rest.
 
@@ -158,6 +167,7 @@ def evaluate(
         cv: how train is divided in folds; None leaves cross-validation out.
         lots: lot of each row, shape (N,): what grouped folds keep together, and intervals draw as a whole.
         voters: models whose hard vote is the further classifier `Voting`; None: all, where there are several.
+        spent: seconds that the table took, which are added to each classifier's.
 
     Returns:
         Answers, accuracies by fold, fitted classifiers.
@@ -178,7 +188,8 @@ def evaluate(
     if len(voters) > 1:
         answers[VOTING] = mode([answers[name] for name in voters], axis=0).mode  # in a tie the smallest label
         seconds[VOTING] = sum(seconds[name] for name in voters)
-    return Result(answers, fitted, seconds, train, tuple(held for _, held in folds), labels, lots)
+    whole = {name: fitting + spent for name, fitting in seconds.items()}
+    return Result(answers, fitted, whole, train, tuple(held for _, held in folds), labels, lots)
 
 
 def positions(
@@ -248,9 +259,9 @@ def mean_difference(
     of: str = "",
     lots: np.ndarray | None = None,
 ) -> Difference:
-    """Mean accuracy of several predictions minus that of several others, paired bootstrap over images or lots (n,)."""
+    """Mean accuracy of several predictions minus that of several others, paired by image; lots (n,) are drawn."""
     hits, other_hits = (np.mean([guess == truth for guess in guesses], axis=0) for guesses in (first, second))
-    mean = bootstrap_estimate(hits - other_hits, of, lots)
+    mean = mean_estimate(hits - other_hits, of, lots)
     return Difference(mean.value, mean.low, mean.high, mean.n, of)
 
 

@@ -12,8 +12,9 @@ import pandas as pd
 from lab_utils.analysis.lots import singleton_groups
 from lab_utils.core.errors import LabError
 from lab_utils.data.taxonomy import SUPER_GROUPS
-from lab_utils.stats.intervals import Accuracy, Estimate, bootstrap_estimate
+from lab_utils.stats.intervals import Accuracy, Estimate, mean_estimate
 
+PERCENT = {"scale": 100, "unit": " %", "digits": 1}
 MOST = 0.8  # share of an image's neighbours from which on it is on one side
 BIG_GROUPS: dict[str, tuple[str, ...]] = {
     "materials": (*SUPER_GROUPS["metals"], *SUPER_GROUPS["ceramics and glass"], *SUPER_GROUPS["stone, wood and ivory"]),
@@ -47,11 +48,10 @@ class Cohesion:
     near: np.ndarray
 
     def of(self, label: int, name: str = "", lots: np.ndarray | None = None) -> Estimate:
-        """Mean purity of a class with its bootstrap interval, in percent; images of one of the `lots` (N,) together."""
+        """Mean purity of a class in percent; images of one of the `lots` (N,) together."""
         part = self.labels == label
         groups = None if lots is None else singleton_groups(lots)[part]
-        style = {"scale": 100, "unit": " %", "digits": 1}
-        return bootstrap_estimate(self.purity[part], f"neighbours of {name}", groups, **style)
+        return mean_estimate(self.purity[part], f"neighbours of {name}", groups, (0, 1), **PERCENT)
 
     def standing(self, label: int, classes: Sequence[str], lots: np.ndarray | None = None) -> "Standing":
         """How pure a class is, and where it stands among all; `lots` (N,) are drawn whole."""
@@ -143,24 +143,28 @@ class Division:
     classes: int
 
 
-def divided(space: Cohesion, label: int, names: Sequence[str]) -> Division | None:
+def divided(
+    space: Cohesion, label: int, names: Sequence[str], lots: Sequence[str] | np.ndarray | None = None
+) -> Division | None:
     """Does a class consist of images near materials and images near drawings, more than other classes do?
 
     Args:
         space: cohesion in the space.
         label: of the class.
         names: of the classes by label.
+        lots: of the images, (N,), "" for unknown; None: every image on its own.
 
     Returns:
         None where no image of the class has neighbours in either group.
     """
     shares = {kind: _shares_of_first(space, kind, names) for kind in np.unique(space.labels)}
-    mine = shares[label]
+    mine, asked = shares[label]
     if not len(mine):
         return None
-    depth = {kind: min(side.mean() for side in _sides(part)) for kind, part in shares.items() if len(part)}
-    share = bootstrap_estimate(mine, f"neighbours in {next(iter(BIG_GROUPS))}", scale=100, unit=" %", digits=1)
-    sides = [Accuracy(int(side.sum()), len(mine), name) for side, name in zip(_sides(mine), BIG_GROUPS, strict=True)]
+    depth = {kind: min(side.mean() for side in _sides(part)) for kind, (part, _) in shares.items() if len(part)}
+    groups = None if lots is None else singleton_groups(lots)[asked]
+    share = mean_estimate(mine, f"neighbours in {next(iter(BIG_GROUPS))}", groups, (0, 1), **PERCENT)
+    sides = [Accuracy.from_hits(side, name, groups) for side, name in zip(_sides(mine), BIG_GROUPS, strict=True)]
     return Division(share, *sides, 1 + int(sum(other > depth[label] for other in depth.values())), len(depth))
 
 
@@ -169,13 +173,17 @@ def _sides(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return shares >= MOST - 1e-9, shares <= 1 - MOST + 1e-9
 
 
-def _shares_of_first(space: Cohesion, label: int, names: Sequence[str]) -> np.ndarray:
-    """Of each image's neighbours of other classes in either group, the share in the first; images without left out."""
+def _shares_of_first(space: Cohesion, label: int, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Of each image's neighbours of other classes in either group, the share in the first; and the images' positions.
+
+    Images without such neighbours are left out.
+    """
     first, second = (np.isin(np.asarray(names, dtype=str), group) for group in BIG_GROUPS.values())
-    near = space.labels[space.near[space.labels == label]]
+    members = np.flatnonzero(space.labels == label)
+    near = space.labels[space.near[members]]
     counts = [(side[near] & (near != label)).sum(1) for side in (first, second)]
     some = counts[0] + counts[1] > 0
-    return counts[0][some] / (counts[0] + counts[1])[some]
+    return counts[0][some] / (counts[0] + counts[1])[some], members[some]
 
 
 def halves(points: np.ndarray, members: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Focus: does a network look at the image of the class asked for, among four images in a mosaic?"""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from lab_utils.analysis.class_activation import OpenedNetwork, evidence, open_network
 from lab_utils.core.errors import LabError
-from lab_utils.stats.intervals import Estimate, bootstrap_estimate
+from lab_utils.stats.intervals import Estimate, mean_estimate
 
 BATCH = 8  # mosaics at a time: memory stays flat in their number
 
@@ -30,6 +29,12 @@ class Mosaics:
     left_out: list[int]
 
 
+def allows_mosaics(labels: np.ndarray) -> bool:
+    """Whether some class of the images, labels (N,), can be a target: it has two images, and others have two."""
+    _, sizes = np.unique(labels, return_counts=True)
+    return bool(((sizes >= 2) & (len(labels) - sizes >= 2)).any())
+
+
 def plan_mosaics(labels: np.ndarray, count: int, seed: int = 0) -> Mosaics:
     """Plan mosaics whose targets go evenly through the classes (arXiv 2109.15035).
 
@@ -44,7 +49,7 @@ def plan_mosaics(labels: np.ndarray, count: int, seed: int = 0) -> Mosaics:
     labels = np.asarray(labels)
     classes, sizes = np.unique(labels, return_counts=True)
     able = classes[sizes >= 2]
-    if not len(able) or (~np.isin(labels, able[:1])).sum() < 2:
+    if not allows_mosaics(labels):
         raise LabError("Mosaics need a class with two images and two images of other classes: use more images.")
     rng = np.random.default_rng(seed)
     targets = np.resize(rng.permutation(able), count)
@@ -114,20 +119,14 @@ class Focus:
 
 
 def focus_on_mosaics(
-    model: Any,
-    images: np.ndarray,
-    plan: Mosaics,
-    preprocess: Callable[[np.ndarray], np.ndarray],
-    method: str = "gradcam",
-    shrink: bool = False,
+    model: Any, images: np.ndarray, plan: Mosaics, method: str = "gradcam", shrink: bool = False
 ) -> Focus:
     """Score a network on mosaics at twice its input size, or at its own size where the head fixes it.
 
     Args:
-        model: keras model whose classes are those of the plan.
+        model: keras model from images of 0..255 to the classes of the plan.
         images: at the model's input size, in 0..255, shape (N, S, S, 3).
         plan: which images make the mosaics.
-        preprocess: from 0..255 to what the model expects.
         method: of the maps.
         shrink: its own size even where it could take more: the fair comparison with a network that can't.
     """
@@ -135,14 +134,14 @@ def focus_on_mosaics(
     scores = []
     for start in range(0, len(plan.targets), BATCH):
         part = slice(start, start + BATCH)
-        mosaics = preprocess(assemble(images, plan.members[part], opened.size))
-        maps = evidence(opened, np.asarray(mosaics), plan.targets[part], method, BATCH)
+        mosaics = assemble(images, plan.members[part], opened.size)
+        maps = evidence(opened, mosaics, plan.targets[part], method, BATCH)
         scores.append(focus_score(_even(maps), plan.wanted[part]))
     return Focus(np.concatenate(scores), opened.size, shrunk)
 
 
 def mean_focus(scores: np.ndarray, of: str = "") -> Estimate:
-    """Mean focus over the mosaics with positive relevance, with a bootstrap interval; chance is 0.5.
+    """Mean focus over the mosaics with positive relevance; chance is 0.5. Mosaics are drawn, not the images in them.
 
     Raises:
         LabError: no mosaic has any.
@@ -150,7 +149,7 @@ def mean_focus(scores: np.ndarray, of: str = "") -> Estimate:
     known = scores[np.isfinite(scores)]
     if not len(known):
         raise LabError(f"{of or 'This network'} has no positive evidence on any mosaic: nothing to score.")
-    return bootstrap_estimate(known, of)
+    return mean_estimate(known, of)
 
 
 def focus_gain(first: np.ndarray, second: np.ndarray, of: str = "") -> Estimate:

@@ -10,9 +10,9 @@ from threadpoolctl import threadpool_limits
 
 from lab_utils.analysis.folds import Folds, grouped_folds
 from lab_utils.analysis.lots import big_lot, singleton_groups
-from lab_utils.core.errors import LabError
 from lab_utils.core.quiet import stderr_hidden
-from lab_utils.stats.intervals import Accuracy, Difference
+from lab_utils.stats.intervals import Difference
+from lab_utils.stats.metrics import standardised_difference
 
 FAR = 2.0  # isolation from which on a cluster counts as far: twice as far from the others as from its own
 
@@ -117,10 +117,8 @@ def suspected_labels(
 
     Returns:
         position, label, suggested (another label), own (probability of the label), other (of the suggestion); the
-        least credible label first. Images whose class is in no other fold can't be judged and are left out.
-
-    Raises:
-        LabError: fewer than two classes have two images.
+        least credible label first. Images whose class is in no other fold can't be judged and are left out; there are
+        none where fewer than two classes have two images.
     """
     with stderr_hidden():
         from cleanlab.filter import find_label_issues
@@ -128,7 +126,9 @@ def suspected_labels(
     rows = np.flatnonzero(np.bincount(labels)[labels] >= 2)
     kept, codes = np.unique(labels[rows], return_inverse=True)
     if len(kept) < 2:
-        raise LabError("Labels can't be checked: at least two classes with two images each are needed.")
+        return pd.DataFrame(columns=["position", "label", "suggested", "own", "other"]).astype(
+            {"position": int, "label": int, "suggested": int, "own": float, "other": float}
+        )
     groups = np.full(len(rows), "") if lots is None else np.asarray(lots, dtype=str)[rows]
     if len(np.unique(singleton_groups(groups))) < folds:  # one lot for everything: there is nothing to keep apart
         groups = np.full(len(rows), "")
@@ -197,10 +197,22 @@ def near_duplicates(
     return pairs.sort_values("cosine", ascending=False, ignore_index=True)
 
 
-def explained(flagged: np.ndarray, reason: np.ndarray) -> Difference:
-    """How much commoner a reason (mask, (N,)) is among flagged images (mask, (N,)) than among the others."""
-    parts = [
-        Accuracy(int(reason[part].sum()), int(part.sum()), of)
-        for part, of in ((flagged, "flagged"), (~flagged, "others"))
-    ]
-    return parts[0].minus(parts[1])
+def explained(
+    flagged: np.ndarray, reason: np.ndarray, labels: np.ndarray, lots: Sequence[str] | np.ndarray
+) -> Difference | None:
+    """How much commoner a reason is among flagged images than among others of the same classes.
+
+    Flagged images are of other classes than the rest, and a class's reasons are its own: shares are compared within
+    classes (`standardised_difference`).
+
+    Args:
+        flagged: mask, (N,).
+        reason: mask, (N,).
+        labels: shape (N,).
+        lots: of the images, (N,), "" for unknown.
+
+    Returns:
+        None where no class has flagged images and others.
+    """
+    compared = standardised_difference(reason, labels, flagged, singleton_groups(lots), "flagged minus others")
+    return compared and compared[0]

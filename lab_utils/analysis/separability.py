@@ -9,10 +9,11 @@ from threadpoolctl import threadpool_limits
 from lab_utils.analysis.classifiers import LinearSVM
 from lab_utils.analysis.lots import singleton_groups
 from lab_utils.data.taxonomy import SUPER_GROUPS
-from lab_utils.stats.intervals import Accuracy
+from lab_utils.stats.intervals import Accuracy, Estimate
 
 FEWEST = 10  # images of a group that the test needs at least
-SOFT, HARD = 0.1, 100.0  # penalty of slack: to tell new images, and to ask whether groups are separable at all
+RIDGE = 0.1  # penalty of the hyperplanes that tell new images, relative to the points' variance times their number
+HARD = 100.0  # penalty of slack of those that are asked whether groups are separable at all
 TESTED_GROUPS: dict[str, tuple[str, ...]] = {
     "metals": SUPER_GROUPS["metals"],
     "glass, porcelain and kin": SUPER_GROUPS["ceramics and glass"],
@@ -25,18 +26,16 @@ class Separability:
     """How well hyperplanes part groups of classes.
 
     Attributes:
-        held: accuracy on held-out images.
+        held: accuracy on held-out images, lots drawn.
         fitted: accuracy on the images fitted on; 1 means that they are separable.
-        chance: mean held-out accuracy when the classes are put into the groups at random.
+        chance: mean held-out accuracy when the classes are put into the groups at random, from the least to the most.
         p: share of such permutations (the true groups included) that do at least as well.
-        permutations: how many were tried.
     """
 
     held: Accuracy
     fitted: Accuracy
-    chance: float
+    chance: Estimate
     p: float
-    permutations: int
 
 
 def group_of(names: Sequence[str]) -> np.ndarray:
@@ -51,13 +50,13 @@ def separability(
     names: Sequence[str],
     *,
     lots: Sequence[str] | None = None,
-    permutations: int = 19,
+    permutations: int = 999,
     seed: int = 0,
 ) -> Separability | None:
     """Can hyperplanes part the three groups, and better than three random groups of the same classes?
 
-    One hyperplane a group (linear support vectors) on points scaled to unit variance as a whole, five folds that keep a
-    lot together.
+    One hyperplane a group (ridge) on points scaled to unit variance as a whole, five folds that keep a lot together. A
+    group's hyperplane is the sum of its classes', so all assignments of classes share one factorisation a fold.
 
     Args:
         points: shape (N, D).
@@ -75,35 +74,40 @@ def separability(
     points, labels = points[used], labels[used]
     lots = np.asarray(lots, dtype=str)[used] if lots is not None else np.full(len(labels), "")
     sizes = np.bincount(group[labels], minlength=len(TESTED_GROUPS))
-    if sizes.min() < FEWEST or len(np.unique(singleton_groups(lots))) < 2:
+    together = singleton_groups(lots)
+    if sizes.min() < FEWEST or len(np.unique(together)) < 2:
         return None
     points = points / max(float(points.std()), 1e-30)
-    with threadpool_limits(1):  # many small fits: threads would only wait for each other
-        right = _held_out(points, group[labels], lots, seed)
-        permuted = _permuted(group, np.unique(labels), permutations, seed)
-        chances = [_held_out(points, other[labels], lots, seed).mean() for other in permuted]
+    kinds, codes = np.unique(labels, return_inverse=True)
+    with threadpool_limits(1):  # small fits: threads would only wait for each other
+        scores = _held_out_scores(points, codes, together, seed)
         fitted = LinearSVM(C=HARD).fit(points, group[labels]).predict(points) == group[labels]
-    better = sum(chance >= right.mean() - 1e-12 for chance in chances)
-    held, own = (Accuracy(int(hits.sum()), len(hits), "three groups") for hits in (right, fitted))
-    return Separability(held, own, float(np.mean(chances)), float((1 + better) / (1 + permutations)), permutations)
+
+    def right(groups: np.ndarray) -> np.ndarray:
+        """Whether each image is put in its group, where each class is put in one: (C,) -> (N,)."""
+        return (scores @ np.eye(len(TESTED_GROUPS))[groups]).argmax(1) == groups[codes]
+
+    rng = np.random.default_rng(seed)
+    chances = [right(rng.permutation(group[kinds])).mean() for _ in range(permutations)]
+    held = Accuracy.from_hits(right(group[kinds]), "three groups, held out", together)
+    better = sum(chance >= held.value - 1e-12 for chance in chances)
+    style = {"scale": 100, "unit": " %", "digits": 0}
+    chance = Estimate(float(np.mean(chances)), min(chances), max(chances), permutations, "random groups", **style)
+    own = Accuracy.from_hits(fitted, "three groups, fitted on", together)
+    return Separability(held, own, chance, float((1 + better) / (1 + permutations)))
 
 
-def _permuted(group: np.ndarray, present: np.ndarray, permutations: int, seed: int) -> list[np.ndarray]:
-    """Groups of the classes, those of the classes that are present permuted."""
-    rng, permuted = np.random.default_rng(seed), [group.copy() for _ in range(permutations)]
-    for groups in permuted:
-        groups[present] = rng.permutation(group[present])
-    return permuted
-
-
-def _held_out(points: np.ndarray, groups: np.ndarray, lots: np.ndarray, seed: int) -> np.ndarray:
-    """Whether each image is put in its group by hyperplanes fitted on the other folds, (N,)."""
+def _held_out_scores(points: np.ndarray, codes: np.ndarray, lots: np.ndarray, seed: int) -> np.ndarray:
+    """Scores of each image for each class by ridge hyperplanes fitted on the other folds, (N, C)."""
+    from scipy.linalg import solve
     from sklearn.model_selection import GroupKFold
 
-    together = singleton_groups(lots)
-    folds = GroupKFold(min(5, len(np.unique(together))), shuffle=True, random_state=seed)
-    right = np.zeros(len(groups), dtype=bool)
-    for fit, held in folds.split(points, groups, together):
-        if len(np.unique(groups[fit])) > 1:
-            right[held] = LinearSVM(C=SOFT).fit(points[fit], groups[fit]).predict(points[held]) == groups[held]
-    return right
+    members, scores = np.eye(codes.max() + 1)[codes], np.empty((len(codes), codes.max() + 1))
+    folds = GroupKFold(min(5, len(np.unique(lots))), shuffle=True, random_state=seed)
+    for fit, held in folds.split(points, codes, lots):
+        middle, shares = points[fit].mean(0), members[fit].mean(0)
+        centred = points[fit] - middle
+        gram = centred.T @ centred + RIDGE * len(fit) * np.eye(points.shape[1])
+        weights = solve(gram, centred.T @ (members[fit] - shares), assume_a="pos")
+        scores[held] = (points[held] - middle) @ weights + shares
+    return scores

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lab_utils.stats.intervals import Estimate, bootstrap_estimate
+from lab_utils.stats.intervals import Estimate, mean_estimate
 
 MEAN = "mean of the classifiers"
 AREA, GREY = 0.5, 128  # of half images: share of the area in the middle, and what stands for the other part
@@ -57,7 +57,7 @@ def permutation_importance(
         table: val (or test) rows, shape (m, D).
         truth: their labels, shape (m,).
         parts: name -> column positions.
-        lots: what is drawn together by the bootstrap, shape (m,).
+        lots: what is drawn together, shape (m,).
         options: `repeats` and `seed` of `permutation_losses`.
 
     Returns:
@@ -70,7 +70,7 @@ def permutation_importance(
     losses[MEAN] = {part: np.mean([by_part[part] for by_part in losses.values()], axis=0) for part in parts}
     style = {"scale": 100, "unit": " points", "digits": 1}
     return {
-        name: {part: bootstrap_estimate(loss, f"loss without {part}", lots, **style) for part, loss in by_part.items()}
+        name: {part: mean_estimate(loss, f"loss without {part}", lots, **style) for part, loss in by_part.items()}
         for name, by_part in losses.items()
     }
 

@@ -1,6 +1,6 @@
 """How similar is ImageNet's task to ours? Probes on a network's outputs and features, LogME, neighbours.
 
-Arrays in, plain results out; every number carries a bootstrap interval.
+Arrays in, plain results out; every number carries an interval.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +13,17 @@ import pandas as pd
 from lab_utils.analysis.classifiers import few_threads, fit, squared_distances
 from lab_utils.analysis.feature_tables import check_features
 from lab_utils.core.errors import LabError
-from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
-from lab_utils.stats.metrics import softmax
+from lab_utils.stats.intervals import (
+    Accuracy,
+    Difference,
+    Estimate,
+    effective_number,
+    paired_difference,
+    quantile,
+    sums_by_lot,
+    wilson_interval,
+)
+from lab_utils.stats.metrics import recovered_share, softmax
 
 ENOUGH_NETWORKS = 5
 LAYERS = ("ImageNet outputs", "logits", "penultimate features")  # as the probes name them, from the top down
@@ -50,7 +59,7 @@ class Probe:
         return Accuracy.from_labels(self.truth, self.guess, f"commonest answer, {self.of}", self.lots)
 
     def minus(self, other: "Probe", groups: np.ndarray | None = None) -> Difference:
-        """Difference to another probe of the same target on the same images, paired bootstrap."""
+        """Difference to another probe of the same target on the same images, paired; lots (n,) are drawn."""
         of = f"{self.of} minus {other.of}"
         return paired_difference(self.truth, self.predicted, other.predicted, of, groups)
 
@@ -120,23 +129,16 @@ def outputs(logits: np.ndarray, weights: str = "imagenet", spread: float = 1.0) 
     return softmax(centred * (spread / max(centred.std(), 1e-300)))
 
 
-def recovered(output: Probe, ceiling: Probe, groups: np.ndarray | None = None, seed: int = 0) -> Estimate:
-    """Share of the ceiling's accuracy above the commonest-class floor that the outputs keep, bootstrapped over images.
+def recovered(output: Probe, ceiling: Probe, groups: np.ndarray | None = None) -> Estimate:
+    """Share of the ceiling's accuracy above the commonest-class floor that the outputs keep (`recovered_share`).
 
     Args:
         output: probe on the 1,000 outputs.
         ceiling: probe on penultimate features, same images.
         groups: what is drawn together, shape (m,).
-        seed: of the bootstrap.
     """
-    floor = (output.guess == output.truth).astype(float)
-    above = [(probed.predicted == output.truth) - floor for probed in (output, ceiling)]
-    weights = _draws(len(floor), groups, seed, 1000).astype(float)
-    part, whole = weights @ above[0], weights @ above[1]
-    shares = part / np.where(np.abs(whole) > 1e-9, whole, np.nan)
-    value = above[0].sum() / above[1].sum() if above[1].sum() else np.nan
-    low, high = np.nanquantile(shares, [0.025, 0.975]) if np.isfinite(shares).any() else (np.nan, np.nan)
-    return Estimate(float(value), float(low), float(high), len(floor), "recovered", scale=100, unit=" %", digits=0)
+    hits = (predicted == output.truth for predicted in (output.predicted, ceiling.predicted, output.guess))
+    return recovered_share(*hits, groups)
 
 
 # ---- transferability measures (train split only) ---------------------------------------------------------------------
@@ -268,16 +270,15 @@ def nearest_neighbours(features: np.ndarray, labels: np.ndarray, k: int = 1) -> 
 
 
 def neighbour_estimate(
-    features: np.ndarray, labels: np.ndarray, k: int = 1, groups: np.ndarray | None = None, seed: int = 0
-) -> Estimate:
-    """Leave-one-out accuracy of the k nearest neighbours, bootstrapped over images (neighbours fixed)."""
-    right = nearest_neighbours(features, labels, k) == labels
-    return bootstrap_estimate(right, f"{k}-NN leave-one-out", groups, seed, scale=100, unit=" %", digits=1)
+    features: np.ndarray, labels: np.ndarray, k: int = 1, groups: np.ndarray | None = None
+) -> Accuracy:
+    """Leave-one-out accuracy of the k nearest neighbours, lots (n,) drawn (neighbours fixed)."""
+    return Accuracy.from_hits(nearest_neighbours(features, labels, k) == labels, f"{k}-NN leave-one-out", groups)
 
 
 # ---- comparison of measures and of classes ---------------------------------------------------------------------------
 def rank_agreement(
-    measure: Mapping[str, Estimate], probes: Mapping[str, Accuracy], seed: int = 0, resamples: int = 2000
+    measure: Mapping[str, Estimate | Accuracy], probes: Mapping[str, Accuracy], seed: int = 0, resamples: int = 2000
 ) -> Estimate | str:
     """Kendall's rank correlation of a measure with the probe over networks, or a sentence where there are too few.
 
@@ -300,7 +301,7 @@ def rank_agreement(
         )
     rng = np.random.default_rng(seed)
     first = np.array([(measure[name].value, (measure[name].high - measure[name].low) / 3.92) for name in names])
-    second = np.array([(probes[name].value, np.diff(probes[name].interval)[0] / 3.92) for name in names])
+    second = np.array([(probes[name].value, (probes[name].high - probes[name].low) / 3.92) for name in names])
     draws = [kendalltau(rng.normal(*first.T), rng.normal(*second.T)).statistic for _ in range(resamples)]
     low, high = np.nanquantile(draws, [0.025, 0.975])
     tau = kendalltau(first[:, 0], second[:, 0]).statistic
@@ -313,8 +314,6 @@ def stand_ins(
     classes: Sequence[str],
     source_names: Sequence[str],
     groups: np.ndarray | None = None,
-    resamples: int = 100,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Which ImageNet class stands for which medium: for each medium the source class that speaks most for it.
 
@@ -326,9 +325,7 @@ def stand_ins(
         labels: shape (n,), positions in `classes`.
         classes: names of the mediums.
         source_names: Z names.
-        groups: what the bootstrap draws together, shape (n,).
-        resamples: bootstrap draws.
-        seed: of the draws.
+        groups: lot of each image, shape (n,); None: images are drawn.
 
     Returns:
         One row a medium that occurs: medium, ImageNet class, P(medium | ImageNet class) as an `Estimate` (n: effective
@@ -339,10 +336,9 @@ def stand_ins(
     conditional = _conditional(source, codes)
     best = np.where(joint >= 0.5, conditional, -1).argmax(1)
     best = np.where((joint >= 0.5).any(1), best, joint.argmax(1))
-    weights = _draws(len(codes), groups, seed, resamples).astype(float)
     rows = []
     for code, z in enumerate(best):
-        chance = _ratio_estimate(source[:, z], codes == code, weights)
+        chance = _ratio_estimate(source[:, z], codes == code, groups)
         share = joint[code, z] / joint[code].sum()
         rows.append((classes[present[code]], source_names[z], chance, share))
     return pd.DataFrame(rows, columns=["medium", "ImageNet class", "P(medium | class)", "share of the medium"])
@@ -362,12 +358,15 @@ def conditional_table(
     return pd.DataFrame(values, [classes[code] for code in present], [source_names[z] for z in chosen])
 
 
-def _ratio_estimate(mass: np.ndarray, member: np.ndarray, weights: np.ndarray) -> Estimate:
-    drawn = weights @ (mass * member) / np.maximum(weights @ mass, 1e-300)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    value = float(mass[member].sum() / max(mass.sum(), 1e-300))
-    carried = max(1, round(float(mass.sum() ** 2 / max((mass**2).sum(), 1e-300))))  # effective images (Kish 1965)
-    return Estimate(value, float(low), float(high), carried, "P(medium | ImageNet class)", 100, " %", 0)
+def _ratio_estimate(mass: np.ndarray, member: np.ndarray, groups: np.ndarray | None) -> Estimate:
+    """Share of a mass (n,) that lies on members (n,): Wilson's interval, n the images that carry it (Kish 1965)."""
+    carried, whole = max(1.0, float(mass.sum() ** 2 / max((mass**2).sum(), 1e-300))), max(float(mass.sum()), 1e-300)
+    value = float(np.clip(mass[member].sum() / whole, 0, 1))
+    residuals, _ = sums_by_lot(mass * (member - value), groups)
+    spread, lots = float(residuals @ residuals) / whole**2, effective_number(sums_by_lot(mass, groups)[0] + 1e-300)
+    trials = float(np.clip(value * (1 - value) / spread, 1, carried)) if spread > 0 else max(1.0, min(lots, carried))
+    low, high = wilson_interval(value * trials, trials, quantile(lots))
+    return Estimate(value, low, high, round(carried), "P(medium | ImageNet class)", 100, " %", 0)
 
 
 def _draws(n: int, groups: np.ndarray | None, seed: int, resamples: int) -> np.ndarray:

@@ -80,7 +80,7 @@ def forest(rows: pd.DataFrame, columns: Sequence[str], trees: int = 300, leaf: i
 
 
 def accuracies(rows: pd.DataFrame, guessed: dict[str, np.ndarray], subset: str) -> dict[str, Accuracy]:
-    """Accuracy of each trivial baseline on a split (read test inside `lab.read_test` only)."""
+    """Accuracy of each trivial baseline on a split; chapters ask for val."""
     there = (rows["subset"] == subset).to_numpy()
     truth, lots = rows["label"].to_numpy()[there], fold_groups(rows[there])
     return {

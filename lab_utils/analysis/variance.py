@@ -18,7 +18,7 @@ class Decomposition:
         reduction: share of the reduction's; None where the table has one reduction only.
         interaction: what is left.
         lead: features' share minus the classifier's; its interval decides.
-        spread: standard deviation of the cells' accuracies, noise included.
+        spread: standard deviation of the cells' accuracies, noise included, without interval.
     """
 
     features: Estimate
@@ -60,8 +60,8 @@ def decompose(correct: np.ndarray, groups: np.ndarray | None = None, seed: int =
     estimates = {
         key: Estimate(shares[i, 0], low[i], high[i], correct.shape[-1], key, **style) for i, key in enumerate(names)
     }
-    spread = np.sqrt([seen.sum(), *np.quantile(drawn.sum(0), [0.025, 0.975])])
-    estimates["spread"] = Estimate(*map(float, spread), correct.shape[-1], "spread", 100, " points", 1)
+    spread = float(np.sqrt(seen.sum()))
+    estimates["spread"] = Estimate(spread, np.nan, np.nan, correct.shape[-1], "spread", 100, " points", 1)
     return Decomposition(**{"reduction": None} | estimates)
 
 

@@ -5,7 +5,7 @@ Gaps between train and val, what a step changed, the table beside the original's
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from lab_utils.data.splits import fold_groups
 from lab_utils.networks import scratch_specs
 from lab_utils.networks.scratch_specs import ScratchSpec
 from lab_utils.stats import metrics
-from lab_utils.stats.curves import HIGH, LOW, overfitting
-from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_means, paired_difference
+from lab_utils.stats.curves import HIGH, LOW, cut_short, overfitting
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate, mean_estimate, paired_difference
+from lab_utils.stats.metrics import independent_difference
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +33,6 @@ STEPS = (
     *(("1", "2"), ("2", "3"), ("3", "4"), ("4", "5"), ("5", "6"), ("6", "7"), ("7", "8")),
     *(("8", "9"), ("9", "10"), ("10", "11"), ("7", "12"), ("10", "13")),
 )
-RESAMPLES = 500  # of the bootstrap of a pair's rank
 NINE = ("8", "9, dropout only", "9, dropout after BatchNorm", "9, penalties only", "9")
 
 
@@ -92,7 +92,7 @@ class ScratchResult:
         train: whether each train image is right, shape (n,).
         val: whether each val image is right, shape (m,).
         predicted: label of each val image, shape (m,).
-        groups: split -> what the bootstrap draws together (lots), shapes (n,) and (m,); None: images.
+        groups: split -> what is drawn together (lots), shapes (n,) and (m,); None: images.
     """
 
     number: str
@@ -115,11 +115,9 @@ class ScratchResult:
         return self._gap(self.train, self.val, f"gap of #{self.number}")
 
     def _gap(self, train: np.ndarray, val: np.ndarray, of: str) -> Difference:
-        """Mean of `train` minus mean of `val`, by bootstrap over the images (or lots) of each split."""
-        train, val = train.astype(float), val.astype(float)
-        draws = bootstrap_means(train, self.groups["train"], 0) - bootstrap_means(val, self.groups["val"], 1)
-        low, high = np.quantile(draws, [0.025, 0.975])
-        return Difference(float(train.mean() - val.mean()), float(low), float(high), len(val), of)
+        """Mean of `train` minus mean of `val`; images (or lots) of each split are drawn."""
+        means = (mean_estimate(train, "", self.groups["train"]), mean_estimate(val, "", self.groups["val"]))
+        return replace(independent_difference(*means), n=len(val), of=of)
 
 
 def result(
@@ -141,7 +139,7 @@ def result(
 
 
 def gap_change(first: ScratchResult, second: ScratchResult) -> Difference:
-    """Gap of the second network minus that of the first, on the same images, by bootstrap over train and val images."""
+    """Gap of the second network minus that of the first, paired by image on train and on val."""
     train, val = (
         getattr(second, split).astype(float) - getattr(first, split).astype(float) for split in ("train", "val")
     )
@@ -188,27 +186,109 @@ def points(change: Difference) -> str:
     return f"{100 * change.value:+.1f} ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
 
 
-def steps(truth: np.ndarray, results: Mapping[str, ScratchResult], ideas: Mapping[str, str]) -> pd.DataFrame:
-    """What each step changed: val accuracy (paired, with McNemar's test) and the gap."""
-    rows = []
+@dataclass(frozen=True)
+class Step:
+    """What one network changes against another, and what came of it.
+
+    Attributes:
+        name: `#7 → #8`.
+        changed: settings that differ as both are trained here, in words.
+        short: networks that were not trained to an end, with the reason.
+        val: change of val accuracy, paired.
+        gap: change of the gap of clean train and val accuracy, paired.
+    """
+
+    name: str
+    changed: list[str]
+    short: dict[str, str]
+    val: Difference
+    gap: Difference
+
+    @property
+    def cause(self) -> str:
+        """The setting to which the change is put down: it alone changed, and both were trained to an end; else ""."""
+        return self.changed[0] if len(self.changed) == 1 and not self.short else ""
+
+
+def steps(
+    truth: np.ndarray,
+    histories: Mapping[str, pd.DataFrame],
+    results: Mapping[str, ScratchResult],
+    settings: Scratch,
+) -> list[Step]:
+    """The original's steps from network to network.
+
+    Args:
+        truth: labels of val, shape (n,).
+        histories: of their training, by number (an ensemble has none).
+        results: what they answer, by number.
+        settings: the profile's section.
+    """
+    found = []
     for first, second in STEPS:
         before, after = results[first], results[second]
-        test = metrics.mcnemar(truth, after.predicted, before.predicted)
-        row = {"step": f"#{first} → #{second}", "idea": ideas[second], "val, points": val_change(truth, before, after)}
-        row |= {"gap, points": gap_change(before, after), "p": f"{test.p:.2g}"}
-        rows.append({key: points(item) if isinstance(item, Difference) else item for key, item in row.items()})
-    return pd.DataFrame(rows).rename(columns={"p": "p (McNemar, val)"})
+        specs = [scratch_specs.spec_of(number) for number in (first, second)]
+        parts = [part for spec in specs for part in spec.members or (spec.number,)]
+        short = {f"#{part}": why for part in parts if (why := cut_short(histories[part]))}
+        changes = val_change(truth, before, after), gap_change(before, after)
+        found.append(Step(f"#{first} → #{second}", changed(*specs, settings), short, *changes))
+    return found
 
 
-def step_words(truth: np.ndarray, results: Mapping[str, ScratchResult]) -> str:
-    """Which steps helped, which hurt, which are ties, on val."""
+def changed(first: ScratchSpec, second: ScratchSpec, settings: Scratch) -> list[str]:
+    """Settings in which two networks differ as they are trained here, in words; of layers that both have."""
+    if first.members or second.members:
+        return ["the average of several networks"]
+    convs, denses = zip(*((spec.convs, spec.denses) for spec in (first, second)), strict=True)
+    both = [*zip(*convs, strict=False), *zip(*(part[-1:] for part in denses), strict=True)]
+    differ = {
+        "convolutions": [conv.filters for conv in convs[0]] != [conv.filters for conv in convs[1]],
+        "dense layers": [dense.width for dense in denses[0]] != [dense.width for dense in denses[1]],
+        "pooling": any(one.pool != other.pool for one, other in zip(*convs, strict=False)),
+        "BatchNorm": any(one.norm != other.norm for one, other in zip(*convs, strict=False)),
+        "penalties": any((one.l1, one.l2) != (other.l1, other.l2) for one, other in both),
+        "dropout": any(_dropped(one) != _dropped(other) for one, other in both),
+        "augmentation": first.augment != second.augment,
+    }
+    plans = [plan(spec, settings) for spec in (first, second)]
+    for name in ("learning_rate", "batch", "epochs"):
+        differ[name.replace("_", " ")] = getattr(plans[0], name) != getattr(plans[1], name)
+    return [name for name, unlike in differ.items() if unlike]
+
+
+def _dropped(layer: Any) -> tuple[float, bool]:
+    """Share dropped after a layer, and whether normalisation comes first."""
+    return layer.dropout, bool(layer.dropout) and getattr(layer, "drop_last", False)
+
+
+def steps_table(found: Sequence[Step]) -> pd.DataFrame:
+    """The steps as a table; the change is put down to a setting only where that alone changed in trained networks."""
+    rows = []
+    for step in found:
+        why = "several changed" if len(step.changed) > 1 else f"no: {' and '.join(step.short)} cut short"
+        row = {"step": step.name, "changed": ", ".join(step.changed), "val, points": points(step.val)}
+        rows.append(row | {"gap, points": points(step.gap), "put down to": step.cause or why})
+    return pd.DataFrame(rows)
+
+
+def step_words(found: Sequence[Step]) -> str:
+    """Which steps helped, which hurt, which are ties on val; and which of them say something of a setting."""
     kinds: dict[str, list[str]] = {"helped": [], "hurt": [], "are ties": []}
-    for first, second in STEPS:
-        change = val_change(truth, results[first], results[second])
-        kind = "are ties" if change.tie else "helped" if change.value > 0 else "hurt"
-        kinds[kind].append(f"#{first} → #{second}")
+    for step in found:
+        kinds["are ties" if step.val.tie else "helped" if step.val.value > 0 else "hurt"].append(step.name)
     told = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
-    return f"Of the {len(STEPS)} steps, judged by val accuracy on the same {len(truth)} images, these {told}."
+    words = f"Of the {len(found)} steps, judged by val accuracy on the same {found[0].val.n} images, these {told}."
+    short = {name: why for step in found for name, why in step.short.items()}
+    clear = [f"{step.name} ({step.cause})" for step in found if step.cause and not step.val.tie]
+    if clear:
+        return f"{words} Put down to one setting, which alone changed in trained networks: {', '.join(clear)}."
+    several = sum(len(step.changed) > 1 for step in found)
+    reasons = [f"{several} of them change{'s' * (several == 1)} several settings at once"] * bool(several)
+    if short:
+        (name, why), *others = short.items()
+        more = f", and {len(others)} more" if others else ""
+        reasons.append(f"not trained to an end {'were' if others else 'was'} {name} ({why}){more}")
+    return f"{words} None of them says what a setting does: {'; '.join(reasons) or 'all are ties'}."
 
 
 def judged_words(results: Mapping[str, ScratchResult], reported: pd.DataFrame) -> str:
@@ -263,15 +343,28 @@ def unrelated(images: pd.DataFrame) -> np.ndarray:
     return ~related
 
 
-def related_words(all_images: Accuracy, alone: Accuracy | None, rest: Accuracy | None) -> str:
-    """What images related to train add to a test accuracy: all images, those without a relative in train, the rest."""
+def related_words(
+    all_images: Accuracy, alone: Accuracy | None, rest: Accuracy | None, gap: tuple[Difference, int] | None = None
+) -> str:
+    """What images related to train add to a test accuracy.
+
+    Args:
+        all_images: accuracy on test.
+        alone: on images without a relative in train; None: there are none.
+        rest: on the others; None: there are none.
+        gap: `metrics.standardised_difference` of the others and those: they are of other classes.
+    """
     if alone is None:
         return f"Every test image has its lot or a sibling in train, so {all_images} can't be split."
     if rest is None:
         return f"No test image is known to have its lot or a sibling in train; all of them: {all_images}."
     return (
         f"All test images: {all_images}. Without those whose lot or sibling is in train: {alone}; those alone: {rest}. "
-        f"The related ones are {rest.minus(alone)}."
+        + (
+            f"At one mix of classes ({gap[1]} have both) the related ones are {gap[0]}."
+            if gap
+            else "No class has both, so the two can't be compared."
+        )
     )
 
 
@@ -313,37 +406,10 @@ def confusion_table(counts: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def pair_rank(counts: np.ndarray, classes: Sequence[str], first: str, second: str) -> Estimate | None:
-    """Rank (from 1) of a pair of classes among the confused ones, with a bootstrap over the images of every class.
-
-    Args:
-        counts: confusion matrix, shape (C, C).
-        classes: C names.
-        first: of the pair.
-        second: of the pair.
-
-    Returns:
-        Equals share their mean rank; one that is never confused comes last. None: a class is not here.
-    """
+def pair_rank(
+    counts: np.ndarray, classes: Sequence[str], first: str, second: str, parts: np.ndarray | None = None
+) -> Estimate | None:
+    """Rank of a pair of classes among the confused ones (`metrics.pair_rank`); None: a class is not here."""
     if first not in classes or second not in classes:
         return None
-    pair = [list(classes).index(name) for name in (first, second)]
-    rng, support = np.random.default_rng(0), counts.sum(1)
-    shares = counts / np.maximum(support, 1)[:, None]
-    shares[support == 0, 0] = 1  # any distribution: nothing is drawn from it
-    drawn = np.stack([rng.multinomial(n, row, RESAMPLES) for n, row in zip(support, shares, strict=True)], axis=1)
-    value, *ranks = (_pair_rank(table, *pair) for table in (counts, *drawn))
-    low, high = np.quantile(ranks, [0.025, 0.975])
-    n = int(support[pair].sum())
-    of = f"rank of {first} / {second} among confused pairs"
-    return Estimate(value, min(value, float(low)), max(value, float(high)), n, of, digits=0)
-
-
-def _pair_rank(counts: np.ndarray, first: int, second: int) -> float:
-    """Mean rank of a pair by its confusions both ways, as shares of their classes; after the last where it has none."""
-    shares = counts / np.maximum(counts.sum(1), 1)[:, None]
-    both = (shares + shares.T)[np.triu_indices(len(counts), 1)]
-    own = shares[first, second] + shares[second, first]
-    if not own:
-        return float(len(both) + 1)
-    return float((both > own).sum() + ((both == own).sum() + 1) / 2)
+    return metrics.pair_rank(counts, *(list(classes).index(name) for name in (first, second)), parts)

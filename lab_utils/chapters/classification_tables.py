@@ -17,7 +17,14 @@ from lab_utils.data.splits import fold_groups
 from lab_utils.data.taxonomy import super_group
 from lab_utils.networks import registry
 from lab_utils.stats.intervals import Accuracy, Difference, Estimate, paired_difference
-from lab_utils.stats.metrics import averages, group_accuracies, group_confusions, mcnemar, seen_in_train, softmax
+from lab_utils.stats.metrics import (
+    averages,
+    group_accuracies,
+    group_confusions,
+    seen_in_train,
+    softmax,
+    standardised_difference,
+)
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
@@ -224,6 +231,14 @@ def ranked(candidates: Mapping[ClassifierSpec, Result], val: np.ndarray) -> list
     return sorted(candidates, key=lambda spec: -candidates[spec].accuracy(spec.classifier, val).value)
 
 
+def best_of_each(order: Sequence[ClassifierSpec]) -> list[ClassifierSpec]:
+    """The best candidate of each network and kind of columns; `order` as `ranked`."""
+    first: dict[tuple[str, str, str], ClassifierSpec] = {}
+    for spec in order:
+        first.setdefault((spec.columns, spec.layer, spec.network), spec)
+    return list(first.values())
+
+
 def rival_of(order: Sequence[ClassifierSpec]) -> ClassifierSpec:
     """The best candidate of the other protocol (the original's or done right) than the first's; `order` as `ranked`."""
     return next(spec for spec in order if (spec.columns == EIGHT) != (order[0].columns == EIGHT))
@@ -278,17 +293,12 @@ def underfitting(result: Result, classifier: str, table: np.ndarray, val: np.nda
     }
     rival = max((name for name in on_train if name != classifier), key=lambda name: on_train[name].value)
     behind = paired_difference(result.labels[train], guesses[classifier], guesses[rival], groups=lots)
-    errors = {"train_error": on_train[classifier], "held_error": result.accuracy(classifier, val)}
-    return {"parts": {"error": _excess(*errors.values()), "rival": behind}, "best": rival} | {
-        name: Accuracy(accuracy.n - accuracy.successes, accuracy.n, name) for name, accuracy in errors.items()
-    }
-
-
-def _excess(train: Accuracy, held: Accuracy) -> Difference:
-    """Error on the images fitted on, minus what new images add to it."""
-    half = [(high - low) / 2 for low, high in (train.interval, held.interval)]
-    value, width = 1 - 2 * train.value + held.value, (4 * half[0] ** 2 + half[1] ** 2) ** 0.5
-    return Difference(value, value - width, value + width, held.n, "error on train minus what new images add")
+    fitted, held = on_train[classifier], result.accuracy(classifier, val)
+    half = [(level.high - level.low) / 2 for level in (fitted, held)]
+    value, width = 1 - 2 * fitted.value + held.value, (4 * half[0] ** 2 + half[1] ** 2) ** 0.5
+    excess = Difference(value, value - width, value + width, held.n, "error on train minus what new images add")
+    parts = {"error": excess, "rival": behind}
+    return {"parts": parts, "best": rival, "train_error": fitted.wrong, "held_error": held.wrong}
 
 
 def stand_in_words(gap: Difference | None, title: str) -> str:
@@ -336,39 +346,30 @@ def neighbours_words(
     Args:
         guesses: name -> labels predicted for val, (n,).
         truth: labels of val, (n,).
-        groups: lots that the bootstrap draws whole, (n,).
+        groups: lots that are drawn whole, (n,).
         most: pairs that are named, at most.
 
     Returns:
-        The best; how many tie with it (paired bootstrap); and which neighbours differ (McNemar 1947, corrected for
-        the number of pairs by Holm 1979).
+        The best; how many tie with it; and which neighbours differ. All are paired by image, their intervals widened
+        for the number of comparisons.
     """
     names = sorted(guesses, key=lambda name: -(guesses[name] == truth).mean())
     if len(names) < 2:
         return f"Only {names[0]} was run, so there is nothing to compare it with."
-    gaps = [paired_difference(truth, guesses[names[0]], guesses[name], groups=groups, resamples=500) for name in names]
-    ties = sum(gap.tie for gap in gaps[1:])
-    pairs = list(pairwise(names))
-    chances = holm([mcnemar(truth, guesses[first], guesses[second]).p for first, second in pairs])
-    apart = [
-        f"{first} above {second} (p = {p:.2g})" for (first, second), p in zip(pairs, chances, strict=True) if p < 0.05
-    ]
+    pairs, many = list(pairwise(names)), len(names) - 1
+
+    def gap(first: str, second: str) -> Difference:
+        return paired_difference(truth, guesses[first], guesses[second], "", groups, comparisons=many)
+
+    ties = sum(gap(names[0], name).tie for name in names[1:])
+    apart = [f"{first} above {second}" for first, second in pairs if not gap(first, second).tie]
     reached = Accuracy.from_labels(truth, guesses[names[0]], names[0], groups)
     return (
-        f"Best on val: {names[0]} ({reached}); {ties} of the {len(names) - 1} others tie with it "
-        f"(paired bootstrap). Of {len(pairs)} neighbours in the ranking {len(apart) or 'none'} "
-        f"{'differ' if len(apart) != 1 else 'differs'} (McNemar, Holm-corrected)"
-        f"{': ' if apart else ''}{'; '.join(apart[:most])}{', …' if len(apart) > most else ''}."
+        f"Best on val: {names[0]} ({reached}); {ties} of the {many} others tie with it. Of {len(pairs)} neighbours "
+        f"in the ranking {len(apart) or 'none'} {'differ' if len(apart) != 1 else 'differs'}"
+        f"{': ' if apart else ''}{'; '.join(apart[:most])}{', …' if len(apart) > most else ''}. Compared are the same "
+        f"images; intervals are widened for {many} comparison{'s' * (many != 1)}."
     )
-
-
-def holm(chances: Sequence[float]) -> list[float]:
-    """p-values corrected for their number, step by step (Holm 1979), in the order given."""
-    order = np.argsort(chances)
-    stepped = np.maximum.accumulate(np.asarray(chances)[order] * np.arange(len(chances), 0, -1))
-    corrected = np.empty(len(chances))
-    corrected[order] = np.minimum(stepped, 1)
-    return corrected.tolist()
 
 
 def guesses_of(
@@ -453,8 +454,8 @@ def where_right(
     truth: np.ndarray,
     guess: np.ndarray,
     classes: Sequence[str],
-) -> dict[str, Accuracy | Difference]:
-    """Accuracy on test by museum, by whether train has the lot, and by super-group.
+) -> tuple[dict[str, Accuracy], str]:
+    """Accuracy on test by museum, by whether train has the lot, and by super-group; and the lots compared, in words.
 
     Args:
         images: image table, N rows.
@@ -470,11 +471,29 @@ def where_right(
     by_lot = group_accuracies(truth, guess, seen, "test", lots)
     rows |= {f"test, {name or 'museum unknown'}": accuracy for name, accuracy in by_museum.items()}
     rows |= {f"test, {name}": accuracy for name, accuracy in by_lot.items()}
-    if {"lot seen in train", "lot not seen"} <= set(by_lot):
-        rows["lots seen in train against others"] = by_lot["lot seen in train"].minus(by_lot["lot not seen"])
     between, within = group_confusion(truth, guess, [super_group(name) for name in classes], lots)
     rows["test, super-group right"] = between
-    return rows if within is None else rows | {"test, class right where the super-group is": within}
+    if within is not None:
+        rows["test, class right where the super-group is"] = within
+    return rows, seen_words(guess == truth, truth, seen, lots)
+
+
+def seen_words(right: np.ndarray, labels: np.ndarray, sides: np.ndarray, lots: np.ndarray) -> str:
+    """Compare images of lots that train has with those of lots it has not, within classes, in a sentence.
+
+    Args:
+        right: whether each image was recognised, shape (n,).
+        labels: class of each image, shape (n,).
+        sides: of `metrics.seen_in_train`, shape (n,).
+        lots: of the images, shape (n,).
+    """
+    known = sides != ""
+    inside = (array[known] for array in (right, labels, sides == "lot seen in train", lots))
+    compared = standardised_difference(*inside) if known.any() else None
+    if compared is None:
+        return "No class has images of seen and of unseen lots here, so they can't be compared."
+    gap, classes = compared
+    return f"Images whose lot train has, against those of new lots, at one mix of classes ({classes} have both): {gap}."
 
 
 def decision_words(

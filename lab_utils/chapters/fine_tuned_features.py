@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lab_utils.analysis import classification, classifiers, transferability
-from lab_utils.analysis.projections import components_for
+from lab_utils.analysis import classification, classifiers, projections, transferability
+from lab_utils.analysis.recommendation import clock
 from lab_utils.chapters import frozen_probe
 from lab_utils.data.splits import fold_groups, subsample
 from lab_utils.networks import backbones
@@ -27,7 +27,7 @@ NEIGHBOURS = 5
 BATCH = 64  # images a batch in inference
 SPLITS = ("train", "val", "test")
 TEXTILES = ("Silk and metal thread", "Woven fabric")
-FEWEST = 20  # test images of a class below which its recall carries no verdict
+FEWEST = 20  # val images of a class below which its recall carries no verdict
 
 
 @dataclass
@@ -76,9 +76,14 @@ class FeatureSpace:
         """Places of a split's rows, shape (n,)."""
         return np.flatnonzero(self.split == split)
 
-    def compare(self, split: str, labels: np.ndarray, first: np.ndarray, second: np.ndarray, of: str) -> Difference:
-        """Accuracy of `first` minus `second` on a split, paired by image, drawn by lot; all arrays (n,)."""
-        return paired_difference(labels, first, second, of, self.groups[self.of(split)])
+    def compare(
+        self, split: str, labels: np.ndarray, first: np.ndarray, second: np.ndarray, of: str, comparisons: int = 1
+    ) -> Difference:
+        """Accuracy of `first` minus `second` on a split, paired by image, drawn by lot; all arrays (n,).
+
+        `comparisons` as of `paired_difference`: among how many one of them was picked on the same images.
+        """
+        return paired_difference(labels, first, second, of, self.groups[self.of(split)], comparisons)
 
 
 # ---- spaces ----------------------------------------------------------------------------------------------------------
@@ -253,13 +258,13 @@ def scores(space: FeatureSpace, labels: np.ndarray, split: str) -> dict[str, Acc
 def svm_against_best(space: FeatureSpace, labels: np.ndarray) -> Difference:
     """Linear SVM minus the best other single classifier on val, paired, drawn by lot.
 
-    The rival is picked on the same images, which favours it; the claim's sentence says so.
+    The rival is picked on the same images, which favours it: the interval is widened for that.
     """
     place = space.of("val")
     answers = {name: guess[place] for name, guess in space.result.answers.items() if name != classification.VOTING}
     first = answers.pop("Linear SVM")
     rival, second = max(answers.items(), key=lambda answer: (answer[1] == labels).mean())
-    return space.compare("val", labels, first, second, f"Linear SVM minus {rival}, {space.title}")
+    return space.compare("val", labels, first, second, f"Linear SVM minus {rival}, {space.title}", len(answers))
 
 
 def best_classifier(scores: Mapping[str, Accuracy]) -> str:
@@ -267,18 +272,28 @@ def best_classifier(scores: Mapping[str, Accuracy]) -> str:
     return max(scores, key=lambda name: scores[name].value)
 
 
-def routes(spaces: Sequence[FeatureSpace], classifier: str, split: str) -> dict[str, np.ndarray]:
-    """What each route answers on a split: the classifier on every space, and the fine-tuned networks' own heads."""
-    answers = {space.route(classifier): space.result.answers[classifier][space.of(split)] for space in spaces}
-    return answers | {space.head: space.run.probabilities(split).argmax(1) for space in spaces if space.run}
+def routes(spaces: Sequence[FeatureSpace], classifier: str) -> dict[str, np.ndarray]:
+    """What each route answers on val: the classifier on every space, and the fine-tuned networks' own heads."""
+    answers = {space.route(classifier): space.result.answers[classifier][space.of("val")] for space in spaces}
+    return answers | {space.head: head_answers(space.run) for space in spaces if space.run}
 
 
-def report_by(val: Difference, test: Difference, classifier: str) -> tuple[str, str, str]:
+def head_answers(run: "Run") -> np.ndarray:
+    """What a network's own head answers on val at its best epoch, as it was kept in training, shape (n,)."""
+    return run.val_logits()[run.best_epoch - 1].argmax(1)
+
+
+def tested_routes(spaces: Sequence[FeatureSpace], classifier: str) -> dict[str, FeatureSpace]:
+    """Routes that are read on test, as slide 22 shows them: the classifier chosen on val, on fine-tuned features."""
+    return {space.route(classifier): space for space in spaces if space.run}
+
+
+def report_by(val: Difference, test: Accuracy, classifier: str) -> tuple[str, str, str]:
     """Decision on what to report as the result of fine-tuning, its reason and the alternative, for `lab.decide`.
 
     Args:
-        val: features' route minus the network's own head on val, which decides.
-        test: the same on test, read afterwards.
+        val: features' route minus the network's own head on val, widened for the choice of the classifier.
+        test: of the features' route, read afterwards.
         classifier: on the features, chosen on val.
     """
     head, route = "the network's own head", f"the route through features ({classifier})"
@@ -286,8 +301,8 @@ def report_by(val: Difference, test: Difference, classifier: str) -> tuple[str, 
     why = "it is better on val" if not val.tie else "it needs no second classifier, and on val the two are a tie"
     chosen, other = (route, head) if wins else (head, route)
     because = (
-        f"the features' route against the head on val: {val} (its classifier was chosen on the same images, which "
-        f"favours the route); on test, read afterwards: {test}"
+        f"the features' route against the head on val: {val} (its classifier was chosen on the same images, for which "
+        f"the interval is widened); the route on test, read afterwards: {test}"
     )
     original = "" if wins else ", as in the original"
     return f"Report {chosen} as the result of fine-tuning: {why}.", because, f"{other} as the final result{original}."
@@ -330,20 +345,33 @@ def followed(
     return pd.DataFrame(rows, columns=["class", "features", "recall", "else taken for, mostly"])
 
 
+def mapped(fine: FeatureSpace, spaces: Sequence[FeatureSpace]) -> list[tuple[str, FeatureSpace]]:
+    """The maps of the chapter, split and space: train of the fine-tuned one, val of all, where images are enough."""
+    pairs = [("train", fine), *(("val", space) for space in spaces)]
+    return [(split, space) for split, space in pairs if len(space.of(split)) >= projections.FEWEST]
+
+
 def components_words(spaces: Mapping[str, "PCA"], reported: pd.DataFrame, share: float = 0.9) -> str:
     """How many components reach a share of the variance in each space, beside the reported number.
 
     Args:
-        spaces: title -> principal components of its val images.
+        spaces: title -> principal components of its val images; none where val is too small for a map.
         reported: `data/reported/components.csv`.
         share: of the variance.
     """
-    ours = "; ".join(f"{title}: {components_for(pca, share)}" for title, pca in spaces.items())
+    if not spaces:
+        return f"Val has fewer than {projections.FEWEST} images: too few for principal components and for a map."
+    ours = "; ".join(f"{title}: {projections.components_for(pca, share)}" for title, pca in spaces.items())
     row = reported[reported["network"].str.contains("ine-tuned")].iloc[0]
     return (
         f"Principal components that reach nine tenths of the variance of the val images: {ours}. Reported by the "
         f"original for its {row['network']}: {int(row['components'])}."
     )
+
+
+def on_val(space: FeatureSpace, labels: np.ndarray, predicted: np.ndarray, of: str) -> Accuracy:
+    """Val accuracy of a route through features of the images of `space`."""
+    return Accuracy.from_labels(labels, predicted, f"{of}, val", space.groups[space.of("val")])
 
 
 def tested(space: FeatureSpace, labels: np.ndarray, predicted: np.ndarray, of: str) -> Accuracy:
@@ -360,12 +388,12 @@ def silk_evidence(
 ) -> dict[str, Any]:
     """Evidence on Silk and metal thread: recall before and after, and their difference on the same images (`value`).
 
-    None where the class has fewer than `FEWEST` test images.
+    None where the class has fewer than `FEWEST` val images.
 
     Args:
-        space: whose test rows the answers are of.
+        space: whose val rows the answers are of.
         classes: all names in label order.
-        labels: of test, shape (n,).
+        labels: of val, shape (n,).
         before: answers on pretrained features, shape (n,).
         after: answers on fine-tuned features, shape (n,).
     """
@@ -374,7 +402,7 @@ def silk_evidence(
     images = int(inside.sum())
     if images < FEWEST:
         return {"value": None, "images": images, "before": None, "after": None}
-    groups = space.groups[space.of("test")][inside]
+    groups = space.groups[space.of("val")][inside]
     gain = paired_difference(labels[inside], after[inside], before[inside], name, groups)
     pair = {"before": before, "after": after}
     recalls = {when: Accuracy.from_labels(labels[inside], guess[inside], name, groups) for when, guess in pair.items()}
@@ -384,25 +412,29 @@ def silk_evidence(
 # ---- frozen or fine-tuned --------------------------------------------------------------------------------------------
 def frozen_or_tuned(
     labels: np.ndarray, frozen: Sequence[FeatureSpace], known: np.ndarray, fine: FeatureSpace
-) -> tuple[pd.DataFrame, str]:
-    """Frozen embeddings with a linear SVM beside fine-tuning, on val: a table with cost, and the differences in words.
+) -> tuple[pd.DataFrame, str, list[tuple[str, np.ndarray, float]]]:
+    """Frozen embeddings with a linear SVM beside fine-tuning, on val: a table, and the differences in words.
 
     Args:
         labels: of val, shape (n,).
         frozen: the embeddings.
         known: labels of all rows, shape (N,); only those of train are looked at.
         fine: the fine-tuned network's space.
+
+    Returns:
+        Table, sentence; and of each embedding its route, whether each val image was right, and seconds of training.
     """
-    answers, lots = fine.run.probabilities("val").argmax(1), fine.groups[fine.of("val")]
-    rows, words = [], []
+    answers, lots = head_answers(fine.run), fine.groups[fine.of("val")]
+    rows, words, hits = [], [], []
     for space in frozen:
         predicted, seconds = frozen_probe.linear_svm(space.features, known, space.of("train"), space.of("val"))
         reached = Accuracy.from_labels(labels, predicted, space.title, lots)
-        rows.append((f"Linear SVM on {space.title}", reached, round(seconds, 1)))
+        rows.append((f"Linear SVM on {space.title}", reached, clock(seconds)))
         gap = fine.compare("val", labels, predicted, answers, "frozen embedding minus fine-tuning, val")
-        words.append(f"{space.title}: {gap}, {seconds:.1f} s against {fine.run.seconds:.1f} s of training")
+        words.append(f"{space.title}: {gap}, {clock(seconds)} against {clock(fine.run.seconds)} of training")
+        hits.append((rows[-1][0], predicted == labels, seconds))
     tuned = Accuracy.from_labels(labels, answers, "head", lots)
-    rows.append((f"fine-tuning, {fine.name}, {fine.size} px", tuned, round(fine.run.seconds, 1)))
-    table = pd.DataFrame(rows, columns=["route", "val", "seconds of training"])
+    rows.append((f"fine-tuning, {fine.name}, {fine.size} px", tuned, clock(fine.run.seconds)))
+    table = pd.DataFrame(rows, columns=["route", "val", "time of training"])
     against = f"On val, a linear SVM on the frozen embedding against fine-tuning at {fine.size} px"
-    return table, f"{against}: {'; '.join(words)}."
+    return table, f"{against}: {'; '.join(words)}. Chapter 15 counts the features' own time.", hits

@@ -14,7 +14,15 @@ import pandas as pd
 from lab_utils.core.records import reported
 from lab_utils.data.splits import fold_groups
 from lab_utils.networks import backbones
-from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
+from lab_utils.stats.intervals import (
+    Accuracy,
+    Difference,
+    Estimate,
+    lot_likeness,
+    mean_estimate,
+    paired_difference,
+    sums_by_lot,
+)
 from lab_utils.stats.metrics import cross_entropy
 
 if TYPE_CHECKING:
@@ -31,6 +39,8 @@ SETTINGS = {
     **{"learning rate": "learning_rate", "batch": "batch", "epochs": "epochs"},
 }
 
+VARIED = ("head", "L2", "dropout", "learning rate", "batch", "epochs")  # in the original's runs; the rest stays
+
 
 # ---- a run -----------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
@@ -43,9 +53,8 @@ class FineTuningResult:
         run: the trained network.
         settings: what it was trained with, read from the network itself; keys: those of `SETTINGS`.
         labels: of the val images, shape (n,).
-        train_images: how many train images a clean evaluation looked at (a sample as large as val).
-        counted_images: how many train images an epoch counts: all of them.
         groups: lot of each val image, or object where the lot is unknown; shape (n,).
+        train_groups: the same of each train image, shape (m,).
     """
 
     name: str
@@ -53,9 +62,18 @@ class FineTuningResult:
     run: "Run | KeptRun"
     settings: dict[str, Any]
     labels: np.ndarray
-    train_images: int
-    counted_images: int
     groups: np.ndarray
+    train_groups: np.ndarray
+
+    @property
+    def counted_images(self) -> int:
+        """How many train images an epoch counts: all of them."""
+        return len(self.train_groups)
+
+    @property
+    def train_images(self) -> int:
+        """How many train images a clean evaluation looked at: a sample as large as val."""
+        return min(len(self.labels), self.counted_images)
 
     @property
     def history(self) -> pd.DataFrame:
@@ -84,28 +102,36 @@ class FineTuningResult:
     @property
     def train_at_end(self) -> Accuracy:
         """Clean train accuracy (no dropout, no augmentation) of the last epoch."""
-        return _share(self.history["clean_accuracy"].iloc[-1], self.train_images, f"{self.name}, train, last epoch")
+        return self._on_train("clean_accuracy", -1, f"{self.name}, train, last epoch")
 
     @property
     def counted_at_end(self) -> Accuracy:
         """Train accuracy as it is counted while training (moving weights, dropout if any), last epoch."""
-        return _share(self.history["accuracy"].iloc[-1], self.counted_images, f"{self.name}, counted in training")
+        return self._on_train("accuracy", -1, f"{self.name}, counted in training")
 
     def mean_accuracies(self, epochs: int) -> dict[str, Accuracy]:
         """Mean accuracy over the first so many epochs: `counted` and `clean` on train, and `val`."""
-        columns = {
-            "counted": ("accuracy", self.counted_images),
-            "clean": ("clean_accuracy", self.train_images),
-            "val": ("val_accuracy", len(self.labels)),
-        }
+        first, of = slice(epochs), f"first {epochs} epochs"
         return {
-            name: _share(self.history[column][:epochs].mean(), n, f"{self.name}, {name}, first {epochs} epochs")
-            for name, (column, n) in columns.items()
+            "counted": self._on_train("accuracy", first, f"{self.name}, counted, {of}"),
+            "clean": self._on_train("clean_accuracy", first, f"{self.name}, clean, {of}"),
+            "val": Accuracy.from_lots(*sums_by_lot(self._right(first), self.groups), f"{self.name}, val, {of}"),
         }
 
+    def _right(self, epochs: int | slice) -> np.ndarray:
+        """Share of some epochs (from 0) after which each val image was right, shape (n,)."""
+        return (self.logits()[epochs].argmax(-1) == self.labels).reshape(-1, len(self.labels)).mean(0)
 
-def _share(value: float, n: int, of: str) -> Accuracy:
-    return Accuracy(round(float(value) * n), n, of)
+    def _on_train(self, column: str, epochs: int | slice, of: str) -> Accuracy:
+        """Train accuracy (its mean over some epochs, from 0) of a column of the history.
+
+        Training keeps numbers of right answers and not the answers, so how alike images of a lot are is taken from
+        the same epochs' answers on val.
+        """
+        share = float(np.mean(self.history[column].to_numpy()[epochs]))
+        likeness = lot_likeness(self._right(epochs), self.groups)
+        n = self.train_images if column == "clean_accuracy" else self.counted_images
+        return Accuracy.from_likeness(share, likeness, self.train_groups, of, n)
 
 
 def result(lab: "Lab", here: "FineTuningSetup", run: "Run", name: str = "", keep: bool = False) -> FineTuningResult:
@@ -120,9 +146,11 @@ def result(lab: "Lab", here: "FineTuningSetup", run: "Run", name: str = "", keep
     """
     name, settings = name or here.name, settings_of(run, here)
     reached = _result(lab, name, here.title, run, settings)
+    cached = here.network if settings["frozen blocks"] else ""
+    before = preparation(lab, (here.size, cached, len(run.rows("train"))))
     more = {"network": here.title, "settings": settings}
-    lab.cost(f"{here.title}, {name}", reached.val, run.seconds, split="val", **more)
-    if keep:
+    lab.cost(f"{here.title}, {name}", reached.predicted() == reached.labels, run.seconds, before, **more)
+    if keep or lab.own:
         lab.keep(name, run, {**settings, "title": here.title})
     return reached
 
@@ -139,10 +167,30 @@ def kept(lab: "Lab", name: str) -> FineTuningResult:
 
 
 def _result(lab: "Lab", name: str, network: str, run: Any, settings: dict[str, Any]) -> FineTuningResult:
-    rows, counted = run.rows("val"), len(run.rows("train"))
-    groups = np.asarray(fold_groups(lab.images.iloc[rows]))
+    groups = {split: np.asarray(fold_groups(lab.images.iloc[run.rows(split)])) for split in ("train", "val")}
     settings = {setting: tuple(value) if isinstance(value, list) else value for setting, value in settings.items()}
-    return FineTuningResult(name, network, run, settings, lab.labels("val"), min(counted, len(rows)), counted, groups)
+    return FineTuningResult(name, network, run, settings, lab.labels("val"), groups["val"], groups["train"])
+
+
+def preparation(lab: "Lab", *uses: tuple[int, str, int]) -> dict[str, float]:
+    """Seconds of what comes before the training of some runs, each thing once, for `Lab.cost`.
+
+    Decoding the train images; and where blocks are frozen, their pass over them, for which the whole network's stands.
+
+    Args:
+        lab: the open lab.
+        uses: of each run its input size in pixels, the network whose blocks are frozen ("": none is kept), and the
+            number of its train images.
+    """
+    spent: dict[tuple[str, Any], float] = {}
+    for size, cached, images in uses:
+        for what, seconds in lab.preparation(size, cached, images=images).items():
+            thing = size if what == "decoding" else (size, cached)
+            spent[what, thing] = max(seconds, spent.get((what, thing), 0.0))
+    total: dict[str, float] = {}
+    for (what, _), seconds in spent.items():
+        total[what] = total.get(what, 0.0) + seconds
+    return total
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------
@@ -168,7 +216,7 @@ def settings_of(run: "Run", here: "FineTuningSetup") -> dict[str, Any]:
         "head": tuple(layer.units for layer in dense[:-1]),
         "L2": max(penalties, default=0.0),
         "dropout": max((float(layer.rate) for layer in drops), default=0.0),
-        "learning rate": rate if isinstance(rate, float) else rate["class_name"],
+        "learning rate": float(f"{rate:.6g}") if isinstance(rate, float) else rate["class_name"],  # kept as float32
         **{name: run.settings[name] for name in ("batch", "epochs")},
     }
 
@@ -215,11 +263,13 @@ def changed(first: FineTuningResult, second: FineTuningResult) -> list[str]:
 def settings_table(result: FineTuningResult, before: FineTuningResult | None = None) -> pd.DataFrame:
     """Settings as the slide reports them and here, of a run and of the one before it; changes are marked.
 
-    Columns that are called reported are the original's.
+    Columns that are called reported are the original's. Of two runs only those are shown that the original varies, and
+    those that differ here.
     """
     pair = [before, result] if before else [result]
+    shown = [name for name in SETTINGS if name in VARIED or name in changed(before, result)] if before else SETTINGS
     rows = []
-    for setting in SETTINGS:
+    for setting in shown:
         printed = [printed_setting(one.name, setting) for one in pair]
         here = [in_words(one.settings.get(setting)) for one in pair]
         where = [word for word, values in (("as reported", printed), ("here", here)) if len(set(values)) > 1]
@@ -230,18 +280,17 @@ def settings_table(result: FineTuningResult, before: FineTuningResult | None = N
 
 
 # ---- comparisons on val ----------------------------------------------------------------------------------------------
-def compare(result: FineTuningResult, other: FineTuningResult) -> Difference:
-    """Val accuracy of a run minus another's, best epochs, paired by image, bootstrap over lots."""
+def compare(result: FineTuningResult, other: FineTuningResult, comparisons: int = 1) -> Difference:
+    """Val accuracy of a run minus another's, best epochs, paired by image; `comparisons` as of `paired_difference`."""
     pair = f"{result.name} minus {other.name}"
-    return paired_difference(result.labels, result.predicted(), other.predicted(), pair, groups=result.groups)
+    answers = (result.predicted(), other.predicted())
+    return paired_difference(result.labels, *answers, pair, result.groups, comparisons)
 
 
 def compare_loss(result: FineTuningResult, other: FineTuningResult) -> Estimate:
-    """Val cross-entropy (nats, no penalty) of a run minus another's at their ends, paired bootstrap over lots."""
+    """Val cross-entropy (nats, no penalty) of a run minus another's at their ends, paired by image; lots are drawn."""
     ends = [cross_entropy(which.logits()[-1], which.labels) for which in (result, other)]
-    return bootstrap_estimate(
-        ends[0] - ends[1], f"{result.name} minus {other.name}", result.groups, digits=3, unit=" nats"
-    )
+    return mean_estimate(ends[0] - ends[1], f"{result.name} minus {other.name}", result.groups, digits=3, unit=" nats")
 
 
 def steps(results: Sequence[FineTuningResult]) -> list[Difference]:

@@ -1,6 +1,6 @@
 """Chapter 13: sheets of heat maps, and the numbers beside them in words."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from lab_utils.chapters.cam_models import CamModel
 from lab_utils.core.errors import LabError
 from lab_utils.data import mame_facts
 from lab_utils.stats import metrics
-from lab_utils.stats.intervals import Estimate, bootstrap_estimate
+from lab_utils.stats.intervals import Estimate, mean_estimate
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
@@ -28,6 +28,7 @@ MARKS = {  # at the border of an image
     "mount": "mount",
 }
 Sheet = tuple[list[np.ndarray], list[np.ndarray], list[str]]
+Maps = Callable[..., np.ndarray]  # (network, rows, classes asked for, average=...) -> maps in [0, 1], (n, size, size)
 FocusByWay = dict[str, dict[str, Focus]]
 
 
@@ -41,7 +42,15 @@ def table(networks: Mapping[str, CamModel]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["network", "title", "input", "layer", "map"])
 
 
-def sheet(lab: "Lab", networks: Mapping[str, CamModel], rows: np.ndarray, answers: Mapping[str, np.ndarray]) -> Sheet:
+def map_words(networks: Mapping[str, CamModel]) -> str:
+    """Which networks' last maps have too few cells, and where their maps come from instead; "" where none has."""
+    told = [f"{network.title}: {network.opened.map_words}" for network in networks.values() if network.opened.map_words]
+    return " ".join(told)
+
+
+def sheet(
+    lab: "Lab", networks: Mapping[str, CamModel], rows: np.ndarray, answers: Mapping[str, np.ndarray], maps: Maps
+) -> Sheet:
     """Images, maps and titles for `figures.overlays`: every image once for each network, with the map of its answer.
 
     Args:
@@ -49,8 +58,9 @@ def sheet(lab: "Lab", networks: Mapping[str, CamModel], rows: np.ndarray, answer
         networks: in the order of the sheet.
         rows: positions in `lab.images`, shape (n,).
         answers: class probabilities of each network for these images, shape (n, classes).
+        maps: makes them, by the notebook's own function.
     """
-    maps = {kind: network.maps(lab, rows, answers[kind].argmax(1)) for kind, network in networks.items()}
+    by_kind = {kind: maps(network, rows, answers[kind].argmax(1)) for kind, network in networks.items()}
     images, heats, titles = [], [], []
     for place, row in enumerate(rows):
         true = lab.classes[lab.images["label"].iloc[row]]
@@ -58,7 +68,7 @@ def sheet(lab: "Lab", networks: Mapping[str, CamModel], rows: np.ndarray, answer
             chances = answers[kind][place]
             answer = lab.classes[chances.argmax()]
             images.append(lab.pixels(network.size)[row])
-            heats.append(maps[kind][place])
+            heats.append(by_kind[kind][place])
             titles.append(f"{answer} ({chances.max():.2f})" + (f" [{true}]" if answer != true else ""))
     return images, heats, titles
 
@@ -80,16 +90,16 @@ def choose_pair(lab: "Lab", probabilities: np.ndarray, names: tuple[str, str] | 
     return (first, second) if counts[first, second] >= counts[second, first] else (second, first)
 
 
-def pair_sheet(lab: "Lab", network: CamModel, rows: np.ndarray, pair: tuple[int, int]) -> Sheet:
+def pair_sheet(lab: "Lab", network: CamModel, rows: np.ndarray, pair: tuple[int, int], maps: Maps) -> Sheet:
     """Images, maps and titles for `figures.overlays`: one row an image, the evidence for each class of a pair."""
-    both = [network.maps(lab, rows, np.full(len(rows), label)) for label in pair]
+    both = [maps(network, rows, np.full(len(rows), label)) for label in pair]
     images = [lab.pixels(network.size)[row] for row in rows for _ in pair]
     true = [lab.classes[lab.images["label"].iloc[row]] for row in rows]
     titles = [f"for {lab.classes[label]} (is {name})" for name in true for label in pair]
     return images, [heat for pictures in zip(*both, strict=True) for heat in pictures], titles
 
 
-def method_sheet(lab: "Lab", network: CamModel, rows: np.ndarray, answers: np.ndarray) -> Sheet:
+def method_sheet(lab: "Lab", network: CamModel, rows: np.ndarray, answers: np.ndarray, maps: Maps) -> Sheet:
     """Images, maps and titles for `figures.overlays`: every image twice, by Grad-CAM and by HiResCAM.
 
     Args:
@@ -97,11 +107,12 @@ def method_sheet(lab: "Lab", network: CamModel, rows: np.ndarray, answers: np.nd
         network: whose maps.
         rows: positions in `lab.images`, shape (n,).
         answers: class of each map, shape (n,).
+        maps: makes them, by the notebook's own function.
     """
-    maps = [network.maps(lab, rows, answers, method) for method in METHODS]
+    by_method = [maps(network, rows, answers, average=average) for average in (True, False)]
     images = [lab.pixels(network.size)[row] for row in rows for _ in METHODS]
     titles = [f"{name}: {lab.classes[answer]}" for answer in answers for name in METHODS.values()]
-    return images, [heat for pair in zip(*maps, strict=True) for heat in pair], titles
+    return images, [heat for pair in zip(*by_method, strict=True) for heat in pair], titles
 
 
 def agreement_words(name: str, correlation: np.ndarray, pooled: bool) -> str:
@@ -127,16 +138,17 @@ def agreement_words(name: str, correlation: np.ndarray, pooled: bool) -> str:
 
 
 # ---- focus on mosaics ------------------------------------------------------------------------------------------------
-def focus_by_way(lab: "Lab", networks: Mapping[str, CamModel], plan: Mosaics, rows: np.ndarray) -> FocusByWay:
+def focus_by_way(lab: "Lab", networks: Mapping[str, CamModel], plan: Mosaics | None, rows: np.ndarray) -> FocusByWay:
     """Focus of each network by both methods, each at the size it can take, and all on equally shrunk mosaics.
 
     Where the head begins with average pooling both methods give the same maps, which are made once.
 
     Returns:
         `{way: {network: Focus}}`; the shrunk ways are left out where no network, or every one, has to be shrunk.
+        Nothing where there are no mosaics.
     """
     by_way: FocusByWay = {}
-    for method, name in METHODS.items():
+    for method, name in METHODS.items() if plan else ():
         for way, shrink in ((name, False), (f"{name}, all shrunk", True)):
             before = by_way.get(way.replace(name, METHODS["gradcam"]), {})
             by_way[way] = {
@@ -202,15 +214,6 @@ def mosaic_words(lab: "Lab", plan: Mosaics, by_way: FocusByWay) -> str:
     return words + (f" Classes with one image, left out as targets: {', '.join(left)}." if left else "")
 
 
-def focus_words(networks: Mapping[str, Estimate]) -> str:
-    """Which networks focus on the class asked for better than chance."""
-    above = [f"{name} ({focus})" for name, focus in networks.items() if focus.low > 0.5]
-    not_above = [f"{name} ({focus})" for name, focus in networks.items() if focus.low <= 0.5]
-    parts = [f"Above the chance of 0.5: {', '.join(above)}."] if above else []
-    parts += [f"Not above it beyond the interval: {', '.join(not_above)}."] if not_above else []
-    return " ".join(parts)
-
-
 def gain_words(first: str, second: str, gains: Mapping[str, Estimate]) -> str:
     """Whether one thing is better than another on the same mosaics, by each way of measuring it."""
     kinds = {"better": [], "worse": [], "a tie": []}
@@ -247,36 +250,46 @@ def border_groups(images: pd.DataFrame) -> dict[str, np.ndarray]:
     return {name: mask for name, mask in groups.items() if mask.any()}
 
 
-def group_means(values: np.ndarray, groups: dict[str, np.ndarray]) -> dict[str, Estimate]:
-    """Mean share of each group with at least `FEWEST` known values, in percent, with bootstrap intervals."""
-    style = {"scale": 100, "unit": " %", "digits": 1}
-    known = {name: values[mask & np.isfinite(values)] for name, mask in groups.items()}
-    return {name: bootstrap_estimate(part, name, **style) for name, part in known.items() if len(part) >= FEWEST}
+def group_means(
+    values: np.ndarray, groups: dict[str, np.ndarray], lots: np.ndarray | None = None
+) -> dict[str, Estimate]:
+    """Mean share of each group with at least `FEWEST` known values, in percent; `lots` (n,) are drawn."""
+    known = {name: mask & np.isfinite(values) for name, mask in groups.items()}
+    return {name: _mean_share(values, mask, lots, name) for name, mask in known.items() if mask.sum() >= FEWEST}
 
 
-def border_words(shares: Mapping[str, Estimate], even: float) -> str:
-    """Where more or less relevance lies in the frame than an even map would put there."""
-    kinds = {"more": [], "less": [], "about as much": []}
-    for name, share in shares.items():
-        kinds["more" if share.low > even else "less" if share.high < even else "about as much"].append(name)
-    told = "; ".join(f"{kind} for {', '.join(names)}" for kind, names in kinds.items() if names)
-    return f"Against an even map, which puts {100 * even:.0f} % of its relevance into the frame, there is {told}."
+def _mean_share(values: np.ndarray, mask: np.ndarray, lots: np.ndarray | None, of: str = "") -> Estimate:
+    inside = None if lots is None else lots[mask]
+    return mean_estimate(values[mask], of, inside, (0, 1), scale=100, unit=" %", digits=1)
 
 
-def marks_words(network: str, shares: np.ndarray, groups: Mapping[str, np.ndarray]) -> str:
-    """Whether the frame draws more relevance in lots with a known mark than in images without one."""
+def marks_words(
+    network: str, shares: np.ndarray, groups: Mapping[str, np.ndarray], labels: np.ndarray, lots: np.ndarray
+) -> str:
+    """Whether the frame draws more relevance in lots with a known mark than in images of the same classes without one.
+
+    Args:
+        network: its title.
+        shares: of the relevance in the frame, NaN where a map is empty, shape (n,).
+        groups: of `border_groups`.
+        labels: class of each image, shape (n,).
+        lots: of the images, shape (n,).
+    """
     rest = groups.get("images without a known mark")
     marked = np.any(
         [mask for name, mask in groups.items() if name.startswith("lots with")] or [np.zeros(len(shares), bool)], 0
     )
-    sides = [shares[mask & np.isfinite(shares)] for mask in (marked, rest if rest is not None else ~marked)]
-    if min(map(len, sides)) < FEWEST:
+    sides = [mask & np.isfinite(shares) for mask in (marked, rest if rest is not None else ~marked)]
+    known = sides[0] | sides[1]
+    compared = metrics.standardised_difference(shares[known], labels[known], sides[0][known], lots[known])
+    if min(mask.sum() for mask in sides) < FEWEST or compared is None:
         return f"{network}: too few of these images come from lots with a known mark at the border to compare them."
-    marked_mean, other_mean = (bootstrap_estimate(part, digits=1, scale=100, unit=" %") for part in sides)
-    gap = metrics.independent_difference(marked_mean, other_mean)
+    gap, classes = compared
     verb = "draw relevance to the frame" if gap.value > 0 else "go with less relevance in the frame"
     told = "make no difference beyond the interval" if gap.tie else verb
-    return f"{network}: marks at the border {told} ({marked_mean} of the relevance in it, {other_mean} without a mark)."
+    low, high = (f"{100 * end:+.1f}" for end in (gap.low, gap.high))
+    interval = f"{100 * gap.value:+.1f} points of the relevance, {low} to {high}"
+    return f"{network}: marks at the border {told} ({interval}, within {classes} class{'es' * (classes != 1)})."
 
 
 # ---- maps of scrambled networks --------------------------------------------------------------------------------------

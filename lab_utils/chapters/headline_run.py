@@ -10,7 +10,7 @@ import pandas as pd
 from lab_utils.chapters import fine_tuning_results
 from lab_utils.chapters.fine_tuning_results import FineTuningResult, compare, like_the_original, unlike_the_original
 from lab_utils.stats import curves, metrics
-from lab_utils.stats.intervals import Estimate, bootstrap_estimate, paired_difference
+from lab_utils.stats.intervals import Difference, Estimate, mean_estimate, paired_difference
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
@@ -89,8 +89,8 @@ def variant(name: str, **change: Any) -> str:
 
 
 def grid_words(base: FineTuningResult, others: Mapping[str, FineTuningResult]) -> str:
-    """Which single settings make a difference, in a sentence."""
-    changes = {name: compare(change, base) for name, change in others.items()}
+    """Which single settings make a difference, in a sentence; intervals are widened for their number (Bonferroni)."""
+    changes = {name: compare(change, base, len(others)) for name, change in others.items()}
     clear = [f"{name} ({change})" for name, change in changes.items() if not change.tie]
     if not changes:
         return "This profile's grid is empty (`fine_tuning.grid` is 0)."
@@ -99,7 +99,9 @@ def grid_words(base: FineTuningResult, others: Mapping[str, FineTuningResult]) -
     return f"Beyond their intervals differ from {base.name}: {'; '.join(clear)}. The other changes are ties."
 
 
-def headline_decision(headline: FineTuningResult, best: FineTuningResult, seeds: str) -> tuple[str, str, str]:
+def headline_decision(
+    headline: FineTuningResult, best: FineTuningResult, seeds: str, gap: Difference
+) -> tuple[str, str, str]:
     """Decision on the headline run, its reason and the alternative, for `lab.decide`.
 
     Which run is the headline was fixed beforehand, so it stays whatever val says; what val says is told.
@@ -108,8 +110,8 @@ def headline_decision(headline: FineTuningResult, best: FineTuningResult, seeds:
         headline: the headline run.
         best: the best of the others by val.
         seeds: what the seeds say, in words.
+        gap: the headline run minus the best of the others, widened for that choice.
     """
-    gap = compare(headline, best)
     because = f"{headline.name} against {best.name}, the best of the others on val: {gap}. {seeds}"
     if not gap.tie and gap.value < 0:
         what = (
@@ -145,6 +147,8 @@ class Calibration:
         after: NLL with the other half's temperature.
         before_ece: expected calibration error as it is.
         after_ece: with the other half's temperature.
+        before_chance: expected calibration error of a calibrated network with these probabilities.
+        after_chance: the same with the other half's temperature.
         reliability: `{"before": table, "after": table}` of `metrics.reliability`.
     """
 
@@ -153,13 +157,19 @@ class Calibration:
     after: Estimate
     before_ece: Estimate
     after_ece: Estimate
+    before_chance: Estimate
+    after_chance: Estimate
     reliability: dict[str, pd.DataFrame]
 
     @property
     def table(self) -> pd.DataFrame:
         """NLL and calibration error, before and after."""
-        rows = [("as it is", self.before, self.before_ece), ("with the temperature", self.after, self.after_ece)]
-        return pd.DataFrame(rows, columns=["probabilities", "NLL (nats)", "expected calibration error"])
+        rows = [
+            ("as it is", self.before, self.before_ece, self.before_chance),
+            ("with the temperature", self.after, self.after_ece, self.after_chance),
+        ]
+        columns = ["probabilities", "NLL (nats)", "expected calibration error", "of a calibrated network"]
+        return pd.DataFrame(rows, columns=columns)
 
 
 def calibration(result: FineTuningResult) -> Calibration:
@@ -170,13 +180,18 @@ def calibration(result: FineTuningResult) -> Calibration:
     plain = result.logits()[result.run.best_epoch - 1]
     both = {"before": plain, "after": softened(plain, result.labels, halves(result.groups))}
     losses = [
-        bootstrap_estimate(metrics.cross_entropy(values, result.labels), f"NLL, {when}", result.groups, digits=3)
+        metrics.mean_cross_entropy(values, result.labels, f"NLL, {when}", result.groups, digits=3)
         for when, values in both.items()
     ]
     chances = {when: metrics.softmax(values) for when, values in both.items()}
-    errors = [metrics.calibration_estimate(values, result.labels, f"ECE, {when}") for when, values in chances.items()]
-    tables = {when: metrics.reliability(values, result.labels) for when, values in chances.items()}
-    return Calibration(metrics.temperature(plain, result.labels), *losses, *errors, tables)
+    errors = [metrics.calibration_error(values, result.labels, f"ECE, {when}") for when, values in chances.items()]
+    tables = {when: metrics.reliability(values, result.labels, 15, result.groups) for when, values in chances.items()}
+    return Calibration(
+        metrics.temperature(plain, result.labels),
+        *losses,
+        *(error for pair in zip(*errors, strict=True) for error in pair),
+        tables,
+    )
 
 
 def halves(groups: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -211,7 +226,7 @@ def trade(result: FineTuningResult) -> dict[str, Any]:
 
     Returns:
         `accurate` and `lowest`: the epochs, from 1; `accuracy`: paired difference; `before` and `after`: difference of
-        the NLL in nats as they are and with a temperature of the other half each, bootstrap over lots.
+        the NLL in nats as they are and with a temperature of the other half each; lots are drawn.
     """
     accurate, lowest = result.run.best_epoch, int(result.history["val_cross_entropy"].to_numpy().argmin()) + 1
     pair = [result.logits()[epoch - 1] for epoch in (accurate, lowest)]
@@ -221,7 +236,7 @@ def trade(result: FineTuningResult) -> dict[str, Any]:
         "after": [metrics.cross_entropy(softened(values, result.labels, half), result.labels) for values in pair],
     }
     style = {"groups": result.groups, "digits": 3, "unit": " nats"}
-    changes = {when: bootstrap_estimate(first - second, when, **style) for when, (first, second) in losses.items()}
+    changes = {when: mean_estimate(first - second, when, **style) for when, (first, second) in losses.items()}
     words = f"epoch {accurate} minus epoch {lowest}"
     accuracy = paired_difference(result.labels, *(values.argmax(1) for values in pair), words, result.groups)
     return {"accurate": accurate, "lowest": lowest, "accuracy": accuracy, **changes}

@@ -1,4 +1,4 @@
-"""Chapter 15: what the original would try next, tried; a modern recipe step by step; accuracy against cost.
+"""Chapter 15: what the original would try next, tried; a modern recipe step by step.
 
 Every choice is made on val, every difference is paired by image. Functions that take a `lab` train or load networks and
 read features; the others are of arrays and records alone.
@@ -8,7 +8,6 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -267,82 +266,3 @@ def class_folders(lab: "Lab", rows: np.ndarray) -> Path:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(image)
     return root
-
-
-# ---- accuracy against cost -------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Cost:
-    """What a recipe reached and what it took.
-
-    Attributes:
-        recipe: its name.
-        chapter: two digits.
-        accuracy: on val or test.
-        seconds: of training.
-        split: `val` or `test`.
-    """
-
-    recipe: str
-    chapter: str
-    accuracy: Accuracy
-    seconds: float
-    split: str
-
-
-def costs(entries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Cost]:
-    """All recipes with a cost in the records of all chapters, the cheapest first; the first of equal names counts.
-
-    Args:
-        entries: records by chapter (`lab.all_entries()`).
-    """
-    by_recipe: dict[tuple[str, str], Cost] = {}
-    for name, records in entries.items():
-        for entry in records:
-            if entry["kind"] != "cost" or not entry["value"]:
-                continue
-            recipe, value, split = entry["recipe"], entry["value"], entry.get("split", "test")
-            accuracy = Accuracy.from_record(value, recipe)
-            by_recipe.setdefault((recipe, split), Cost(recipe, name[:2], accuracy, entry["seconds"], split))
-    return sorted(by_recipe.values(), key=lambda cost: cost.seconds)
-
-
-def front(points: Sequence[Cost]) -> list[Cost]:
-    """Recipes that no cheaper (or equally cheap) one reaches in accuracy, the cheapest first."""
-    kept: list[Cost] = []
-    for cost in sorted(points, key=lambda cost: (cost.seconds, -cost.accuracy.value)):
-        if not kept or cost.accuracy.value > kept[-1].accuracy.value:
-            kept.append(cost)
-    return kept
-
-
-def advised(points: Sequence[Cost]) -> tuple[Cost, Cost] | None:
-    """The cheapest recipe that is a tie with the best one, and the best one; None without recipes.
-
-    Intervals are unpaired (records hold no single answers), so ties are called generously.
-    """
-    if not points:
-        return None
-    best = max(points, key=lambda cost: cost.accuracy.value)
-    ties = [cost for cost in points if cost is best or best.accuracy.minus(cost.accuracy).tie]
-    return min(ties, key=lambda cost: cost.seconds), best
-
-
-def advice(points: Sequence[Cost]) -> str:
-    """Which recipe to use, in words, from val accuracies and seconds."""
-    pair = advised(points)
-    if pair is None:
-        return "No chapter has recorded a val accuracy with its seconds yet, so no recipe can be advised."
-    cheap, best = pair
-    if cheap is best:
-        words = f"Use {best.recipe} (chapter {best.chapter}): {best.accuracy} in {best.seconds:.1f} s is the most"
-        return f"{words}, and no cheaper one is a tie with it."
-    return (
-        f"Use {cheap.recipe} (chapter {cheap.chapter}): its {cheap.accuracy} in {cheap.seconds:.1f} s is a tie with "
-        f"the most, {best.accuracy} by {best.recipe} (chapter {best.chapter}), which took {best.seconds:.1f} s."
-    )
-
-
-def cost_table(points: Sequence[Cost]) -> pd.DataFrame:
-    """Recipes with chapter, split, accuracy and seconds, in the order given."""
-    rows = [(cost.recipe, cost.chapter, cost.split, cost.accuracy, round(cost.seconds, 1)) for cost in points]
-    return pd.DataFrame(rows, columns=["recipe", "chapter", "split", "accuracy", "seconds"])

@@ -20,7 +20,7 @@ from lab_utils.data import pipeline
 from lab_utils.display import figures, interactive
 from lab_utils.display.bundles import Interactive
 from lab_utils.networks import backbones
-from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate
+from lab_utils.stats.intervals import Accuracy, Estimate, mean_estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -203,8 +203,8 @@ def separability_table(spaces: Mapping[str, Space]) -> pd.DataFrame:
         for space, dims in (("feature space", None), ("3-D PCA", 3)):
             parted = by_network.separability(dims)
             if parted:
-                lines.append((title, space, parted.held, parted.fitted, f"{parted.chance:.2f}", f"{parted.p:.2f}"))
-    columns = ["network", "space", "held-out images", "images fitted on", "mean of random groups", "p"]
+                lines.append((title, space, parted.held, parted.fitted, parted.chance, f"{parted.p:.3f}"))
+    columns = ["network", "space", "held-out images", "images fitted on", "random groups (mean, range)", "p"]
     return pd.DataFrame(lines, columns=columns)
 
 
@@ -295,8 +295,9 @@ def reasons(space: Space, pairs: pd.DataFrame, doubted: pd.DataFrame, most: int 
     for label in np.unique(sample.labels):
         lot, share = big_lot(sample.lots, sample.labels == label)
         reason |= (sample.labels == label) & (sample.lots == lot) & (share >= sample.settings.big_lot) & (lot != "")
-    difference: Difference = outliers.explained(flagged, reason)
-    share = Accuracy(int((flagged & reason).sum()), int(flagged.sum()), "flagged images with a reason")
+    difference = outliers.explained(flagged, reason, sample.labels, sample.lots)
+    groups = singleton_groups(sample.lots)[flagged]
+    share = Accuracy.from_hits(reason[flagged], "flagged images with a reason", groups)
     return {"share": share, "difference": difference}
 
 
@@ -383,6 +384,8 @@ def suspect_titles(doubted: pd.DataFrame, most: int = 6) -> list[str]:
 
 def suspects_words(sample: Sample, doubted: pd.DataFrame) -> str:
     """How many labels are doubted, and which pair of classes most often."""
+    if (sample.counts >= 2).to_numpy().sum() < 2:
+        return "No label can be checked: that takes two classes with two train images each."
     if not len(doubted):
         return f"No label of the {len(sample.rows):,} images is doubted."
     few = sample.counts.iloc[:, 0].median()
@@ -409,7 +412,7 @@ def duplicates_words(sample: Sample, pairs: pd.DataFrame) -> str:
 def lost_on_map(space: Space, layout: np.ndarray) -> Estimate:
     """Neighbours of the same class in the space minus those on a map, mean over images, in points."""
     gain, lots = space.cohesion.purity - _purity(space, layout), singleton_groups(space.sample.lots)
-    return bootstrap_estimate(gain, "lost on the map", lots, scale=100, unit=" points", digits=1)
+    return mean_estimate(gain, "lost on the map", lots, scale=100, unit=" points", digits=1)
 
 
 def decision(space: Space, maps: Layouts) -> tuple[str, str, str]:
@@ -446,17 +449,12 @@ def purest(space: Space, kept: int) -> str:
     return str(cohesion(space.points[:, :kept], space.sample.labels).table(space.sample.lab.classes).index[0])
 
 
-def all_or_none(parts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The parts of a claim's evidence, or None where one is missing, so that the claim is not testable."""
-    return None if any(part is None for part in parts.values()) else dict(parts)
-
-
 def division(space: Space, name: str = "Woven fabric") -> dict[str, Any]:
     """Shares of a class that lie near materials only and near drawings only, and its rank by how divided it is."""
     sample = space.sample
     if sample.lacking(name):
         return sample.lacking(name)
-    division = divided(space.cohesion, sample.lab.classes.index(name), sample.lab.classes)
+    division = divided(space.cohesion, sample.lab.classes.index(name), sample.lab.classes, sample.lots)
     if division is None:
         return {"parts": None}
     parts = {"materials": division.first, "drawings": division.second}

@@ -253,8 +253,8 @@ def decision(rows: pd.DataFrame) -> tuple[str, str, str]:
 
 
 # ---- trivial baselines ----------------------------------------------------------------------------------------------
-def reported_baselines(table: pd.DataFrame, source: str) -> dict[str, dict[str, float]]:
-    """Known test accuracies of trivial baselines on MAMe's metadata in percent, `{baseline: {"test": x}}`; else none.
+def reported_baselines(table: pd.DataFrame, source: str) -> dict[str, float]:
+    """Known accuracies of trivial baselines on MAMe's test metadata in percent, by baseline; none for other data.
 
     Args:
         table: `data/reported/floors.csv`; one known as a range gives its middle.
@@ -264,7 +264,7 @@ def reported_baselines(table: pd.DataFrame, source: str) -> dict[str, dict[str, 
         return {}
     middle = 100 * (table["low"] + table["high"]) / 2
     names = table["floor"].replace({"best single class": ONE_CLASS, "commonest class of the lot": LOT})
-    return {name: {"test": value} for name, value in zip(names, middle, strict=True)}
+    return dict(zip(names, middle, strict=True))
 
 
 def baselines_words(
@@ -273,7 +273,7 @@ def baselines_words(
     """Say what the trivial baselines mean, whatever they are.
 
     Args:
-        truth: labels of the test images, shape (n,).
+        truth: labels of the val images, shape (n,).
         guessed: labels of the same images by each trivial baseline, each (n,).
         classes: number of classes; chance is one of them.
         lots: lot of each image, shape (n,), for the intervals; None: unknown.
@@ -282,17 +282,17 @@ def baselines_words(
     chance, best = 1 / classes, max(reached, key=lambda name: reached[name].value)
     parts = [
         f"Chance is {100 * chance:.2f} %. Without a look at any picture, the best trivial baseline ({best}) is right "
-        f"in {reached[best]} of test, {reached[best].value / chance:.1f} times chance."
+        f"in {reached[best]} of val, {reached[best].value / chance:.1f} times chance."
     ]
     low, high = reached[FOREST].interval
     words = "carry signal" if low > chance else "carry no signal that shows" if high >= chance else "mislead"
     parts.append(f"The sizes of the originals alone {words}: a forest on them is right in {reached[FOREST]}.")
     if FOREST_MUSEUM in reached:
-        gain = paired_difference(truth, guessed[FOREST_MUSEUM], guessed[FOREST], "", lots, resamples=500)
+        gain = paired_difference(truth, guessed[FOREST_MUSEUM], guessed[FOREST], "", lots)
         parts.append(f"With the museum as well it is right in {reached[FOREST_MUSEUM]}: {gain}.")
     if LOT in reached:
         coarse = MUSEUM if MUSEUM in reached else ONE_CLASS
-        gain = paired_difference(truth, guessed[LOT], guessed[coarse], "", lots, resamples=500)
+        gain = paired_difference(truth, guessed[LOT], guessed[coarse], "", lots)
         parts.append(
             f"The accession lot, what a museum acquired together, against {coarse}: {gain}"
             + ("." if gain.tie else ", so later chapters also give accuracies by lot seen and not seen in train.")

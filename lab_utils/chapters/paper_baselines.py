@@ -4,9 +4,8 @@ Protocol of Parés et al. 2022 (doi:10.1007/s10489-021-02951-w). FS: resize to a
 test. VS: keep the aspect ratio at the same area, pad with zeros within the batch, pool over the image only.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,20 +13,17 @@ import pandas as pd
 
 from lab_utils.core import records, usage
 from lab_utils.core.errors import LabError
-from lab_utils.core.quiet import load_tensorflow
 from lab_utils.data import pipeline
 from lab_utils.data.decoding import decode
 from lab_utils.networks import backbones
-from lab_utils.networks.building import NEAR, building, joined, small_kernel
-from lab_utils.networks.random_warp import random_warp
-from lab_utils.stats.intervals import Accuracy, Difference, Estimate, bootstrap_estimate, paired_difference
-from lab_utils.training import feeding
-from lab_utils.training.fit import Run, fit
+from lab_utils.stats.intervals import Accuracy, Difference, Estimate, mean_estimate, paired_difference
+from lab_utils.training.setup import FineTuningSetup
 
 if TYPE_CHECKING:
     import keras
 
     from lab_utils.lab import Lab
+    from lab_utils.training.fit import Run
 
 FIXED, VARIABLE = "FS", "VS"
 ARCHITECTURES = {  # the paper's names, in its order
@@ -41,7 +37,6 @@ ARCHITECTURES = {  # the paper's names, in its order
 }
 B3 = "EfficientNet-B3"
 STRIDE = 32  # pixels of the input a cell of the last feature map
-AUGMENT = {"rotation": 30.0, "shift": 0.0, "flip": True, "fill": "constant"}
 
 
 # ---- what can be run ------------------------------------------------------------------------------------------------
@@ -58,6 +53,11 @@ class Shapes:
     applicable: bool
     words: str
     aspect: np.ndarray | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The shapes that can be compared on these images."""
+        return (FIXED, VARIABLE) if self.applicable else (FIXED,)
 
 
 def shapes(lab: "Lab", looked_at: int = 64) -> Shapes:
@@ -97,96 +97,45 @@ def architectures(lab: "Lab") -> pd.DataFrame:
     return pd.DataFrame({"architecture": titles, "network": list(names.values()), "not run because": reasons})
 
 
-# ---- the network ----------------------------------------------------------------------------------------------------
-def masked_mean(features: Any, mask: Any) -> Any:
-    """Average a feature map over the image, leaving the padding out.
+def runnable(lab: "Lab", todo: pd.DataFrame) -> list[tuple[str, str]]:
+    """Architecture and network of all that can be run here.
 
-    Args:
-        features: tensor (B, h, w, C).
-        mask: tensor (B, H, W), 1 on the image and 0 on the padding; H = 32 h, W = 32 w.
-
-    Returns:
-        Tensor (B, C): cells weighted by the share of their 32 x 32 pixels that lies on the image.
+    Raises:
+        LabError: none can be run, or a class has no train image.
     """
-    import keras
-
-    share = keras.ops.average_pool(mask[..., None], STRIDE, STRIDE, padding="same")
-    weight = share / (keras.ops.sum(share, axis=(1, 2), keepdims=True) + 1e-9)
-    return keras.ops.sum(features * weight, axis=(1, 2))
-
-
-def network(lab: "Lab", name: str, shape: str) -> "keras.Model":
-    """A pretrained network with a new output layer that starts with a small kernel, compiled.
-
-    Returns:
-        FS: from RGB pixels of 0..255 (B, size, size, 3), of which it crops a square; VS: from such pixels (B, H, W, 3)
-        and where they are no padding (B, H, W), with H and W multiples of 32; to logits (B, classes).
-    """
-    import keras
-
-    options, fixed = lab.settings.paper, shape == FIXED
-    kind = {"weights": lab.settings.networks.weights, "seed": options.seed}
-    kind["size"] = options.crop if fixed else (None, None)
-    with building("float32", options.seed):
-        base = backbones.frozen_base(name, options.frozen, **kind)
-        pixels = keras.Input((options.size, options.size, 3) if fixed else (None, None, 3), name="pixels")
-        moved = random_warp(**AUGMENT, size=options.crop if fixed else None, name="augmented")
-        if fixed:
-            inputs, x = pixels, backbones.preprocess(name, moved(pixels))
-            pooled = keras.layers.GlobalAveragePooling2D()(joined(base, x))
-        else:
-            mask = keras.Input((None, None), name="mask")
-            inputs, x = [pixels, mask], preprocessed(name, moved(pixels, inside=mask), mask)
-            pooled = masked_mean(joined(base, x), mask)
-        output = keras.layers.Dense(len(lab.classes), kernel_initializer=small_kernel(), name="logits")
-        model = keras.Model(inputs, output(pooled), name=name)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(options.learning_rate, amsgrad=True), loss)
-    return model
+    present = set(lab.images["label"].to_numpy()[lab.rows("train")])
+    without = [name for label, name in enumerate(lab.classes) if label not in present]
+    if without:
+        raise LabError(
+            f"Class {without[0]!r} has no train image, so nothing can learn it: add some or remove the class."
+        )
+    chosen = todo[todo["not run because"] == ""]
+    if chosen.empty:
+        raise LabError("None of the architectures has its weights here: put one's file into data/weights/.")
+    return list(zip(chosen["architecture"], chosen["network"], strict=True))
 
 
-def preprocessed(name: str, images: Any, mask: Any) -> Any:
-    """Preprocess padded images (B, H, W, 3) of 0..255; padding becomes the network's zero.
-
-    Args:
-        name: of the network.
-        images: array or tensor, symbolic ones too.
-        mask: (B, H, W), 1 on the image and 0 on the padding.
-    """
-    import keras
-
-    return keras.ops.where(mask[..., None] > 0, backbones.preprocess(name, images), backbones.neutral(name))
+def setup(lab: "Lab", network: str) -> FineTuningSetup:
+    """A network and the profile's settings of this chapter, as `lab.here` gives them for the fine-tuning runs."""
+    use = lab.settings.paper
+    about = {name: getattr(use, name) for name in ("size", "frozen", "learning_rate", "batch", "epochs", "seed")}
+    return FineTuningSetup("paper", network, lab.settings.networks.weights, pooling="average", **about)
 
 
 # ---- the images -----------------------------------------------------------------------------------------------------
-def splits(lab: "Lab", shape: str) -> dict[str, feeding.Split]:
-    """What a network is fed by split: squares (FS), or images of equal area in their own aspect ratio (VS)."""
-    options = lab.settings.paper
-    if shape == FIXED:
-        return feeding.splits_of(lab.split_images, options.cap, size=options.size)
-    images = padded_images(lab)
-    aspect = None if images.aspect is None else records.content_hash(images.aspect)
-    key = ["variable shape", lab.split_images.data_hash, images.pixels, aspect, usage.code_hash(pipeline.__name__)]
-    return feeding.splits_of(lab.split_images, options.cap, inputs=images, key=key)
+@dataclass(frozen=True, eq=False)
+class VariableShape(pipeline.PaddedImages):
+    """Images in their own aspect ratio, and the `key` by which `lab.fit` knows their content."""
+
+    key: Any = None
 
 
-def padded_images(lab: "Lab") -> pipeline.PaddedImages:
+def padded_images(lab: "Lab", variable: Shapes) -> VariableShape:
     """The run's images at the profile's area, in their own aspect ratio."""
-    paths = lab.images["path"].to_numpy()
-    return pipeline.PaddedImages(paths, lab.settings.paper.size**2, shapes(lab).aspect, STRIDE)
-
-
-def check_inputs(name: str, split: feeding.Split) -> None:
-    """Check the range of the first images as the network gets them.
-
-    Raises:
-        LabError: they are not preprocessed, or twice.
-    """
-    rows = split.positions[:16]
-    if split.makes_batches:
-        backbones.check_range(name, preprocessed(name, *split.inputs.batch_of(rows)))
-    else:
-        backbones.check_range(name, backbones.preprocess(name, np.asarray(split.inputs[rows])))
+    area, aspect = lab.settings.paper.size**2, variable.aspect
+    known = None if aspect is None else records.content_hash(aspect)
+    key = ["variable shape", lab.split_images.data_hash, area, known, usage.code_hash(pipeline.__name__)]
+    return VariableShape(lab.images["path"].to_numpy(), area, aspect, STRIDE, key)
 
 
 # ---- the runs -------------------------------------------------------------------------------------------------------
@@ -206,7 +155,7 @@ class PaperRun:
     architecture: str
     network: str
     shape: str
-    fitted: Run
+    fitted: "Run"
     val: Accuracy
     logits: np.ndarray
 
@@ -221,70 +170,35 @@ class PaperRun:
         return self.logits.argmax(axis=1)
 
 
-def fine_tuned(
-    lab: "Lab",
-    architecture: str,
-    name: str,
-    shape: str,
-    progress: Callable[[str], None] = print,
-    folder: Path | None = None,
-) -> PaperRun:
-    """Load or train one architecture in one shape by the profile's budget (`folder`: as of `training.fit.fit`)."""
-    options, by_split, title = lab.settings.paper, splits(lab, shape), f"{architecture}, {shape}"
-    check_inputs(name, by_split["val"])
-    run = fit(
-        network(lab, name, shape),
-        by_split["train"],
-        by_split["val"],
-        others={"test": by_split["test"]},
-        **{"epochs": options.epochs, "batch": options.batch, "seed": options.seed, "precision": None},
-        **{"folder": folder, "title": title, "tolerance": NEAR, "progress": progress},
-    )
-    predicted = run.logits("val").argmax(axis=1)
-    val = Accuracy.from_labels(by_split["val"].labels, predicted, f"{title}, val", lab.lots("val"))
-    return PaperRun(architecture, name, shape, run, val, run.logits("test"))
+def result(lab: "Lab", architecture: str, network: str, shape: str, run: "Run") -> PaperRun:
+    """Gather what the chapter says of a trained network."""
+    of, predicted = f"{architecture}, {shape}, val", run.logits("val").argmax(axis=1)
+    val = Accuracy.from_labels(lab.labels("val"), predicted, of, lab.lots("val"))
+    return PaperRun(architecture, network, shape, run, val, run.logits("test"))
 
 
-def fit_all(lab: "Lab", todo: pd.DataFrame, progress: Callable[[str], None] = print) -> list[PaperRun]:
-    """Fine-tune all architectures that can be run here, with fixed and (where it applies) variable shape.
-
-    Raises:
-        LabError: none can be run, or a class has no train image.
-    """
-    present = set(lab.images["label"].to_numpy()[lab.rows("train")])
-    without = [name for label, name in enumerate(lab.classes) if label not in present]
-    if without:
-        raise LabError(
-            f"Class {without[0]!r} has no train image, so nothing can learn it: add some or remove the class."
-        )
-    kinds = (FIXED, VARIABLE) if shapes(lab).applicable else (FIXED,)
-    chosen = todo[todo["not run because"] == ""]
-    if chosen.empty:
-        raise LabError("None of the architectures has its weights here: put one's file into data/weights/.")
-    pairs = zip(chosen["architecture"], chosen["network"], strict=True)
-    return [fine_tuned(lab, title, name, shape, progress) for title, name in pairs for shape in kinds]
-
-
-def protocol(lab: "Lab", theirs: pd.DataFrame) -> pd.DataFrame:
+def protocol(lab: "Lab", theirs: pd.DataFrame, variable: Shapes, moves: Mapping[str, Any]) -> pd.DataFrame:
     """The settings of our runs beside the paper's: columns setting, here, paper (reported).
 
     Args:
         lab: of the run.
         theirs: `data/reported/paper_protocol.csv`.
+        variable: from `shapes`.
+        moves: what `random_warp` does to train images.
     """
     use = lab.settings.paper
     images = len(lab.split_images.rows("train", use.cap))
     ours = {
         "train images": f"{images:,}" if lab.table.source == "mame" else f"{images:,}, {lab.table.source} data",
         "FS size": f"{use.size} → {use.crop} px",
-        "VS area": f"{use.size**2:,} px, {shapes(lab).words}",
+        "VS area": f"{use.size**2:,} px, {variable.words}",
         "weights at the start": lab.settings.networks.weights,
         "frozen": f"{use.frozen} of 5 blocks" if use.frozen else "none",
         "epochs": f"{use.epochs}",
         "batch": f"{use.batch}",
         "learning rate": f"{use.learning_rate:g}",
-        "rotation": f"±{AUGMENT['rotation']:g}°",
-        "mirroring": "horizontal" if AUGMENT["flip"] else "none",
+        "rotation": f"±{moves['rotation']:g}°",
+        "mirroring": "horizontal" if moves["flip"] else "none",
         "optimiser": "Adam with amsgrad",
         "normalisation": "each network's own, BatchNorm as pretrained",
         "epoch": "best on val",
@@ -402,53 +316,52 @@ def decision(
 
 # ---- padding --------------------------------------------------------------------------------------------------------
 def padding_effect(
-    lab: "Lab", name: str, image: tuple[int, int] = (192, 320), canvas: tuple[int, int] = (320, 320)
+    lab: "Lab", network: "keras.Model", image: tuple[int, int] = (192, 320), canvas: tuple[int, int] = (320, 320)
 ) -> dict[str, Estimate]:
-    """How far zero padding moves a network's pooled features, with masked and with plain pooling.
+    """How far zero padding moves a network's pooled features, for several ways of pooling.
 
     Args:
         lab: of the run; train images evenly spaced in the table are used (`paper.padding_images`).
-        name: of the network.
+        network: from RGB pixels of 0..255 (B, H, W, 3) and where they are no padding (B, H, W) to features (B, C), in
+            a dict by way of pooling.
         image: height and width to which images are brought.
         canvas: height and width to which they are padded (multiples of 32, not smaller).
 
     Returns:
-        `{"masked": ..., "unmasked": ...}`: mean of ||padded - alone|| / ||alone|| over the images, as percent.
+        By way of pooling: mean of ||padded - alone|| / ||alone|| over the images, as percent.
 
     Raises:
         LabError: the canvas is smaller than the image, or no multiple of 32.
     """
     if any(c < i or c % STRIDE for i, c in zip(image, canvas, strict=True)):
         raise LabError(f"A canvas of {canvas} can't hold {image}: take multiples of {STRIDE} that are not smaller.")
-    base = backbones.build(name, weights=lab.settings.networks.weights, size=(None, None), top=False)
     rows = lab.rows("train")
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, lab.settings.paper.padding_images).astype(int))]
     paths = lab.images["path"].to_numpy()[chosen]
     pixels = np.stack([pipeline.to_shape(pipeline.decode(path), *image) for path in paths])
-    alone, _ = _pooled(base, name, pixels, image)
-    masked, plain = _pooled(base, name, pixels, canvas)
-    pooled = {"masked": masked, "unmasked": plain}
-    size = np.linalg.norm(alone, axis=1)
-    change = {key: np.linalg.norm(values - alone, axis=1) / size for key, values in pooled.items()}
+    alone, padded = (_features(network, pixels, shape) for shape in (image, canvas))
     style = {"scale": 100, "unit": " %", "digits": 0}
-    return {key: bootstrap_estimate(values, f"{name}, {key} pooling", **style) for key, values in change.items()}
+    effect = {}
+    for way in alone:
+        change = np.linalg.norm(padded[way] - alone[way], axis=1) / np.linalg.norm(alone[way], axis=1)
+        effect[way] = mean_estimate(change, f"{network.name}, {way} pooling", **style)
+    return effect
 
 
-def _pooled(
-    base: "keras.Model", name: str, pixels: np.ndarray, canvas: tuple[int, int], batch: int = 8
-) -> tuple[np.ndarray, np.ndarray]:
-    """Masked and plain means of the last feature map of images (N, H, W, 3) padded to a canvas, each (N, C)."""
+def _features(
+    network: "keras.Model", pixels: np.ndarray, canvas: tuple[int, int], batch: int = 8
+) -> dict[str, np.ndarray]:
+    """What a network gives for images (N, H, W, 3) padded to a canvas, each (N, C)."""
     import tensorflow as tf
 
     room = [[0, 0], [0, canvas[0] - pixels.shape[1]], [0, canvas[1] - pixels.shape[2]]]
-    run = tf.function(base)  # a graph frees each layer's output as soon as it is used
-    pooled = []
+    run = tf.function(network)  # a graph frees each layer's output as soon as it is used
+    parts = []
     for start in range(0, len(pixels), batch):
-        part = pixels[start : start + batch]
+        part = pixels[start : start + batch].astype(np.float32)
         mask = np.pad(np.ones(part.shape[:3], np.float32), room)
-        maps = run(preprocessed(name, np.pad(part, [*room, [0, 0]]), mask))
-        pooled.append((masked_mean(maps, mask).numpy(), tf.reduce_mean(maps, (1, 2)).numpy()))
-    return tuple(np.concatenate(values) for values in zip(*pooled, strict=True))
+        parts.append(run([np.pad(part, [*room, [0, 0]]), mask], training=False))
+    return {way: np.concatenate([part[way] for part in parts]) for way in parts[0]}
 
 
 def padding_words(effect: Mapping[str, Estimate]) -> str:
@@ -469,17 +382,15 @@ def padding_share(aspects: Sequence[float], pixels: int = 65536) -> float:
 
 
 # ---- what the networks see ------------------------------------------------------------------------------------------
-def inputs_shown(lab: "Lab", n: int = 4) -> tuple[list[np.ndarray], list[str]]:
+def inputs_shown(lab: "Lab", variable: Shapes, n: int = 4) -> tuple[list[np.ndarray], list[str]]:
     """The first n val images as FS (centre crop) and as one VS batch (padding grey): pictures and titles."""
     options, rows = lab.settings.paper, lab.rows("val")[:n]
     squares = lab.pixels(options.size)[rows]
     edge = (options.size - options.crop) // 2
     pictures = [square[edge : edge + options.crop, edge : edge + options.crop] for square in squares]
     titles = [f"{FIXED}: {name}" for name in lab.images["medium"].iloc[rows]]
-    variable = shapes(lab)
     if variable.applicable:
-        load_tensorflow()
-        images, mask = padded_images(lab).batch_of(rows)
+        images, mask = padded_images(lab, variable).batch_of(rows)
         pictures += list(np.where(mask[..., None] > 0, images, 160).astype(np.uint8))
         titles += [title.replace(FIXED, VARIABLE, 1) for title in titles]
     return pictures, titles

@@ -1,4 +1,4 @@
-"""The headline classifier of a run, and what chapter 14 counts about it."""
+"""Chapter 14: what is counted about the final network, beside what the original prints."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,26 +7,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lab_utils.chapters import cam_models
 from lab_utils.chapters.fine_tuning_results import unlike_the_original
 from lab_utils.claims import reported_arithmetic
-from lab_utils.core.chapters import RUNS
-from lab_utils.core.quiet import load_tensorflow
 from lab_utils.data.splits import fold_groups
 from lab_utils.stats import metrics
 from lab_utils.stats.intervals import Accuracy, Estimate
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
+    from lab_utils.training.kept import KeptRun
 
 
 @dataclass(frozen=True)
 class Headline:
-    """Probabilities of one classifier on val and test, and the truth there.
+    """Answers of one classifier on val and test, and the truth there.
 
     Attributes:
         title: the classifier in words.
-        note: why it is this one.
         classes: C names in label order.
         val: logits, shape (n_val, C).
         val_truth: labels, shape (n_val,).
@@ -34,11 +31,10 @@ class Headline:
         truth: labels of test, shape (n_test,).
         size: side of the pictures that it sees, in pixels.
         lots: by split, val and test, what intervals draw as a whole, shapes (n_val,) and (n_test,).
-        histories: of its training by title, one row an epoch; empty where it was not trained step by step.
+        histories: of its training by title, one row an epoch.
     """
 
     title: str
-    note: str
     classes: list[str]
     val: np.ndarray
     val_truth: np.ndarray
@@ -75,28 +71,21 @@ class Headline:
         return Accuracy.from_hits((self.predicted == other)[inside], of, None if lots is None else lots[inside])
 
 
-def open_headline(lab: "Lab") -> Headline:
-    """The original's final fine-tuning run; where chapter 11 was not run, the frozen network with a linear head.
+def headline(
+    lab: "Lab", title: str, run: "KeptRun", logits: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]
+) -> Headline:
+    """Gather what the chapter counts about a trained network.
 
-    Which run it is was fixed beforehand, its epoch was chosen on val; so test is read once here, and logged.
+    Args:
+        lab: of the run.
+        title: of the network, as in the log of test reads.
+        run: the network.
+        logits: of val and test, each (n, C).
+        truth: labels of val and test, each (n,).
     """
-    load_tensorflow()
-    histories = {}
-    if RUNS[-1] in lab.all_entries():
-        run = lab.kept(cam_models.HEADLINE)
-        title = f"{run.settings['title']}, {cam_models.HEADLINE}"
-        note = "the original's final run, fixed beforehand; its epoch was chosen on val"
-        answers, size = {split: run.logits(split) for split in ("val", "test")}, run.settings["input size"]
-        histories = {cam_models.HEADLINE: run.history}
-    else:
-        frozen = cam_models.pretrained(lab)
-        title, size = frozen.title, frozen.size
-        note = f"chapter {RUNS[-1][:2]} was not run: the frozen network with a linear head stands in"
-        answers = {split: frozen.logits(lab, lab.rows(split)) for split in ("val", "test")}
-    with lab.read_test(title, note):
-        truth = lab.labels("test")
-    val_truth, lots = lab.labels("val"), {split: lab.lots(split) for split in ("val", "test")}
-    return Headline(title, note, lab.classes, answers["val"], val_truth, answers["test"], truth, size, lots, histories)
+    lots = {split: lab.lots(split) for split in ("val", "test")}
+    answers = (logits["val"], truth["val"], logits["test"], truth["test"])
+    return Headline(title, lab.classes, *answers, run.settings["input size"], lots, {run.name: run.history})
 
 
 # ---- classification report beside the original's ---------------------------------------------------------------------
@@ -104,14 +93,15 @@ def report_beside(report: pd.DataFrame, reported: pd.DataFrame) -> pd.DataFrame:
     """The report's rows with the original's, where the class is one of the original's.
 
     Args:
-        report: of `metrics.classification_report`.
+        report: of scikit-learn, one row a class by its name.
         reported: the table `report` of `data/reported`.
 
     Returns:
         class, precision, recall, F1, support; reported P, R, F; each minus reported; all rounded to two digits.
     """
-    rows = reported[reported["row"] == "class"].set_index("name").reindex(report["name"])
-    table = report.rename(columns={"name": "class", "f1": "F1"}).round(2)
+    report = report.rename(columns={"f1-score": "f1"})
+    rows = reported[reported["row"] == "class"].set_index("name").reindex(report.index)
+    table = report.rename(columns={"f1": "F1"}).round(2).astype({"support": int}).rename_axis("class").reset_index()
     columns = {"P": "precision", "R": "recall", "F": "f1"}
     for name, column in columns.items():
         table[f"reported {name}"] = rows[column].to_numpy()
@@ -124,7 +114,7 @@ def check_reported_support(report: pd.DataFrame, reported: pd.DataFrame, lab: "L
     """On the whole of MAMe every class must have as many test images as the original's report says; say if it was so.
 
     Args:
-        report: of `metrics.classification_report`.
+        report: of scikit-learn, one row a class by its name.
         reported: the table `report` of `data/reported`.
         lab: the run.
 
@@ -135,7 +125,7 @@ def check_reported_support(report: pd.DataFrame, reported: pd.DataFrame, lab: "L
     if lab.table.source != "mame" or lab.missing or data.cap or data.classes:
         return "Support equals the table's counts."
     rows = reported[reported["row"] == "class"].set_index("name")["support"]
-    metrics.check_support(report["support"], list(report["name"]), rows.reindex(report["name"]).to_numpy())
+    metrics.check_support(report["support"], list(report.index), rows.reindex(report.index).to_numpy())
     return "Support equals the table's counts and, class by class, that of the original's report."
 
 
@@ -211,22 +201,34 @@ def lots_evidence(lab: "Lab", headline: Headline, lots: Mapping[str, Accuracy]) 
         headline: the headline classifier.
         lots: accuracies by lot (`group_accuracies`).
     """
-    train, test = (lab.images.iloc[lab.rows(split)] for split in ("train", "test"))
-    sides, groups = metrics.seen_in_train(test["lot"], train["lot"]), fold_groups(test)
-    known, right = sides != "", headline.predicted == headline.truth
-    first = sides[known] == "lot seen in train"
-    standardised = metrics.standardised_difference(right[known], headline.truth[known], first, groups[known])
+    right, labels, words, groups = sides(lab, headline)
+    known, first = words != "", words == "lot seen in train"
+    inside = (array[known] for array in (right, labels, first, groups))
+    standardised = metrics.standardised_difference(*inside)
     same_mix, classes = standardised or (None, 0)
     seen, unseen = lots.get("lot seen in train"), lots.get("lot not seen")
     return {"value": same_mix, "seen": seen, "unseen": unseen, "classes": classes}
 
 
-def museums_evidence(museums: Mapping[str, Accuracy]) -> dict[str, Any]:
-    """Evidence on one accuracy for all museums: the largest difference (`value`; None below two museums) and whose."""
-    if len(museums) < 2:
+def sides(lab: "Lab", headline: Headline) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of the test images: whether each was recognised, its class, whether train has its lot, its lot; each (n,)."""
+    train, test = (lab.images.iloc[lab.rows(split)] for split in ("train", "test"))
+    seen = metrics.seen_in_train(test["lot"], train["lot"])
+    return headline.predicted == headline.truth, headline.truth, seen, fold_groups(test)
+
+
+def museums_evidence(lab: "Lab", headline: Headline) -> dict[str, Any]:
+    """Evidence on one accuracy for all museums: the largest difference at one mix of classes (`value`), and whose.
+
+    `value` is None where no two museums have images of one class.
+    """
+    museums = lab.images.iloc[lab.rows("test")]["museum"].to_numpy()
+    right = headline.predicted == headline.truth
+    largest = metrics.largest_difference(right, headline.truth, museums, headline.lots["test"])
+    if largest is None:
         return {"value": None}
-    best, worst, gap = metrics.largest_difference(museums)
-    return {"value": gap, "best": best, "worst": worst}
+    best, worst, gap, classes = largest
+    return {"value": gap, "best": best, "worst": worst, "classes": classes}
 
 
 def lot_confusions(lab: "Lab", headline: Headline) -> np.ndarray:
@@ -270,7 +272,9 @@ def precision_evidence(headline: Headline, reported: pd.DataFrame) -> dict[str, 
     if not claimed[place]:
         return {"value": None}
     plain = headline.counts[place, place] / claimed[place]
-    rank = metrics.precision_rank(headline.counts, place)
+    lots, classes = headline.lots["test"], len(headline.classes)
+    by_lot = None if lots is None else metrics.group_confusions(headline.truth, headline.predicted, lots, classes)
+    rank = metrics.precision_rank(headline.counts, place, by_lot)
     fifth = max(1, len(headline.classes) // 5) + 0.5
     return {"value": rank, "reference": fifth, "name": name, "plain": plain, "equal": equal[place]}
 
@@ -295,23 +299,32 @@ def priors_table(headline: Headline, reported: pd.DataFrame, rows: int = 8) -> p
 
 
 # ---- calibration -----------------------------------------------------------------------------------------------------
-def calibration_table(headline: Headline, bins: int = 15, seed: int = 0) -> pd.DataFrame:
-    """Calibration error, negative log likelihood and accuracy on test, before and after a temperature fitted on val."""
-    warmth = metrics.temperature(headline.val, headline.val_truth)
+def calibration_table(headline: Headline, temperature: float, bins: int = 15, seed: int = 0) -> pd.DataFrame:
+    """Calibration error, negative log likelihood and accuracy on test, before and after a temperature fitted on val.
+
+    The calibration error of a calibrated network stands beside, for chance alone gives one above 0.
+    """
     rows = []
-    for name, factor in (("as trained", 1.0), (f"temperature {warmth:.2f}", warmth)):
+    for name, factor in (("as trained", 1.0), (f"temperature {temperature:.2f}", temperature)):
         logits = headline.test / factor
-        error = metrics.calibration_estimate(metrics.softmax(logits), headline.truth, name, bins, seed)
-        loss = metrics.mean_cross_entropy(logits, headline.truth, name, seed)
+        errors = metrics.calibration_error(metrics.softmax(logits), headline.truth, name, bins, seed)
+        loss = metrics.mean_cross_entropy(logits, headline.truth, name, headline.lots["test"])
         accuracy = Accuracy.from_labels(headline.truth, logits.argmax(1), name, headline.lots["test"])
-        rows.append((name, error, loss, accuracy))
-    return pd.DataFrame(rows, columns=["probabilities", "calibration error", "negative log likelihood", "accuracy"])
+        rows.append((name, *errors, loss, accuracy))
+    columns = ("probabilities", "calibration error", "of a calibrated network", "negative log likelihood", "accuracy")
+    return pd.DataFrame(rows, columns=list(columns))
 
 
-def calibration_words(table: pd.DataFrame, warmth: float) -> str:
+def calibration_words(table: pd.DataFrame, temperature: float) -> str:
     """What one temperature changes."""
     before, after = table["negative log likelihood"]
-    way = "too sure" if warmth > 1.05 else "not sure enough" if warmth < 0.95 else "about as sure as it should be"
+    way = (
+        "too sure"
+        if temperature > 1.05
+        else "not sure enough"
+        if temperature < 0.95
+        else "about as sure as it should be"
+    )
     change = "falls" if after.value < before.value else "doesn't fall"
     return (
         f"By the temperature fitted on val the network was {way}. On test the negative log likelihood {change} from "

@@ -24,11 +24,10 @@ class RunChapter:
     Attributes:
         lab: the open lab.
         number: of the run, 1 to 6.
-        here: the run's settings in this profile.
     """
 
     def __init__(self, lab: "Lab", number: int):
-        self.lab, self.number, self.here = lab, number, lab.here(f"run {number}")
+        self.lab, self.number = lab, number
 
     @cached_property
     def before(self) -> FineTuningResult | None:
@@ -39,17 +38,17 @@ class RunChapter:
         """
         return fine_tuning_results.kept(self.lab, f"run {self.number - 1}") if self.number > 1 else None
 
-    def result(self, run: "Run", name: str = "", here: "FineTuningSetup | None" = None) -> FineTuningResult:
+    def result(self, run: "Run", here: "FineTuningSetup", name: str = "") -> FineTuningResult:
         """A trained network with what its figures and its diagnosis need.
 
         The chapter's own run is kept for the chapters after it.
 
         Args:
             run: what `lab.fit` gave.
+            here: the settings that it took from the profile.
             name: of a variant; "": it is the chapter's run.
-            here: the settings it was trained with; None: those of the chapter's run.
         """
-        return fine_tuning_results.result(self.lab, here or self.here, run, name, keep=not name)
+        return fine_tuning_results.result(self.lab, here, run, name, keep=not name)
 
     def show_slide(self) -> None:
         """Say what the original reports of the run."""

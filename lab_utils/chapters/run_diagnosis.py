@@ -99,7 +99,7 @@ def counting_words(result: FineTuningResult) -> str:
 
 
 def trend_words(result: FineTuningResult) -> str:
-    """Where val cross-entropy is heading at the end."""
+    """Where val cross-entropy is heading at the end; where the epochs are too few for a slope, that."""
     slope = val_loss_slope(result)
     if slope is None:
         return f"**Trend.** {len(result.history)} epochs are too few to tell where val cross-entropy is heading."
@@ -137,9 +137,11 @@ def cost_words(result: FineTuningResult) -> str:
 
 # ---- what decides the claims -----------------------------------------------------------------------------------------
 def val_loss_slope(result: FineTuningResult) -> Estimate | None:
-    """Slope of val cross-entropy over the last half of the epochs, nats an epoch; None with fewer than three epochs."""
+    """Slope of val cross-entropy over the last half of the epochs, nats an epoch; None where these are too few."""
     losses = result.history["val_cross_entropy"].to_numpy()
-    return curves.trend(losses, of=f"{result.name}, val cross-entropy", unit=NATS) if len(losses) >= 3 else None
+    if not curves.has_trend(len(losses)):
+        return None
+    return curves.trend(losses, of=f"{result.name}, val cross-entropy", unit=NATS)
 
 
 def rise_of(result: FineTuningResult) -> curves.LossRise:
@@ -150,10 +152,10 @@ def rise_of(result: FineTuningResult) -> curves.LossRise:
 def slopes_after_minimum(result: FineTuningResult) -> dict[str, Estimate] | None:
     """Slopes of val loss and val accuracy from the epoch of the lowest val cross-entropy on.
 
-    None where there are fewer than three epochs.
+    None where these are too few for a slope.
     """
     after = curves.after_minimum(result.history["val_cross_entropy"].to_numpy())
-    if after < 3:
+    if after < curves.FEWEST:
         return None
     columns = {"val loss": ("val_cross_entropy", NATS), "val accuracy": ("val_accuracy", " an epoch")}
     return {

@@ -17,6 +17,7 @@ from lab_utils.claims.words import bounds, listed, render
 from lab_utils.core.errors import LabError
 from lab_utils.data.taxonomy import SUPER_GROUPS
 from lab_utils.stats.curves import cut_short
+from lab_utils.stats.intervals import Estimate
 
 MEDIUMS = {name for names in SUPER_GROUPS.values() for name in names}
 HELD = {"any": "arithmetic on printed numbers", "photographs": "museum photographs", "trained": "trained to an end"}
@@ -138,6 +139,8 @@ def check(id: str, context: Context, histories: Histories | None = None, **evide
         return _open(claim, [*unmet, render(why, evidence)], _sentence(why, evidence) if unmet else "")
     _check_names(claim, evidence, histories)
     taken = {name: value for name, value in evidence.items() if name not in claim.also}
+    if any(map(_lacks_interval, taken.values())):
+        return _open(claim, [*unmet, "its images are of too few lots for an interval"])
     outcome = claim.decider.decide(**taken, **claim.parameters)
     pieces = {**claim.parameters, **evidence, **outcome.pieces}
     template = claim.template(outcome.verdict, outcome.case) or "this run has no evidence for it"
@@ -149,6 +152,13 @@ def check(id: str, context: Context, histories: Histories | None = None, **evide
         return _open(claim, unmet, sentence, **measured)
     met = f"met: {listed([HELD[need] for need in claim.needs])}"
     return Verdict(id, outcome.verdict, sentence, met, **measured, **_about(claim))
+
+
+def _lacks_interval(value: Any) -> bool:
+    """Whether a piece of evidence, or a part of it, is an estimate without an interval."""
+    if isinstance(value, Mapping):
+        return any(map(_lacks_interval, value.values()))
+    return isinstance(value, Estimate) and not value.has_interval
 
 
 def _sentence(template: str, pieces: Mapping[str, Any]) -> str:

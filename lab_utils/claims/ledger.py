@@ -209,17 +209,17 @@ def abstract(
         title: of the headline classifier.
         accuracy: on test.
         balanced: balanced test accuracy.
-        groups: accuracy by lot seen or not (may be empty).
+        groups: accuracy by lot seen or not (may be empty); that on lots not seen is told.
         verdicts: the ledger.
         data: the data in words.
     """
-    lots = "; ".join(f"{name} {share}" for name, share in groups.items())
+    unseen = groups.get("lot not seen")
     contradicted = [verdict for verdict in verdicts if verdict.verdict == CONTRADICTED]
     chosen = contradicted[:: max(1, len(contradicted) // 3)][:3]
     return (
         f"This lab rebuilds a course lab on transfer learning for recognising the medium of museum objects, on {data}. "
         f"Its headline classifier ({title}) reaches {accuracy} on test, balanced {balanced}"
-        + (f" ({lots})" if lots else "")
+        + (f", and {unseen} on images of lots that train has not" if unseen else "")
         + f". {tally_words(verdicts)}"
         + (f" For instance: {' '.join(verdict.sentence for verdict in chosen)}" if chosen else "")
     )

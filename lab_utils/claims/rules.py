@@ -144,6 +144,24 @@ def all_of(
     return Outcome(verdict, parts[name], {"name": name, "part": parts[name]})
 
 
+@rule(tie="read open")
+def ignored(shuffled: Value, removed: Value, *, margin: float) -> Outcome:
+    """Columns are ignored: the fitted classifiers don't read them, and classifiers fitted without them lose nothing.
+
+    Two questions, and a verdict needs the same answer to both.
+
+    Args:
+        shuffled: accuracy lost where they are shuffled: what the fitted classifiers read.
+        removed: accuracy lost where they are left out before the fit: what they carry that other columns lack.
+        margin: a loss below it is none.
+    """
+    words = [word(lost, 0.0, "not higher", margin) for lost in (shuffled, removed)]
+    if words[0] == words[1] != TIE:
+        return Outcome(words[0], shuffled if words[0] == CONTRADICTED else removed)
+    case = "read" if words[0] == CONTRADICTED and removed.low <= 0 else "open"
+    return Outcome(TIE, removed, case=case)
+
+
 @rule(gives="better worse total part", not_testable="")
 def no_better(differences: Mapping[str, Difference]) -> Outcome:
     """Most of several differences are not above zero."""
@@ -198,14 +216,13 @@ def overlap(output: Accuracy, random_weights: Accuracy, floor: Accuracy, printed
     return Outcome(verdict, output, case="differs" if verdict == CONTRADICTED else "")
 
 
-@rule(gives="name part p", tie="random few")
-def separable(spaces: "Mapping[str, Separability]", *, level: float, chance: float) -> Outcome:
-    """In every space hyperplanes part the groups, held out, and random groups of the classes don't part as well."""
-    outcome = all_of({name: space.held for name, space in spaces.items()}, level)
-    p = max(space.p for space in spaces.values())
-    random = outcome.verdict != CONTRADICTED and p > chance + 1e-9
-    case = "random" if random else "few" if outcome.verdict == TIE else ""
-    return Outcome(TIE if random else outcome.verdict, outcome.main, {**outcome.pieces, "p": p}, case)
+@rule(gives="held p", tie="random few")
+def separable(space: "Separability", *, level: float, chance: float) -> Outcome:
+    """Hyperplanes part the groups, held out, and random groups of the classes don't part as well."""
+    verdict = word(space.held, level)
+    random = verdict != CONTRADICTED and space.p > chance + 1e-9
+    case = "random" if random else "few" if verdict == TIE else ""
+    return Outcome(TIE if random else verdict, space.held, {"held": space.held, "p": space.p}, case)
 
 
 @rule(gives="purity", contradicted="whole lot")

@@ -21,7 +21,7 @@ from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 
 def bounds(value: Accuracy | Difference | Estimate) -> tuple[float, float]:
     """Lower and upper end of a value's 95 % interval."""
-    return value.interval if isinstance(value, Accuracy) else (value.low, value.high)
+    return value.low, value.high
 
 
 def listed(names: Collection[Any]) -> str:

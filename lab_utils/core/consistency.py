@@ -121,7 +121,7 @@ def _least_missing(shown: list[str], tables: Tables) -> list[str]:
 
 def _missing(shown: Iterable[str], numbers: list[float]) -> list[str]:
     left, missing = Counter(numbers), []
-    for text in shown:
+    for text in sorted(shown, key=_digits, reverse=True):  # 0.81 before 0.8, which would take it
         match = next((number for number, times in left.items() if times and _prints_as(number, text)), None)
         if match is None:
             missing.append(text)
@@ -135,8 +135,12 @@ def _prints_as(number: float, text: str) -> bool:
     shown = abs(float(text))
     if "e" in text:
         return abs(abs(number) - shown) <= 1e-9 * shown
-    digits = len(text.partition(".")[2])
+    digits = _digits(text)
     return any(f"{abs(value):.{digits}f}" == f"{shown:.{digits}f}" for value in (number, 100 * number))
+
+
+def _digits(text: str) -> int:
+    return len(text.partition(".")[2])
 
 
 # ---- numbers in sentences --------------------------------------------------------------------------------------------

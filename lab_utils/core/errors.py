@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from lab_utils.core import file_names
+
 
 class LabError(Exception):
     """One sentence that names the file, row or parameter and says what to do.
@@ -13,6 +15,12 @@ class LabError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Lines that IPython prints instead of a traceback."""
         return [f"{type(self).__name__}: {self}"]
+
+
+def of_system(error: OSError) -> str:
+    """What the system refused, in a sentence: the disk is full, a folder can't be written, there is none."""
+    what = file_names.shown(error.filename) if error.filename else "A file"
+    return f"{what} can't be read or written ({error.strerror or error}): free some space or check the folder."
 
 
 class NotRunError(LabError):

@@ -140,7 +140,7 @@ class Similarity(Section):
     """Chapter 03."""
 
     gallery: int = Field(5, ge=1, description="classes in the main figure of the gallery (the original: 5)")
-    resamples: int = Field(100, ge=10, description="bootstrap draws of LEEP and of the table of stand-ins")
+    resamples: int = Field(100, ge=10, description="bootstrap draws of LEEP")
     evidence_resamples: int = Field(20, ge=5, description="bootstrap draws of LogME (a spectrum each)")
     rows: int = Field(3000, ge=50, description="train images that LogME and its bootstrap look at, at most")
     neighbours: int = Field(5, ge=1, description="of the leave-one-out neighbours")
@@ -157,7 +157,7 @@ class Projections(Section):
     umap_neighbours: int = Field(15, ge=2, description="UMAP's default: 15")
     epochs: int | None = Field(None, ge=10, description="of the layouts of UMAP and t-SNE; None: their defaults")
     neighbours: int = Field(10, ge=1, description="nearest images behind purity and neighbouring classes")
-    permutations: int = Field(99, ge=4, description="random assignments of classes to groups in the permutation test")
+    permutations: int = Field(999, ge=99, description="random assignments of classes to groups")
     duplicate: float = Field(0.95, gt=0, le=1, description="cosine from which on two images are near-duplicates")
     big_lot: float = Field(0.3, gt=0, le=1, description="share of its class from which on a lot counts as big")
     seed: int = 0
@@ -195,7 +195,6 @@ class GradCam(Section):
 class Results(Section):
     """Chapter 14."""
 
-    resamples: int = Field(2000, ge=100, description="bootstrap draws of averages")
     pairs: int = Field(5, ge=1, description="confused pairs in the gallery")
     pictures: int = Field(6, ge=2, description="pictures of each pair")
     bins: int = Field(15, ge=2, description="of the reliability diagram")

@@ -70,7 +70,7 @@ def how_made(value: Any) -> str:
     if "effect" in record:
         drawn = f"n over the design effect of {record['lots']} lots" if record["lots"] else "images drawn one by one"
         return f"Wilson, {drawn}"
-    return "bootstrap over lots where they are known, else over images"
+    return "lots drawn where they are known, else images"
 
 
 def entry(name: str, value: Any, split: str, network: str, how: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator
 
-from lab_utils.core.errors import LabError
+from lab_utils.core import environment
 
 
 @contextlib.contextmanager
@@ -37,18 +37,13 @@ def load_tensorflow() -> None:
     """Import TensorFlow and Keras without their start-up lines, before whatever uses them first.
 
     Keras takes settings from a file `keras.json` in the user's home, and float16 there makes features that are no
-    numbers. All of them are set here.
-
-    Raises:
-        LabError: Keras can't read its file.
+    numbers. It gets a home of the lab's own; where somebody imported it before, all of its settings are set here.
     """
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # wins over the file, and is read when TensorFlow is imported
+    environment.set_keras()
     with stderr_hidden():
-        try:
-            import keras
-            import tensorflow as tf
-        except ValueError as error:
-            raise LabError(f"Keras can't read its settings file keras.json ({error}): correct or remove it.") from None
+        import keras
+        import tensorflow as tf
+
         tf.config.list_physical_devices()  # looking for graphics cards prints, too
         tf.get_logger().setLevel("ERROR")  # in a notebook TensorFlow sets it to INFO when it is first asked for
     keras.config.set_floatx("float32")
@@ -60,8 +55,7 @@ def load_tensorflow() -> None:
 
 def quiet() -> None:
     """Keep TensorFlow's start-up messages and known harmless warnings out of the notebook; before it is imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
+    environment.set_keras()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*n_jobs value.*overridden to 1.*")
+    warnings.filterwarnings("ignore", message="The number of unique classes is greater")  # many classes of few images

@@ -5,10 +5,10 @@
     np.load(artefact.path, mmap_mode="r")
 
 An artefact is one file, found by its **key**: plain values that its content depends on (data hash, size, seed, hash
-of the weights, …). Beside it lies what is known of it, `<file>.json`: key, checksum, and its **makers**, the code and
-files that made it. It is trusted while its bytes are those that were written and its makers are as they were; else it
-is made anew. Reading it adds its makers to what the reader used (`usage`): a chapter that only loads it still depends
-on the code that made it.
+of the weights, …). Beside it lies what is known of it, `<file>.json`: key, checksum, facts (the seconds that it took,
+and what its maker adds), and its **makers**, the code and files that made it. It is trusted while its bytes are those
+that were written and its makers are as they were; else it is made anew. Reading it adds its makers to what the reader
+used (`usage`): a chapter that only loads it still depends on the code that made it.
 
 `code` names the modules that compute it. All that they import counts with them, as far as it is loaded: no module of
 `display` or `chapters`, as imports only go up the rooms. Whatever else is used while it is made is added by itself.
@@ -16,6 +16,7 @@ What went into it and was computed before belongs into the key, by its content, 
 """
 
 import contextlib
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -127,14 +128,24 @@ class Artefact:
         """
         facts: Facts = {}
         with usage.recording() as used:
+            began = time.perf_counter()
             with atomic_path(self.path) as temporary:
                 yield temporary, facts
+                facts.setdefault("seconds", round(time.perf_counter() - began, 3))
                 size, crc32 = temporary.stat().st_size, checksum(temporary)
             used = usage.makers({**used, **usage.modules_of(*self.code)})
         for name, value in used.items():
             usage.note(name, value)
         about = {"key": self.key, "bytes": size, "crc32": crc32, "used": used, "facts": facts}
         write_json(self.about_path, about)
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that making it took; None where it is not there, or doesn't say."""
+        try:
+            return read_json(self.about_path)["facts"].get("seconds")
+        except (LabError, OSError, KeyError, AttributeError):
+            return None
 
     def remove(self) -> None:
         """Remove the file and what is known of it."""

@@ -85,6 +85,11 @@ def watch(journal: Path | str) -> None:
         _note_module(name)
 
 
+def watched() -> bool:
+    """Whether this process was asked to record all that it uses: a chapter is run headlessly, not by a student."""
+    return any(isinstance(used, _Journal) for used in _active)
+
+
 def read_journal(journal: Path) -> Used:
     """The record of a process that `watch`ed; empty where it never began."""
     lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from lab_utils.core import records
+from lab_utils.core import file_names, records
 from lab_utils.core.errors import LabError
 from lab_utils.core.store import Artefact
 from lab_utils.data import file_kinds
@@ -45,10 +45,10 @@ def decode(path: Path | str) -> np.ndarray:
     try:
         return decode_bytes(_content(Path(path)))
     except OSError as error:
-        shown = file_kinds.shown(path)
+        shown = file_names.shown(path)
         raise LabError(f"Image {shown} can't be read ({error.strerror}): put it back or remove its row.") from None
     except BadImageError as error:
-        raise LabError(f"Image {file_kinds.shown(path)} {error}: replace it or remove it.") from None
+        raise LabError(f"Image {file_names.shown(path)} {error}: replace it or remove it.") from None
 
 
 def _content(path: Path) -> bytes:
@@ -279,7 +279,7 @@ def examine(path: Path, perceptual: bool = False) -> Finding:
         path: of the image.
         perceptual: also compute the 64-bit perceptual hash (DCT of the 32x32 grey image), as 16 hex digits.
     """
-    if problem := file_kinds.name_problem(path):
+    if problem := file_names.problem(path):
         return Finding(problem=problem)
     try:
         data = _content(path)
@@ -345,7 +345,7 @@ def require_good(findings: dict[str, Finding], where: Path, otherwise: str = "")
     Raises:
         LabError: with every bad file and what is wrong with it.
     """
-    bad = [f"{file_kinds.shown(name)} {finding.problem}" for name, finding in findings.items() if finding.problem]
+    bad = [f"{file_names.shown(name)} {finding.problem}" for name, finding in findings.items() if finding.problem]
     if bad:
         more = f"; and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
         kind = "image" if len(bad) == 1 else "images"
@@ -369,7 +369,7 @@ def usable(findings: dict[str, Finding], where: Path, skip_bad: bool = False) ->
     if not skip_bad:
         require_good(findings, where, " them, or go on with the others by --skip-bad")
     good = {name: finding for name, finding in findings.items() if not finding.problem}
-    bad = [f"{file_kinds.shown(name)} {finding.problem}" for name, finding in findings.items() if finding.problem]
+    bad = [f"{file_names.shown(name)} {finding.problem}" for name, finding in findings.items() if finding.problem]
     if bad and not good:
         raise LabError(f"None of the {len(bad)} images in {where} can be read; the first: {bad[0]}.")
     return good, [

@@ -135,13 +135,16 @@ def _receive(url: str, part: Path, progress: Progress) -> None:
         with part.open("ab" if resumed else "wb") as out:
             _copy(answer, out, have, total, part.name.removesuffix(".part"), progress)
     if total is not None and part.stat().st_size != total:
-        raise http.client.HTTPException(f"the connection broke after {_size(part.stat().st_size)} of {_size(total)}")
+        raise http.client.HTTPException(
+            f"the connection broke after {in_words(part.stat().st_size)} of {in_words(total)}"
+        )
 
 
 def _copy(answer: Any, out: Any, have: int, total: int | None, name: str, progress: Progress) -> None:
     start, told, done = time.time(), time.time(), have
     progress(
-        f"  {name}: {_size(total) if total else 'size unknown'}" + (f", going on at {_size(have)}" if have else "")
+        f"  {name}: {in_words(total) if total else 'size unknown'}"
+        + (f", going on at {in_words(have)}" if have else "")
     )
     while piece := answer.read(PIECE):
         out.write(piece)
@@ -150,7 +153,7 @@ def _copy(answer: Any, out: Any, have: int, total: int | None, name: str, progre
             told = time.time()
             speed = (done - have) / (told - start)
             left = f", {_clock((total - done) / speed)} left" if total else ""
-            progress(f"  {name}: {_size(done)} at {_size(speed)}/s{left}")
+            progress(f"  {name}: {in_words(done)} at {in_words(speed)}/s{left}")
 
 
 def _check(part: Path, url: str, md5: str, path: Path) -> None:
@@ -170,6 +173,18 @@ def _check(part: Path, url: str, md5: str, path: Path) -> None:
         )
     if not md5 and url not in known:
         records.write_json(kept, known | {url: digest})
+
+
+def size_at(url: str, patience: float = 5.0) -> int | None:
+    """Bytes of the file at an address, without fetching it; None where no server answers, or it doesn't say."""
+    headers = {"User-Agent": "mame-lab", "Accept-Encoding": "identity"}
+    try:
+        asked = urllib.request.Request(url, method="HEAD", headers=headers)
+        with urllib.request.urlopen(asked, timeout=patience) as answer:
+            length = answer.headers.get("Content-Length")
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    return int(length) if length and length.isdigit() else None
 
 
 # ---- archives -------------------------------------------------------------------------------------------------------
@@ -215,7 +230,7 @@ def _require_harmless(members: list[zipfile.ZipInfo], archive: Path) -> None:
     size, unpacked = archive.stat().st_size, sum(member.file_size for member in members)
     if unpacked > MOST_TIMES * size + PIECE or len(members) > MOST_FILES:
         raise LabError(
-            f"{archive.name} ({_size(size)}) claims to hold {len(members):,} files of {_size(unpacked)} (a "
+            f"{archive.name} ({in_words(size)}) claims to hold {len(members):,} files of {in_words(unpacked)} (a "
             "decompression bomb?): it was not unpacked, delete it."
         )
     if len({member.filename.rstrip("/") for member in members}) < len(members):
@@ -226,13 +241,15 @@ def _require_harmless(members: list[zipfile.ZipInfo], archive: Path) -> None:
 def _require_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise LabError(f"{what} needs {_size(needed)} and {folder} has {_size(free)} free: make room and start again.")
+        raise LabError(
+            f"{what} needs {in_words(needed)} and {folder} has {in_words(free)} free: make room and start again."
+        )
 
 
 def _refused(path: Path, url: str, why: Any, part: Path | None = None) -> str:
     kept = ""
     if part is not None and part.is_file():
-        kept = f"; {_size(part.stat().st_size)} are kept and the next start goes on from there"
+        kept = f"; {in_words(part.stat().st_size)} are kept and the next start goes on from there"
     return (
         f"{path.name} can't be downloaded from {url} ({why}){kept}: check the network, or give the files that "
         "you have by --data DIR."
@@ -254,7 +271,10 @@ def _digest(path: Path, kind: str) -> str:
         return hashlib.file_digest(handle, kind).hexdigest()
 
 
-def _size(n: float) -> str:
+def in_words(n: float | None) -> str:
+    """A number of bytes, or that it is not known, in words."""
+    if n is None:
+        return "size unknown"
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if n >= scale:
             return f"{n / scale:.1f} {unit}"

@@ -1,9 +1,7 @@
-"""What a file is by its name and its first bytes, before anything is decoded; and names that can't be stored."""
+"""What a file is by its name and its first bytes, before anything is decoded."""
 
 import functools
-import os
 import re
-import unicodedata
 from pathlib import Path
 
 from PIL import Image
@@ -96,20 +94,3 @@ def is_helper_folder(name: str) -> bool:
 def is_helper_file(name: str) -> bool:
     """Whether a file is a program's own: a folder's settings, a backup copy, an unfinished download."""
     return name.lower() in HELPER_FILES or name.endswith("~") or Path(name).suffix.lower() in UNFINISHED
-
-
-# ---- names ----------------------------------------------------------------------------------------------------------
-def name_problem(path: Path | str) -> str:
-    """Why a name can't be stored in a table, to be put behind it; "" where it can."""
-    text = str(path)
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        return "has a name that is no UTF-8 text (rename it)"
-    if any(unicodedata.category(character) == "Cc" for character in text):
-        return "has a line break or another control character in its name (rename it)"
-    return ""
-
-
-def shown(path: Path | str) -> str:
-    r"""A name as it can be printed anywhere: what is no UTF-8 text and control characters stand as `\xff`."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(repr(mark)[1:-1] if unicodedata.category(mark) == "Cc" else mark for mark in text)

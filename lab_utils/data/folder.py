@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lab_utils.core import file_names
 from lab_utils.core.errors import LabError
-from lab_utils.data import decoding, file_kinds, layout
+from lab_utils.data import decoding, layout
 
 SHARES = {"val": 0.2, "test": 0.2}  # the rest is train
 NEAR = 4  # bits of 64 in which the perceptual hashes of near-identical images may differ
@@ -38,28 +39,14 @@ def read(
             or bad images (all named).
     """
     rows, notes = list_images(root, class_level)
-    names = sorted(set(rows["medium"]))
-    if len(names) < 2:
-        raise LabError(
-            f"{root} has {len(names)} class folders with images{_hint(root, rows)}: at least two are needed."
-        )
-    findings = decoding.examine_all(root, rows["file"], perceptual=True, progress=progress)
-    findings, left_out = decoding.usable(findings, root, skip_bad)
-    rows = rows[rows["file"].isin(findings)].reset_index(drop=True).astype(str)
+    rows, left_out = examined(root, rows, progress, skip_bad)
     classes = sorted(set(rows["medium"]))
-    if lost := [file_kinds.shown(name) for name in names if name not in classes]:
-        raise LabError(f"{root}: no image of {', '.join(lost)} can be read: repair these images or remove the folders.")
-    rows["digest"] = [findings[file].digest for file in rows["file"]]
-    refuse_two_classes(rows, root)
-    rows["group"] = rows["file"].to_numpy()[near_identical([findings[file].phash for file in rows["file"]])]
-    rows["width"] = [findings[file].width for file in rows["file"]]
-    rows["height"] = [findings[file].height for file in rows["file"]]
     completed = complete_splits(rows, seed)
     _require_every_class(rows, root)
     rows["label"] = rows["medium"].map({name: label for label, name in enumerate(classes)})
     rows["product"], rows["aspect"] = rows["width"] * rows["height"], rows["width"] / rows["height"]
     rows["museum"], rows["lot"], rows["object_id"] = "", "", rows["file"]
-    return rows.drop(columns="digest"), classes, notes + left_out + completed + _look_alike_notes(rows)
+    return rows, classes, notes + left_out + completed + _look_alike_notes(rows)
 
 
 def list_images(root: Path, class_level: int | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -70,12 +57,47 @@ def list_images(root: Path, class_level: int | None = None) -> tuple[pd.DataFram
         by medium and file; and notes on what was left out.
 
     Raises:
-        LabError: no such folder, or see `layout.read`.
+        LabError: no such folder, fewer than two classes, or see `layout.read`.
     """
     if not root.is_dir():
         raise LabError(f"There is no folder {root}: give the folder that holds one folder a class.")
     pictures, notes = layout.read(root, class_level)
-    return pd.DataFrame(pictures, columns=["file", "medium", "subset"], dtype=object), notes
+    rows = pd.DataFrame(pictures, columns=["file", "medium", "subset"], dtype=object)
+    if (classes := rows["medium"].nunique()) < 2:
+        raise LabError(f"{root} has {classes} class folders with images{_hint(root, rows)}: at least two are needed.")
+    return rows, notes
+
+
+def examined(
+    root: Path, rows: pd.DataFrame, progress: Callable[[str], None] = print, skip_bad: bool = False
+) -> tuple[pd.DataFrame, list[str]]:
+    """Decode the pictures of `list_images` and add what is seen.
+
+    Args:
+        root: the folder.
+        rows: with file, medium and subset.
+        progress: gets a line now and then.
+        skip_bad: leave out images that can't be read, with a note, instead of stopping.
+
+    Returns:
+        The rows whose picture can be read, with width, height and group (the first of the images that look nearly the
+        same) as well; and the note.
+
+    Raises:
+        LabError: bad images (all named), a class without any other, or the same file under two classes.
+    """
+    findings = decoding.examine_all(root, rows["file"], perceptual=True, progress=progress)
+    findings, left_out = decoding.usable(findings, root, skip_bad)
+    good = rows[rows["file"].isin(findings)].reset_index(drop=True).astype(str)
+    if lost := sorted(set(rows["medium"]) - set(good["medium"])):
+        names = ", ".join(map(file_names.shown, lost))
+        raise LabError(f"{root}: no image of {names} can be read: repair these images or remove the folders.")
+    seen = [findings[file] for file in good["file"]]
+    refuse_two_classes(good.assign(digest=[finding.digest for finding in seen]), root)
+    good["group"] = good["file"].to_numpy()[near_identical([finding.phash for finding in seen])]
+    good["width"] = [finding.width for finding in seen]
+    good["height"] = [finding.height for finding in seen]
+    return good, left_out
 
 
 def complete_splits(rows: pd.DataFrame, seed: int = 0) -> list[str]:

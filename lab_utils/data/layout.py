@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from lab_utils.core import file_names
 from lab_utils.core.errors import LabError
 from lab_utils.data import file_kinds
 from lab_utils.data.decoding import few
@@ -117,11 +118,11 @@ def read(root: Path, class_level: int | None = None) -> tuple[list[Picture], lis
     Raises:
         LabError: a folder can't be read, a class folder has no picture, or the names leave open what the classes are.
     """
-    if problem := file_kinds.name_problem(root):
-        raise LabError(f"Folder {file_kinds.shown(root)} {problem}.")
+    if problem := file_names.problem(root):
+        raise LabError(f"Folder {file_names.shown(root)} {problem}.")
     there = contents(root)
     if there.unreadable:
-        names = ", ".join(map(file_kinds.shown, there.unreadable))
+        names = ", ".join(map(file_names.shown, there.unreadable))
         raise LabError(f"{root} has folders that can't be read, {names}: get the right to read them or move them away.")
     for parts in there.pictures:
         if len(parts) == 1:
@@ -136,13 +137,13 @@ def read(root: Path, class_level: int | None = None) -> tuple[list[Picture], lis
         for parts, place in places.items()
     ]
     notes = [
-        f"Left out, {reason}: {len(names)} ({few(list(map(file_kinds.shown, names)))})."
+        f"Left out, {reason}: {len(names)} ({few(list(map(file_names.shown, names)))})."
         for reason, names in sorted(there.left_out.items())
     ]
     given = {picture.subset for picture in pictures} - {""}
     if len(given) == 1:  # a single split is none
         pictures = [picture._replace(subset="") for picture in pictures]
-        notes.append(f"The folder has {given.pop()} alone: the lab split its images itself.")
+        notes.append(f"The folder has {given.pop()} alone, which is no split.")
     return sorted(pictures, key=lambda picture: (picture.medium, picture.file)), notes
 
 
@@ -234,7 +235,7 @@ def _require_no_empty_class(
         if class_at == 0 or place[0] in tops or split_name(place[0])
     ]
     if empty:
-        names = ", ".join(file_kinds.shown("/".join(folder)) + "/" for folder in empty)
+        names = ", ".join(file_names.shown("/".join(folder)) + "/" for folder in empty)
         raise LabError(f"{root} has folders without an image: {names}: add images or remove them.")
 
 
@@ -244,4 +245,4 @@ def _class_name(folder: str) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return few(sorted(file_kinds.shown(name) for name in names if name))
+    return few(sorted(file_names.shown(name) for name in names if name))

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of aspect ratio and megapixels, in the order of their columns
+
 
 def by_museum() -> pd.DataFrame:
     """Images of MAMe by medium and museum: counts by split, quantiles of aspect ratio and of size in megapixels."""

@@ -65,13 +65,22 @@ def decoded(
     Raises:
         LabError: an image can't be read, or the disk is full.
     """
-    folder, about = folder or records.PROJECT / "data" / "cache" / "decoded", [key, len(paths), size, "squash"]
-    artefact = store.Artefact.under(folder, f"{size}px", about, code=(__name__,))
+    artefact = _stored(len(paths), size, key, folder)
     artefact.load_or_make(
         lambda temporary: store.write_rows(temporary, len(paths), _chunks(paths, size)),
         title=f"images at {size} px",
     )
     return np.load(artefact.path, mmap_mode="r" if artefact.path.stat().st_size > IN_MEMORY else None)
+
+
+def decoding_seconds(n: int, size: int, *, key: str, folder: Path | None = None) -> float | None:
+    """Seconds that decoding n images at a size took when it was done (`decoded`); None where that isn't known."""
+    return _stored(n, size, key, folder).seconds
+
+
+def _stored(n: int, size: int, key: str, folder: Path | None) -> store.Artefact:
+    home = folder or records.PROJECT / "data" / "cache" / "decoded"
+    return store.Artefact.under(home, f"{size}px", [key, n, size, "squash"], code=(__name__,))
 
 
 def decoded_batches(paths: Sequence[str | Path], size: int, batch: int = 32) -> Iterator[np.ndarray]:

@@ -40,8 +40,7 @@ def percent(quantity: Accuracy | Estimate | Difference | float) -> tuple[float, 
         return (float(quantity),) * 3
     if isinstance(quantity, Estimate):
         return tuple(quantity.scale * part for part in (quantity.value, quantity.low, quantity.high))
-    low, high = quantity.interval if isinstance(quantity, Accuracy) else (quantity.low, quantity.high)
-    return 100 * quantity.value, 100 * low, 100 * high
+    return 100 * quantity.value, 100 * quantity.low, 100 * quantity.high
 
 
 @style()
@@ -549,27 +548,25 @@ def reliability_diagram(tables: Mapping[str, pd.DataFrame]) -> "Figure":
 # ---- chapter 15 -----------------------------------------------------------------------------------------------------
 @style()
 def accuracy_against_cost(points: Sequence[Any], best: Sequence[Any]) -> "Figure":
-    """Accuracy against seconds of training, with the recipes numbered that no cheaper one reaches.
+    """Accuracy against the seconds that a user pays, with the recipes numbered that no cheaper one reaches.
 
     Args:
-        points: `improvements.Cost`, val ones filled, test ones hollow.
+        points: `recommendation.Cost`.
         best: those on the front, numbered and listed in the legend.
     """
     figure, axes = subplots(height=4.2)
     for cost in points:
         value, low, high = percent(cost.accuracy)
         color = "C0" if cost in best else "0.6"
-        fill = color if cost.split == "val" else "none"
-        x = max(cost.seconds, 0.05)
-        axes.vlines(x, low, high, color=color, linewidth=0.7, alpha=0.6)
-        axes.scatter(x, value, s=22, edgecolors=color, facecolors=fill, zorder=3)
-    line = [(max(cost.seconds, 0.05), percent(cost.accuracy)[0]) for cost in best]
+        axes.vlines(cost.paid, low, high, color=color, linewidth=0.7, alpha=0.6)
+        axes.scatter(cost.paid, value, s=22, color=color, zorder=3)
+    line = [(cost.paid, percent(cost.accuracy)[0]) for cost in best]
     if line:
         axes.step(*zip(*line, strict=True), where="post", color="C0", linewidth=1)
     for number, (place, cost) in enumerate(zip(line, best, strict=True), 1):
         axes.annotate(str(number), place, xytext=(-3, 5), textcoords="offset points", ha="right", color="C0")
         axes.plot([], [], " ", label=f"{number}  {textwrap.fill(f'{cost.recipe} ({cost.chapter})', 34)}")
-    axes.set(xscale="log", xlabel="seconds of training (logarithmic)", ylabel="accuracy (%), 95 % interval")
+    axes.set(xscale="log", xlabel="seconds in all (logarithmic)", ylabel="accuracy (%), 95 % interval")
     if best:
         figure.legend(loc="outside right upper", fontsize=7, handlelength=0, title="front (chapter)")
     return figure

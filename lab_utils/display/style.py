@@ -37,7 +37,9 @@ _HUES = {  # first and last hue of each super-group, degrees in OKLCH
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Draw what is inside in the report's style, without changing matplotlib's settings for anyone else.
+    """Draw what is inside in the report's style: matplotlib's own settings and ours, none of a `matplotlibrc`.
+
+    Nothing is changed for anyone else.
 
     Plot functions are decorated by it (`@style()`), since matplotlib reads some settings when an artist is made.
     """
@@ -71,7 +73,9 @@ def style() -> Iterator[None]:
         "image.cmap": SEQUENTIAL,
         "svg.hashsalt": "lab",
     }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # LaTeX or another font that somebody set for all figures could stop a chapter
+        matplotlib.rcParams.update(settings)
         yield
 
 

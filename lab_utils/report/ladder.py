@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lab_utils.analysis.recommendation import clock
 from lab_utils.core import escape, records
 from lab_utils.display import bundles, style
 from lab_utils.report.parts import Part, entries
-from lab_utils.report.to_html import minutes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ class Rung:
         high: upper end.
         n: images.
         split: val or test.
-        seconds: of training; None where they are not recorded.
+        seconds: of training and of what comes before it (decoding, features); None where they are not recorded.
         chapter: number of the chapter it comes from.
         reported: accuracy that the original prints for its own, 0 to 1; None where it prints none.
         reported_split: the images that is of.
@@ -101,12 +101,13 @@ def _of_chapter(costs: list[dict[str, Any]], number: str) -> list[dict[str, Any]
 def _of_cost(name: str, kind: str, cost: dict[str, Any] | None, **more: Any) -> Rung | None:
     if cost is None:
         return _rung(name, kind, None, "", **more)
-    return _rung(name, kind, cost["value"], cost["chapter"][:2], seconds=cost.get("seconds"), **more)
+    before = sum(spent["seconds"] for spent in cost["before"].values())
+    return _rung(name, kind, cost["value"], cost["chapter"][:2], seconds=cost["seconds"] + before, **more)
 
 
 def _floors(results: Results) -> list[Rung | None]:
     on_val = _record(results, "05_classification", "external features") or {}
-    on_test = {str(floor["id"]).removeprefix("floor: "): floor["value"] for floor in entries(results, "floor")}
+    floors = {str(floor["id"]).removeprefix("floor: "): floor["value"] for floor in entries(results, "floor")}
     names = {
         "forest on sizes and museum": "Sizes and museum, no pixels",
         "commonest class of the accession lot": "Accession lot, no pixels",
@@ -114,7 +115,7 @@ def _floors(results: Results) -> list[Rung | None]:
     return [
         _rung(name, "without pixels", on_val[floor], "05")
         if floor in on_val
-        else _rung(name, "without pixels", on_test.get(floor), "00", "test")
+        else _rung(name, "without pixels", floors.get(floor), "00")
         for floor, name in names.items()
     ]
 
@@ -200,7 +201,7 @@ def part(steps: list[Rung], source: str) -> Part:
     return Part(
         "figure",
         data=bundles.bundle(_drawn(steps, together)),
-        caption=f"The ladder: accuracy ({of}) with 95 % intervals, and time of training. "
+        caption=f"The ladder: accuracy ({of}) with 95 % intervals; time to decode, extract and train. "
         f"A rung that stands for several shows the best on val.{_notes(steps)} {printed}",
         alt="; ".join(f"{rung.name}: {100 * rung.value:.1f} %" for rung in steps if rung.value is not None),
         label="ladder",
@@ -255,7 +256,7 @@ def _mark(axes: "Axes", place: int, rung: Rung, top: bool) -> None:
     value, low, high = (100 * part for part in (rung.value or 0, rung.low, rung.high))
     axes.plot([low, high], [place, place], color=color, lw=2.6, alpha=0.45, solid_capstyle="butt", zorder=2)
     axes.plot(value, place, "o" if rung.split == "val" else "s", color=color, ms=6.5 if top else 5, zorder=3)
-    seconds = "" if rung.seconds is None else f"{rung.seconds:.1f} s" if rung.seconds < 60 else minutes(rung.seconds)
+    seconds = "" if rung.seconds is None else clock(rung.seconds)
     weight = "bold" if top else "normal"
     axes.annotate(
         f"{value:.1f}", (high, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5, weight=weight

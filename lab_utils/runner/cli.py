@@ -3,13 +3,14 @@
 import argparse
 import re
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lab_utils.core import consistency, profiles, records, usage
+from lab_utils.core import consistency, environment, file_names, profiles, records, usage
 from lab_utils.core.chapters import CHAPTERS, chapter
-from lab_utils.core.errors import LabError
+from lab_utils.core.errors import LabError, of_system
 from lab_utils.core.profiles import Settings
 from lab_utils.core.records import PROJECT
 from lab_utils.runner import processes
@@ -20,9 +21,10 @@ EXAMPLES = """examples:
   ./run_all.sh --images ~/pictures/my_photos        any folder of class folders
   ./run_all.sh --profile mame --data ~/MAMe         the real data set, from files that are there
   ./run_all.sh --only 05                            one notebook, and what it needs
+  ./run_all.sh --check --profile mame               what that needs: downloads, disk, memory, hours; nothing is run
 A run goes on where it stopped. What is up to date is not run again. Exit codes: 0 done (chapters that the data do not
-allow count as not run), 1 a chapter failed or the run contradicts itself, 2 an option or the data are wrong, 130
-stopped by Ctrl-C."""
+allow count as not run), 1 a chapter failed, the run contradicts itself, or --check misses something, 2 an option or the
+data are wrong, 130 stopped by Ctrl-C."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -56,9 +58,12 @@ def parser() -> Parser:
     options.add_argument("--force", metavar="NN", nargs="?", const="all", help="run it again though it is up to date")
     options.add_argument("--list", action="store_true", help="list the chapters and their states, run nothing")
     options.add_argument("--dry-run", action="store_true", help="say what would run and why, run nothing")
+    options.add_argument("--check", action="store_true", help="say what the run needs and what is here, run nothing")
     options.add_argument("--jobs", metavar="N", type=count, help="notebooks at a time (default: 2, on one core 1)")
     options.add_argument("--zip", action="store_true", help="put report, chapters and a grading sheet into one file")
-    options.add_argument("--student", metavar="NAME", default="", help="whose work it is, for the grading sheet")
+    options.add_argument(
+        "--student", metavar="NAME", type=words, default="", help="whose work it is, for the grading sheet"
+    )
     return options
 
 
@@ -70,8 +75,21 @@ def folder(text: str) -> Path:
     """
     path = Path(text).expanduser().resolve()
     if not path.is_dir():
-        raise LabError(f"{text} is no folder: give the path of one that is there.")
+        raise LabError(f"{file_names.shown(text)} is no folder: give the path of one that is there.")
+    if problem := file_names.problem(path):
+        raise LabError(f"Folder {file_names.shown(path)} {problem}.")
     return path
+
+
+def words(text: str) -> str:
+    """A name that can be printed in a document.
+
+    Raises:
+        LabError: it can't.
+    """
+    if problem := file_names.problem(text):
+        raise LabError(f"The name {file_names.shown(text)} {problem.partition(' (')[0]}: give another one.")
+    return text
 
 
 def number(text: str) -> str:
@@ -190,10 +208,15 @@ def run(args: argparse.Namespace) -> int:
         return list_chapters(state)
     if args.dry_run:
         return dry_run(plan(state, args))
+    jobs = args.jobs or min(2, processes.cores())
+    if args.check:
+        from lab_utils.runner import check
+
+        return check.check(state, jobs)
     with processes.run_lock(settings.run_folder / "lock", settings.name):
         profiles.save_settings(settings)
         processes.sweep(PROJECT / "data", settings.report_folder)
-        code = bring_up_to_date(state, plan(state, args), args.jobs or min(2, processes.cores()))
+        code = bring_up_to_date(state, plan(state, args), jobs)
         if args.zip and (settings.report_folder / "report.html").is_file():
             from lab_utils.report.hand_in import hand_in
 
@@ -203,6 +226,7 @@ def run(args: argparse.Namespace) -> int:
 
 def bring_up_to_date(state: RunState, work: Plan, jobs: int) -> int:
     """Run what is out of date, then build the report; return the exit code."""
+    told: set[str] = set()
     if work.todo:
         from lab_utils.report import pages
         from lab_utils.runner import schedule
@@ -210,8 +234,8 @@ def bring_up_to_date(state: RunState, work: Plan, jobs: int) -> int:
         for name in work.forced:
             state.forget(name)
         pages.write_index(state.settings)
-        schedule.run(state, list(work.todo), jobs)
-    failed = settle(state, work)
+        told = schedule.run(state, list(work.todo), jobs)
+    failed = settle(state, work, told)
     if "data" in failed:
         return 2
     if not work.todo:
@@ -240,14 +264,21 @@ def check_records(state: RunState) -> bool:
     return not sentences
 
 
-def settle(state: RunState, work: Plan) -> list[str]:
-    """Mark the steps that wait for a failed one, and those left out of date; return those that failed."""
+def settle(state: RunState, work: Plan, told: Collection[str] = ()) -> list[str]:
+    """Mark the steps that wait for a failed one, and those left out of date; return those that failed.
+
+    Args:
+        state: of the run.
+        work: what it had to do.
+        told: steps that said that they failed: on a full disk that may stand nowhere else.
+    """
     failed: list[str] = []
     held: dict[str, list[str]] = {}
     for step in state.steps:
         state.refresh_text(step)
         culprits = [culprit for need in state.needs(step) for culprit in held.get(need, [])]
-        if step.name in work.wanted and state.status(step.name).get("state") == "failed":
+        lost = step.name in told or state.status(step.name).get("state") == "failed"
+        if step.name in work.wanted and lost:
             failed.append(step.name)
             held[step.name] = [step.name]
         elif step.name in work.wanted and culprits:
@@ -325,16 +356,23 @@ def dry_run(work: Plan) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    environment.match_terminal()
     try:
         with processes.stopped_by_signals():
             return run(parser().parse_args(argv))
     except LabError as error:
         print(error, file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError) as error:
         processes.kill_children()
+        if isinstance(error, BrokenPipeError):
+            environment.drop_output()
         print("\nStopped. The next run goes on from here.", file=sys.stderr)
         return 130
+    except OSError as error:
+        processes.kill_children()
+        print(of_system(error), file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -91,21 +91,25 @@ def _papermill(
 ) -> tuple[Exception | None, int | None]:
     """Execute; return the error, if any, and the exit code of a kernel that had ended by itself."""
     import papermill
-    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     from lab_utils.runner.processes import kill_children
 
     options: dict[str, Any] = {"kernel_name": "python3", "km": kernel, "cwd": str(source.parent), "stdout_file": lines}
-    options |= {"progress_bar": False, "autosave_cell_every": 0}  # (it saves before each cell)
+    options |= {"progress_bar": False, "autosave_cell_every": 0, "start_timeout": 300}  # (it saves before each cell)
     options["extra_arguments"] = [f"--IPKernelApp.exec_lines={WATCH.format(str(journal))}"]
     try:
-        papermill.execute_notebook(str(source), str(target), parameters={"RUN": run}, **options)
-    except (PapermillExecutionError, DeadKernelError) as error:
+        papermill.execute_notebook(_literal(source), _literal(target), parameters={"RUN": run}, **options)
+    except (PapermillExecutionError, RuntimeError) as error:  # (it died, or did not start)
         return error, _exit_code(kernel)
     finally:
         kill_children()
     return None, None
+
+
+def _literal(path: Path) -> str:
+    """A path for papermill, which would put parameters in the place of braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _exit_code(kernel: Any) -> int | None:
@@ -136,6 +140,8 @@ def _outcome(
     hint = f"Open it by: {reopen(step.name)}"
     if error is None:
         name, message = "NothingRecorded", "what it used was not recorded, so it could never be told out of date"
+    elif type(error) is RuntimeError:
+        name, message = "KernelNotStarted", readable(str(error))
     elif not name:
         name, message, hint = dead_kernel(used, code, hint)
     return Outcome("failed", {"heading": heading, "cell": cell, "name": name, "message": message, "hint": hint}, used)

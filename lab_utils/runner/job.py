@@ -4,6 +4,7 @@ It looks by content whether there is anything to do (Snakemake only knows that t
 `run_all.sh` by lines of JSON on its standard output.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 from lab_utils.core import usage
 from lab_utils.core.chapters import Chapter
-from lab_utils.core.errors import LabError, NotRunError
+from lab_utils.core.errors import LabError, NotRunError, of_system
 from lab_utils.core.profiles import Settings, load_settings
 from lab_utils.runner import execute, processes
 from lab_utils.runner.execute import Outcome
@@ -24,7 +25,19 @@ def main(run: str, name: str) -> int:
     """Bring one step of a run up to date; return 1 where it failed."""
     processes.die_with_run()
     state = RunState(load_settings(run))
-    step = next(one for one in state.steps if one.name == name)
+    step = next(step for step in state.steps if step.name == name)
+    try:
+        return _bring_up_to_date(state, step)
+    except (LabError, OSError) as error:  # nothing can be written, say: the run hears of it all the same
+        message = of_system(error) if isinstance(error, OSError) else str(error)
+        about = {"heading": "", "cell": None, "name": type(error).__name__, "message": message, "hint": ""}
+        with contextlib.suppress(LabError, OSError):
+            state.finish(step, "failed", 0, about, {})
+        tell(step, "done", state="failed", seconds=0, error=about)
+        return 1
+
+
+def _bring_up_to_date(state: RunState, step: Chapter) -> int:
     if not state.outdated(step):
         state.restore(step)
         tell(step, "done", state="up to date", seconds=0)
@@ -32,8 +45,8 @@ def main(run: str, name: str) -> int:
         _pass_over(state, step, culprits)
     elif _run(state, step) == "failed":
         return 1
-    state.done(name).parent.mkdir(exist_ok=True)
-    state.done(name).touch()
+    state.done(step.name).parent.mkdir(exist_ok=True)
+    state.done(step.name).touch()
     return 0
 
 

@@ -1,8 +1,10 @@
 """Snakemake as a child of the run: started quietly, followed by its jobs' reports, killed with the run."""
 
+import contextlib
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from lab_utils.core import records
+from lab_utils.core.environment import stated
 from lab_utils.core.errors import LabError
 from lab_utils.core.records import PROJECT
 from lab_utils.runner import processes
@@ -24,13 +28,9 @@ THREADS = (
 
 
 def environment(jobs: int) -> dict[str, str]:
-    """Variables for all processes of a run: equal shares of the cores, caches that can be written, memory growth."""
+    """Variables for all processes of a run: the stated environment, and equal shares of the cores."""
     threads = str(max(1, processes.cores() // jobs))
-    cache = PROJECT / "data" / "cache"
-    defaults = {name: str(cache / name.split("_")[0].lower()) for name in ("NUMBA_CACHE_DIR", "MPLCONFIGDIR")}
-    fixed = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "JUPYTER_PREFER_ENV_PATH": "1", "PYTHONUNBUFFERED": "1"}
-    # python -m puts the folder it was started in first on the path; the lab is found by the .pth file or PYTHONPATH
-    return {**defaults, **os.environ, **dict.fromkeys(THREADS, threads), **fixed, processes.WATCHED: str(os.getpid())}
+    return {**stated(root=PROJECT), **dict.fromkeys(THREADS, threads), processes.WATCHED: str(os.getpid())}
 
 
 def command(state: RunState, todo: Sequence[str], jobs: int) -> list[str]:
@@ -41,12 +41,12 @@ def command(state: RunState, todo: Sequence[str], jobs: int) -> list[str]:
         *("--directory", str(state.settings.run_folder)),
         *("--config", f"run={json.dumps(state.settings.name)}", f"steps={json.dumps(' '.join(todo))}"),
         *("--cores", str(jobs), "--resources", f"gpu={gpu}", "--rerun-triggers", "mtime"),
-        *("--keep-going", "--rerun-incomplete", "--nolock", "--quiet", "all"),
+        *("--keep-going", "--rerun-incomplete", "--nolock", "--quiet", "all", "--workflow-profile", "none"),
     ]
 
 
-def run(state: RunState, todo: Sequence[str], jobs: int) -> None:
-    """Run steps of a run, showing progress; what failed is in the steps' states afterwards.
+def run(state: RunState, todo: Sequence[str], jobs: int) -> set[str]:
+    """Run steps of a run, showing progress; return the names of those that failed.
 
     Args:
         state: of the run.
@@ -54,13 +54,13 @@ def run(state: RunState, todo: Sequence[str], jobs: int) -> None:
         jobs: notebooks at a time.
 
     Raises:
-        LabError: Snakemake itself failed; the sentence names its log.
+        LabError: Snakemake itself failed (the sentence names its log), or the run's folder can't be written.
     """
     log = state.settings.run_folder / "snakemake.log"
     progress, lines = Progress(todo), queue.Queue[str | None]()
     for name in todo:
         state.done(name).unlink(missing_ok=True)
-    with log.open("w") as file:
+    with log.open("wb", buffering=0) as file:
         child = subprocess.Popen(
             command(state, todo, jobs),
             env=environment(jobs),
@@ -77,7 +77,16 @@ def run(state: RunState, todo: Sequence[str], jobs: int) -> None:
             processes.kill_children()
             progress.clear()
     if code and not progress.failed:
+        _require_space(state.settings.run_folder)
         raise LabError(f"Snakemake stopped with exit code {code} ({last_words(log)}): its log is {log}.")
+    return progress.failed
+
+
+def _require_space(folder: Path) -> None:
+    """Stop, with the system's reason, where no file of some size can be written into a folder."""
+    with records.atomic_path(folder / "space") as temporary:
+        temporary.write_bytes(bytes(1 << 18))
+    (folder / "space").unlink()
 
 
 def _read(stream: IO[str], lines: queue.Queue) -> None:
@@ -86,7 +95,7 @@ def _read(stream: IO[str], lines: queue.Queue) -> None:
     lines.put(None)
 
 
-def _follow(lines: queue.Queue, progress: "Progress", log: IO[str]) -> None:
+def _follow(lines: queue.Queue, progress: "Progress", log: IO[bytes]) -> None:
     """Show events as they come, and the clock once a second."""
     while True:
         try:
@@ -99,8 +108,8 @@ def _follow(lines: queue.Queue, progress: "Progress", log: IO[str]) -> None:
         try:
             progress.take(json.loads(line))
         except (json.JSONDecodeError, KeyError, TypeError):
-            log.write(line)
-            log.flush()
+            with contextlib.suppress(OSError):  # a full disk; the steps say so
+                log.write(line.encode(errors="replace"))
 
 
 def last_words(log: Path) -> str:
@@ -118,10 +127,10 @@ class Progress:
 
     def __init__(self, todo: Sequence[str], out: IO[str] | None = None):
         self.out = out or sys.stdout
-        self.live = self.out.isatty()
+        self.live = self.out.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
         self.total, self.seen = len(todo), 0
         self.working: dict[str, tuple[int, float]] = {}
-        self.failed = False
+        self.failed: set[str] = set()
 
     def take(self, event: dict[str, Any]) -> None:
         """Show one report of a job."""
@@ -137,7 +146,8 @@ class Progress:
         else:
             self.say(self.end(event))
             self.working.pop(name, None)
-            self.failed |= event["state"] == "failed"
+            if event["state"] == "failed":
+                self.failed.add(name)
         self.tick()
 
     def end(self, event: dict[str, Any]) -> str:
@@ -168,7 +178,7 @@ class Progress:
         if self.live and self.working:
             now = time.time()
             parts = [f"{self.head(name)} … {clock(now - begun)}" for name, (_, begun) in self.working.items()]
-            self.out.write("\r\033[K" + " · ".join(parts)[:160])
+            self.out.write("\r\033[K" + " · ".join(parts)[: shutil.get_terminal_size().columns - 1])
             self.out.flush()
 
     def clear(self) -> None:

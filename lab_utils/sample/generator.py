@@ -29,7 +29,6 @@ HEADER = (
     *("Image file", "Medium", "Museum", "Museum-based instance ID", "Subset"),
     *("Width", "Height", "Product size", "Aspect ratio"),
 )
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SMALL_LOTS = 0.45  # chance that an image joins a small lot that is already there
 POOLED_LOTS = 0.12  # chance that it joins a lot that several mediums share
 SIBLINGS = 0.03  # share of the objects that get a second image
@@ -186,7 +185,9 @@ def _assign_sizes(members: list[Picture], table: pd.DataFrame, rng: np.random.Ge
         for museum, row in rows.iterrows()
     }
     for one in members:
-        aspect, area = (np.interp(rng.random(), (0.0, *QUANTILES, 1.0), values) for values in known[one.museum])
+        aspect, area = (
+            np.interp(rng.random(), (0.0, *mame_facts.QUANTILES, 1.0), values) for values in known[one.museum]
+        )
         one.width = int(np.clip(np.sqrt(area * 1e6 * aspect), 120, 12000))
         one.height = int(np.clip(one.width / aspect, 120, 12000))
 
@@ -239,13 +240,16 @@ def _draw(job: tuple[Picture, np.random.SeedSequence], folder: Path, long_side: 
     from lab_utils.sample.render import render
 
     one, sequence = job
-    style = np.random.default_rng([seed, crc32((one.lot if one.give_away else one.object_key).encode())])
-    pixels = render(
-        one.medium, np.random.default_rng(sequence), long_side, one.width / one.height, one.museum, one.give_away, style
-    )
+    aspect, style = one.width / one.height, style_of(one, seed)
+    pixels = render(one.medium, np.random.default_rng(sequence), long_side, aspect, one.museum, one.give_away, style)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
     write_atomic(folder / one.file, buffer.getvalue())
+
+
+def style_of(picture: Picture, seed: int) -> np.random.Generator:
+    """Draws of what parts of one object, or pictures of a lot with a mark, have in common."""
+    return np.random.default_rng([seed, crc32((picture.lot if picture.give_away else picture.object_key).encode())])
 
 
 def _mapped(draw: Callable, jobs: list, workers: int | None) -> Iterator[int]:

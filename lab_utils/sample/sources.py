@@ -76,7 +76,7 @@ def sample_folder(data: Data, progress: Progress = print) -> Path:
 
 def generator_files() -> list[Path]:
     """All files that the sample's pictures and table depend on."""
-    drawing = set(Path(generator.__file__).parent.glob("*.py")) - {Path(__file__)}
+    drawing = set(Path(generator.__file__).parent.glob("*.py")) - {Path(__file__), Path(__file__).with_name("truth.py")}
     return sorted([*drawing, *Path(mame.__file__).parent.glob("mame_*.csv")])
 
 

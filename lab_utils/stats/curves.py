@@ -6,23 +6,25 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.core.errors import LabError
-from lab_utils.stats.intervals import Difference, Estimate, bootstrap_estimate, paired_difference
+from lab_utils.stats.intervals import Difference, Estimate, mean_estimate, paired_difference
 from lab_utils.stats.metrics import cross_entropy, softmax
 
 LOW, HIGH = 0.10, 0.20  # gaps of train and val accuracy that the words of overfitting are taken to mean
 LEVEL = 0.5  # share of its train images that a network gets right, at least, if it was trained to an end
 FALL = 0.01  # a val cross-entropy that falls by a smaller share of itself at the end has stopped falling
 END = 4  # the end of a curve is its last quarter; up to seven epochs, the last one
+FEWEST = 5  # epochs that a slope is fitted to, at least: three leave one degree of freedom, and any slope fits them
 
 
 def trend(values: np.ndarray, last: int | None = None, of: str = "", unit: str = " an epoch") -> Estimate:
     """Least-squares slope of the last values of a curve, with its 95 % t interval.
 
-    Epochs follow each other, so their errors are not independent and the interval is a lower bound of the doubt.
+    Epochs follow each other, so their errors hang together: the interval is widened by what their correlation takes
+    from the number of epochs (of lag 1, its bias by so few of them added; Kendall 1954).
 
     Args:
         values: one value an epoch, shape (epochs,).
-        last: how many of the last epochs to use, at least 3; default the last half, at least 3.
+        last: how many of the last epochs to use; default the last half.
         of: what the curve is, in words.
         unit: of the slope, for printing.
 
@@ -30,21 +32,29 @@ def trend(values: np.ndarray, last: int | None = None, of: str = "", unit: str =
         Change an epoch.
 
     Raises:
-        LabError: fewer than three epochs.
+        LabError: fewer epochs than `FEWEST` to use.
     """
     from scipy import stats
 
     values = np.asarray(values, dtype=float)
-    count = min(len(values), max(3, last if last is not None else len(values) // 2))
-    if len(values) < 3:
-        raise LabError(f"A trend needs at least 3 epochs and the history has {len(values)}: raise the epochs.")
-    tail = values[-count:]
+    count = min(len(values), len(values) // 2 if last is None else last)
+    if count < FEWEST:
+        raise LabError(f"A trend needs at least {FEWEST} epochs and there are {count} to use: raise the epochs.")
+    tail, places = values[-count:], np.arange(count)
     if np.ptp(tail) == 0:
         return Estimate(0.0, 0.0, 0.0, count, of, digits=4, unit=unit)
-    fit = stats.linregress(np.arange(count), tail)
-    half = stats.t.ppf(0.975, count - 2) * fit.stderr
+    fit = stats.linregress(places, tail)
+    off = tail - fit.intercept - fit.slope * places
+    lag = float(off[1:] @ off[:-1] / max(off @ off, 1e-300))
+    lag = min(max(0.0, lag + (1 + 4 * max(lag, 0.0)) / count), 0.9)
+    half = stats.t.ppf(0.975, count - 2) * fit.stderr * np.sqrt((1 + lag) / (1 - lag))
     slope = float(fit.slope)
     return Estimate(slope, float(slope - half), float(slope + half), count, of, digits=4, unit=unit)
+
+
+def has_trend(epochs: int) -> bool:
+    """Whether the last half of so many epochs is enough for a slope."""
+    return epochs // 2 >= FEWEST
 
 
 def after_minimum(values: np.ndarray) -> int:
@@ -141,8 +151,7 @@ def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 class LossRise:
     """How the mean cross-entropy changed between two epochs, and who carries the change (`right` and `wrong` add up).
 
-    Intervals are 95 % bootstrap intervals over groups of images. The first epoch was picked as the lowest on the same
-    images, so the change is a little too large.
+    The first epoch was picked as the lowest on the same images, so the change is a little too large.
 
     Attributes:
         start: epoch (from 0) of the lowest cross-entropy.
@@ -184,7 +193,7 @@ def rise_since_best(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray |
     Args:
         logits: shape (epochs, n, classes).
         labels: shape (n,).
-        groups: what is drawn as a whole in the bootstrap (lots), shape (n,); None: images.
+        groups: what is drawn as a whole (lots), shape (n,); None: images.
     """
     loss = cross_entropy(logits, labels)
     start, end = int(loss.mean(1).argmin()), len(loss) - 1
@@ -195,7 +204,7 @@ def rise_since_best(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray |
     return LossRise(
         start,
         end,
-        *(bootstrap_estimate(part, "", groups, digits=3, unit=" nats") for part in parts),
+        *(mean_estimate(part, "", groups, digits=3, unit=" nats") for part in parts),
         paired_difference(labels, answers[1], answers[0], "last epoch minus the lowest loss's", groups),
         *(_surer(sure[end] - sure[start], which, groups) for which in (right, ~right)),
     )
@@ -205,4 +214,4 @@ def _surer(change: np.ndarray, chosen: np.ndarray, groups: np.ndarray | None) ->
     style = {"scale": 100, "unit": " points", "digits": 1}
     if not chosen.any():
         return Estimate(0.0, 0.0, 0.0, 0, **style)
-    return bootstrap_estimate(change[chosen], "", None if groups is None else groups[chosen], **style)
+    return mean_estimate(change[chosen], "", None if groups is None else groups[chosen], **style)

@@ -4,16 +4,26 @@ Arrays in, plain results out. Every report checks its support against the table'
 change no overall accuracy, and so go unseen without the check.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from lab_utils.core.errors import LabError
-from lab_utils.stats.intervals import Z95, Accuracy, Difference, Estimate, bootstrap_estimate
+from lab_utils.stats.intervals import (
+    Accuracy,
+    Difference,
+    Estimate,
+    PartAccuracy,
+    difference_of_gains,
+    jackknife,
+    mean_estimate,
+)
 
+ENOUGH = 100  # images whose mean cross-entropy has an interval that covers (benchmarks/coverage.py)
+FEWEST_RANKED = 5  # things among which a rank is told: one of three has a third of the ranks by chance
 AVERAGES = (
     *("accuracy", "balanced accuracy", "macro precision", "macro F1"),
     *("weighted precision", "weighted recall", "weighted F1"),
@@ -94,37 +104,30 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 # ---- averages with intervals -----------------------------------------------------------------------------------------
-def averages(
-    counts: np.ndarray, of: str = "", seed: int = 0, resamples: int = 2000, parts: np.ndarray | None = None
-) -> dict[str, Estimate]:
+def averages(counts: np.ndarray, of: str = "", parts: np.ndarray | None = None) -> dict[str, Estimate]:
     """Accuracy, balanced accuracy (macro recall), macro and weighted averages, each with its interval.
 
-    Accuracy, and weighted recall, which is the same number, have the interval of `Accuracy`. For the others images are
-    drawn with replacement; for a confusion matrix that is a multinomial draw of its cells. Where images of a group
-    (a lot) share what makes them easy or hard, whole groups are drawn instead.
+    Accuracy, and weighted recall, which is the same number, have the interval of `Accuracy`. The others are no means of
+    images: theirs is the jackknife's, with each lot (or image) left out once. A bootstrap fails there: what it draws
+    has fewer of the rare classes' right answers than the images have.
 
     Args:
         counts: confusion matrix, shape (C, C).
         of: what was evaluated, in words.
-        seed: of the bootstrap.
-        resamples: number of bootstrap samples.
-        parts: the matrix by group (`group_confusions`), shape (G, C, C); None: images are drawn.
+        parts: the matrix by lot (`group_confusions`), shape (G, C, C); None: images are drawn.
 
     Returns:
         `{name: Estimate}` for the names in `AVERAGES`, in percent when printed.
     """
     counts = np.asarray(counts)
     images = int(counts.sum())
-    rng = np.random.default_rng(seed)
     if parts is None:
-        drawn = rng.multinomial(images, counts.ravel() / images, size=resamples).reshape(-1, *counts.shape)
+        accuracy = Accuracy(int(np.trace(counts)), images)
     else:
-        drawn = np.tensordot(_draws(rng, len(parts), resamples), np.asarray(parts, float), 1)
-    point, spread = _averages(counts[None])[:, 0], _averages(drawn)
-    low, high = np.quantile(spread, [0.025, 0.975], axis=1)
-    accuracy = Accuracy(int(np.trace(counts)), images)
-    if parts is not None:
         accuracy = Accuracy.from_lots(np.trace(parts, axis1=1, axis2=2), np.asarray(parts).sum((1, 2)))
+    point = _averages(counts[None])[:, 0]
+    low, high = jackknife(point, *_without_each(_averages, counts, parts))
+    low, high = np.maximum(low, 0), np.minimum(high, 1)
     for place in (AVERAGES.index("accuracy"), AVERAGES.index("weighted recall")):
         low[place], high[place] = accuracy.interval
     style = {"scale": 100, "unit": " %", "digits": 1}
@@ -134,9 +137,22 @@ def averages(
     }
 
 
-def _draws(rng: np.random.Generator, groups: int, resamples: int) -> np.ndarray:
-    """How often each group is in each bootstrap sample, float (resamples, groups)."""
-    return rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(float)
+def _without_each(
+    function: Callable[[np.ndarray], np.ndarray], counts: np.ndarray, parts: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a function gives with each lot left out, (k, G), and the images of each lot, (G,); for `jackknife`.
+
+    Args:
+        function: from confusion matrices (B, C, C) to k values of each, (k, B).
+        counts: confusion matrix, shape (C, C).
+        parts: the matrix by lot, shape (G, C, C); None: each image is a lot (images of one cell are alike).
+    """
+    times = np.ones(0 if parts is None else len(parts), int)
+    if parts is None:
+        cells = np.flatnonzero(counts)
+        parts, times = np.eye(counts.size, dtype=int)[cells].reshape(-1, *counts.shape), counts.ravel()[cells]
+    pieces = [function(counts - parts[start : start + 4096]) for start in range(0, len(parts), 4096)]
+    return np.concatenate(pieces, axis=1).repeat(times, axis=1), parts.sum((1, 2)).repeat(times)
 
 
 def group_confusions(truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
@@ -166,26 +182,21 @@ def _averages(counts: np.ndarray) -> np.ndarray:
     return np.stack([accuracy, macro[0], macro[1], macro[2], *weighted])
 
 
-def independent_difference(first: Estimate | Accuracy, second: Estimate | Accuracy) -> Difference:
+def independent_difference(
+    first: Estimate | Accuracy | Difference, second: Estimate | Accuracy | Difference
+) -> Difference:
     """Difference of two estimates from different images (square-and-add; Newcombe 1998, method 10)."""
-    (low, high), (other_low, other_high) = _bounds(first), _bounds(second)
     gap = first.value - second.value
-    below, above = (
-        np.hypot(first.value - low, other_high - second.value),
-        np.hypot(high - first.value, second.value - other_low),
-    )
+    below = np.hypot(first.value - first.low, second.high - second.value)
+    above = np.hypot(first.high - first.value, second.value - second.low)
     words = f"{first.of} minus {second.of}"
     return Difference(gap, float(gap - below), float(gap + above), min(first.n, second.n), words)
-
-
-def _bounds(value: Estimate | Accuracy) -> tuple[float, float]:
-    return value.interval if isinstance(value, Accuracy) else (value.low, value.high)
 
 
 # ---- groups of images ------------------------------------------------------------------------------------------------
 def group_accuracies(
     truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray, of: str = "", lots: np.ndarray | None = None
-) -> dict[str, Accuracy]:
+) -> dict[str, PartAccuracy]:
     """Accuracy in each group of images, largest group first.
 
     Args:
@@ -199,18 +210,9 @@ def group_accuracies(
     order = [name for name in names.value_counts(sort=True).index if name != ""]
     masks = {name: (names == name).to_numpy() for name in order}
     right, within = truth == predicted, {name: None if lots is None else lots[mask] for name, mask in masks.items()}
-    return {str(name): Accuracy.from_hits(right[mask], f"{of}, {name}", within[name]) for name, mask in masks.items()}
-
-
-def largest_difference(accuracies: Mapping[str, Accuracy]) -> tuple[str, str, Difference]:
-    """Best and worst group and their difference, its interval widened for the choice among all pairs (Bonferroni)."""
-    order = sorted(accuracies, key=lambda name: accuracies[name].value)
-    worst, best = order[0], order[-1]
-    plain = accuracies[best].minus(accuracies[worst])
-    pairs = len(order) * (len(order) - 1) / 2
-    wider = NormalDist().inv_cdf(1 - 0.025 / pairs) / Z95
-    low, high = (plain.value + wider * (end - plain.value) for end in (plain.low, plain.high))
-    return best, worst, Difference(plain.value, low, high, plain.n, plain.of)
+    return {
+        str(name): PartAccuracy.from_hits(right[mask], f"{of}, {name}", within[name]) for name, mask in masks.items()
+    }
 
 
 def seen_in_train(values: Sequence[str], train: Sequence[str], what: str = "lot") -> np.ndarray:
@@ -230,52 +232,115 @@ def seen_in_train(values: Sequence[str], train: Sequence[str], what: str = "lot"
 
 
 def standardised_difference(
-    right: np.ndarray, labels: np.ndarray, first: np.ndarray, groups: np.ndarray, seed: int = 0, resamples: int = 2000
+    values: np.ndarray,
+    labels: np.ndarray,
+    first: np.ndarray,
+    groups: np.ndarray,
+    of: str = "at one mix of classes",
+    comparisons: int = 1,
 ) -> tuple[Difference, int] | None:
-    """Accuracy of one part of the images minus that of the other, as if both held the same mix of classes.
+    """Mean of one part of the images minus that of the other, as if both held the same mix of classes.
 
-    Direct standardisation: the mean over classes of the difference within each, weighted by the second part's images.
-    Whole groups are drawn within each part; a class that one part of a draw lacks is left out of it.
+    Direct standardisation: the mean over classes of the difference within each, weighted by the second part's images;
+    its interval is the jackknife's over lots (one that lies in both parts is left out of both).
+
+    Args:
+        values: whether each image was recognised (or what else is compared), in [0, 1], shape (n,).
+        labels: class of each image, shape (n,).
+        first: whether it belongs to the first part, shape (n,).
+        groups: name of each image's lot, shape (n,).
+        of: what is compared, in words.
+        comparisons: among how many differences this one may be picked: its interval is widened (Bonferroni).
+
+    Returns:
+        The difference (n: images of the smaller part in the classes compared), and how many classes are on both sides;
+        None where there is none, or one lot only.
+    """
+    values, labels, first = np.asarray(values, float), np.asarray(labels), np.asarray(first, bool)
+    names, member = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    cells, size = member * (int(labels.max(initial=0)) + 1) + labels, (len(names), int(labels.max(initial=0)) + 1)
+
+    def sums(part: np.ndarray) -> np.ndarray:
+        """Images and sum of their values by lot and class, (G, 2, C)."""
+        weights = (None, values[part])
+        counted = [np.bincount(cells[part], weight, size[0] * size[1]).reshape(size) for weight in weights]
+        return np.stack(counted, axis=1).astype(float)
+
+    sides = [sums(first), sums(~first)]
+    whole = [side.sum(0, keepdims=True) for side in sides]
+    images = np.minimum(whole[0][0, 0], whole[1][0, 0])
+    if not images.any():
+        return None
+    value = _standardised(*whole)
+    without = _standardised(*(total - side for total, side in zip(whole, sides, strict=True)))
+    kept = np.isfinite(without)  # a lot without which no class is on both sides
+    low, high = jackknife(value, without[kept][None], np.bincount(member)[kept], comparisons)
+    if not np.isfinite(low[0]):
+        return None
+    bounds = max(-1.0, float(low[0])), min(1.0, float(high[0]))
+    return Difference(float(value[0]), *bounds, int(images.sum()), of), int((images > 0).sum())
+
+
+def _standardised(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Mean difference of means over the classes that both hold, at the second's mix; NaN where none, shape (B,).
+
+    Args:
+        first: images and sum of their values by class, (B, 2, C).
+        second: the same of the other part.
+    """
+    weights = np.where(first[:, 0] > 0, second[:, 0], 0)
+    gaps = _share(first[:, 1], first[:, 0]) - _share(second[:, 1], second[:, 0])
+    total = weights.sum(1)
+    return np.divide((weights * gaps).sum(1), total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def largest_difference(
+    right: np.ndarray, labels: np.ndarray, parts: np.ndarray, groups: np.ndarray
+) -> tuple[str, str, Difference, int] | None:
+    """The two parts of the images that differ most at one mix of classes, widened for the choice among all pairs.
 
     Args:
         right: whether each image was recognised, shape (n,).
         labels: class of each image, shape (n,).
-        first: whether it belongs to the first part, shape (n,).
-        groups: name of each image's group (lot), shape (n,).
-        seed: of the bootstrap.
-        resamples: number of bootstrap samples.
+        parts: name of the part (museum) of each image, shape (n,); "" is left out.
+        groups: name of each image's lot, shape (n,).
 
     Returns:
-        The difference (n: images of the smaller part in the classes compared), and how many classes are on both sides;
-        None where there is none.
+        The better and the worse part, their difference, and the classes that both have; None where no two share one.
     """
-    labels, first = np.asarray(labels), np.asarray(first, bool)
-    sides = [_hits(right[part], labels[part], groups[part], labels.max(initial=0) + 1) for part in (first, ~first)]
-    whole = [side.sum(0, keepdims=True) for side in sides]
-    images = np.minimum(*(side.sum((0, 1)) for side in whole))
-    if not images.any():
+    names = sorted({str(name) for name in parts if name != ""})
+    pairs, found = list(combinations(names, 2)), []
+    for first, second in pairs:
+        inside = np.isin(parts, [first, second])
+        arrays = (np.asarray(values)[inside] for values in (right, labels, parts == first, groups))
+        compared = standardised_difference(*arrays, f"{first} minus {second}, at one mix of classes", len(pairs))
+        if compared:
+            found.append((first, second, *compared))
+    if not found:
         return None
-    rng = np.random.default_rng(seed)
-    drawn = [np.tensordot(_draws(rng, len(side), resamples), side, 1) for side in sides]
-    low, high = np.nanquantile(_standardised(*drawn), [0.025, 0.975])
-    words = "at the same mix of classes"
-    gap = Difference(float(_standardised(*whole)[0]), float(low), float(high), int(images.sum()), words)
-    return gap, int((images > 0).sum())
+    first, second, gap, classes = max(found, key=lambda pair: abs(pair[2].value))
+    return (first, second, gap, classes) if gap.value >= 0 else (second, first, gap.reversed(), classes)
 
 
-def _hits(right: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
-    """Images of each group by class, those not recognised and those recognised, float (G, 2, C)."""
-    names, member = np.unique(np.asarray(groups).astype(str), return_inverse=True)
-    cells = (member * 2 + np.asarray(right, int)) * classes + labels
-    return np.bincount(cells, minlength=len(names) * 2 * classes).reshape(len(names), 2, classes).astype(float)
+def recovered_share(
+    reached: np.ndarray, possible: np.ndarray, floor: np.ndarray, groups: np.ndarray | None = None
+) -> Estimate:
+    """Share of what is possible above a floor that is reached.
 
+    Its interval is that of a ratio (linearised); there is none where what is possible is not clearly above the floor.
 
-def _standardised(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Mean difference of accuracies (B, 2, C) over the classes that both hold, at the second's mix; NaN where none."""
-    sizes, weights = first.sum(1), np.where(first.sum(1) > 0, second.sum(1), 0)
-    gaps = _share(first[:, 1], sizes) - _share(second[:, 1], second.sum(1))
-    total = weights.sum(1)
-    return np.divide((weights * gaps).sum(1), total, out=np.full(len(total), np.nan), where=total > 0)
+    Args:
+        reached: whether each image is right, shape (n,).
+        possible: by the best there can be, shape (n,).
+        floor: by a guess that knows nothing, shape (n,).
+        groups: lot of each image, shape (n,); None: images are drawn.
+    """
+    part, whole = (np.asarray(hits, float) - np.asarray(floor, float) for hits in (reached, possible))
+    value = float(part.sum() / whole.sum()) if whole.sum() else np.nan
+    off = mean_estimate(part - value * whole, "", groups)
+    scale = whole.mean() if difference_of_gains(whole, "", groups).low > 0 else np.nan
+    low, high = value + off.low / scale, value + off.high / scale
+    return Estimate(value, low, high, len(part), "recovered", scale=100, unit=" %", digits=0)
 
 
 # ---- priors ----------------------------------------------------------------------------------------------------------
@@ -294,32 +359,54 @@ def precision_at_equal_priors(counts: np.ndarray) -> np.ndarray:
     return np.divide(np.diag(rows), columns, out=np.full(len(rows), np.nan), where=columns > 0)
 
 
-def precision_rank(counts: np.ndarray, place: int, seed: int = 0, resamples: int = 500) -> Estimate:
-    """Rank from below of a class's precision at equal priors, with a bootstrap over the images of every class.
+def precision_rank(counts: np.ndarray, place: int, parts: np.ndarray | None = None) -> Estimate:
+    """Rank from below of a class's precision at equal priors; its interval is that of `rank_estimate`.
 
     Args:
         counts: confusion matrix, shape (C, C).
         place: the class.
-        seed: of the bootstrap.
-        resamples: number of bootstrap samples.
+        parts: the matrix by lot, shape (G, C, C); None: images are drawn.
 
     Returns:
-        1 is the lowest of all classes; `n` is the number of images of the class.
+        1 is the lowest of all classes; `n` is the number of images of the class. A class that is never predicted has no
+        right prediction and counts as 0.
     """
-    rng, support = np.random.default_rng(seed), counts.sum(1)
-    rows = _share(counts, np.broadcast_to(support[:, None], counts.shape))
-    drawn = [
-        _rank([rng.multinomial(n, row) for n, row in zip(support, rows, strict=True)], place) for _ in range(resamples)
-    ]
-    value, (low, high) = _rank(counts, place), np.quantile(drawn, [0.025, 0.975])
-    of = "rank of precision at equal priors"
-    return Estimate(value, min(value, float(low)), max(value, float(high)), int(support[place]), of, digits=0)
+
+    def negative(tables: np.ndarray) -> np.ndarray:
+        rows = _share(tables, np.broadcast_to(tables.sum(2, keepdims=True), tables.shape))
+        return -_share(np.diagonal(rows, axis1=1, axis2=2), rows.sum(1)).T
+
+    of, n = "rank of precision at equal priors", int(counts[place].sum())
+    return rank_estimate(negative(counts[None])[:, 0], *_without_each(negative, counts, parts), place, of, n)
 
 
-def _rank(counts: Sequence[np.ndarray] | np.ndarray, place: int) -> int:
-    """Rank from below; a class that is never predicted has no right prediction and counts as 0."""
-    values = np.nan_to_num(precision_at_equal_priors(np.asarray(counts)))
-    return int((values < values[place]).sum()) + 1
+def rank_estimate(
+    values: np.ndarray, without: np.ndarray, sizes: np.ndarray, place: int, of: str, n: int, blur: float = 0.0
+) -> Estimate:
+    """Rank of one of several values, 1 the highest, with an interval that holds it in at least 95 of 100 cases.
+
+    Bootstrapped ranks don't: what is drawn is noisier than the images are, and an extreme rank hardly occurs in it. So
+    the interval leaves out a rank only where others are clearly above, or clearly below (jackknife over lots, widened
+    for the number of others): few images, or many rivals, leave it wide. A rank among fewer than `FEWEST_RANKED` says
+    nothing and has no interval.
+
+    Args:
+        values: shape (k,); equal ones share their mean rank.
+        without: the same with each lot left out, shape (k, G).
+        sizes: images of each lot, shape (G,).
+        place: whose rank.
+        of: what it is, in words.
+        n: number of images that it is told of.
+        blur: a difference up to this is none.
+    """
+    low, high = jackknife(values - values[place], without - without[place], sizes, max(1, len(values) - 1))
+    if len(values) < FEWEST_RANKED:
+        low = high = np.full(len(values), np.nan)
+    equal = int((values == values[place]).sum())
+    rank = float((values > values[place]).sum()) + (equal + 1) / 2
+    above, below = int((low > blur).sum()), int((high < -blur).sum())
+    ends = (1.0 + above, float(len(values) - below)) if np.isfinite(low).any() else (np.nan, np.nan)
+    return Estimate(rank, *ends, n, of, digits=0)
 
 
 # ---- confusions ------------------------------------------------------------------------------------------------------
@@ -334,6 +421,32 @@ def largest_confusions(counts: np.ndarray, classes: Sequence[str], n: int = 10) 
     )
 
 
+def pair_rank(counts: np.ndarray, first: int, second: int, parts: np.ndarray | None = None) -> Estimate:
+    """Rank (from 1) of a pair of classes among all pairs by how often the two are taken for each other.
+
+    Args:
+        counts: confusion matrix, shape (C, C).
+        first: of the pair.
+        second: of the pair.
+        parts: the matrix by lot, shape (G, C, C); None: images are drawn.
+
+    Returns:
+        Both directions count, as shares of their classes; a pair that is never confused shares the last ranks. A pair
+        is above another only where the difference is more than one image makes.
+    """
+    upper = np.triu_indices(len(counts), 1)
+
+    def shares(tables: np.ndarray) -> np.ndarray:
+        rows = _share(tables, np.broadcast_to(tables.sum(2, keepdims=True), tables.shape))
+        return (rows + rows.transpose(0, 2, 1))[:, upper[0], upper[1]].T
+
+    place = int(np.flatnonzero((upper[0] == min(first, second)) & (upper[1] == max(first, second)))[0])
+    images = int(counts[[first, second]].sum())
+    more = 1 / max(1, counts.sum(1)[counts.sum(1) > 0].min(initial=images or 1))
+    of = "rank among confused pairs"
+    return rank_estimate(shares(counts[None])[:, 0], *_without_each(shares, counts, parts), place, of, images, more)
+
+
 def confused_pairs(counts: np.ndarray, n: int = 5) -> list[tuple[int, int]]:
     """The `n` pairs of classes confused most, both directions together as shares of their classes; largest first."""
     rows = _share(counts, np.broadcast_to(counts.sum(1, keepdims=True), counts.shape))
@@ -343,43 +456,67 @@ def confused_pairs(counts: np.ndarray, n: int = 5) -> list[tuple[int, int]]:
 
 
 # ---- how sure it is --------------------------------------------------------------------------------------------------
-def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = 15) -> pd.DataFrame:
+def reliability(
+    probabilities: np.ndarray, truth: np.ndarray, bins: int = 15, lots: np.ndarray | None = None
+) -> pd.DataFrame:
     """Confidence against accuracy in bins of equal width (Guo et al., arXiv 1706.04599).
 
     Args:
         probabilities: shape (n, C), rows sum to 1.
         truth: labels, shape (n,).
         bins: number of bins over (0, 1].
+        lots: lot of each image, shape (n,), for the intervals; None: unknown.
 
     Returns:
         Columns low, high, confidence (mean), accuracy (`Accuracy`), n; only bins that hold images.
     """
     confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    rows = []
+    place, rows = _bins_of(confidence, bins), []
     for lower in np.unique(place):
         inside = place == lower
-        accuracy = Accuracy(int(right[inside].sum()), int(inside.sum()), f"confidence bin {lower + 1} of {bins}")
+        known = None if lots is None else lots[inside]
+        accuracy = Accuracy.from_hits(right[inside], f"confidence bin {lower + 1} of {bins}", known)
         rows.append((lower / bins, (lower + 1) / bins, float(confidence[inside].mean()), accuracy, int(inside.sum())))
     return pd.DataFrame(rows, columns=["low", "high", "confidence", "accuracy", "n"])
 
 
-def calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error: mean gap of confidence and accuracy over the bins, weighted by images; in [0, 1]."""
-    table = reliability(probabilities, truth, bins)
-    gaps = (table["confidence"] - [accuracy.value for accuracy in table["accuracy"]]).abs()
-    return float((gaps * table["n"]).sum() / table["n"].sum())
+def _bins_of(confidence: np.ndarray, bins: int) -> np.ndarray:
+    return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
 
 
-def calibration_estimate(
-    probabilities: np.ndarray, truth: np.ndarray, of: str = "", bins: int = 15, seed: int = 0, resamples: int = 200
-) -> Estimate:
-    """`calibration_error` with a bootstrap interval over images (it is biased upwards where images are few)."""
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(truth), size=(resamples, len(truth)))
-    spread = [calibration_error(probabilities[draw], truth[draw], bins) for draw in draws]
-    value, (low, high) = calibration_error(probabilities, truth, bins), np.quantile(spread, [0.025, 0.975])
-    return Estimate(value, min(float(low), value), max(float(high), value), len(truth), of, digits=3)
+def calibration_error(
+    probabilities: np.ndarray, truth: np.ndarray, of: str = "", bins: int = 15, seed: int = 0, draws: int = 1000
+) -> tuple[Estimate, Estimate]:
+    """Expected calibration error, and what chance makes of it where a network is calibrated (Bröcker and Smith 2007).
+
+    The error is the mean gap of confidence and accuracy over the bins, weighted by images, in [0, 1]. It is too large,
+    the more the fewer images there are: chance alone opens a gap in each bin. No bootstrap interval of it covers the
+    truth as often as it says, so none is given. Beside it stands its range where each answer is right with just the
+    probability that is given for it: an error above that range is more than chance.
+
+    Args:
+        probabilities: shape (n, C), rows sum to 1.
+        truth: labels, shape (n,).
+        of: what was evaluated, in words.
+        bins: number of bins over (0, 1].
+        seed: of the draws.
+        draws: of right and wrong answers of a calibrated network.
+
+    Returns:
+        The error, without interval; mean and 95 % range of a calibrated network's.
+    """
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
+    place, n, rng = _bins_of(confidence, bins), len(truth), np.random.default_rng(seed)
+
+    def error(answers: np.ndarray) -> float:
+        return float(np.abs(np.bincount(place, answers - confidence)).sum() / n)
+
+    chance = [error(rng.random(n) < confidence) for _ in range(draws)]
+    low, high = np.quantile(chance, [0.025, 0.975])
+    return (
+        Estimate(error(right), np.nan, np.nan, n, of, digits=3),
+        Estimate(float(np.mean(chance)), float(low), float(high), n, f"{of}, calibrated", digits=3),
+    )
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -406,9 +543,15 @@ def cross_entropy(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return -np.take_along_axis(logs, labels, axis=-1)[..., 0]
 
 
-def mean_cross_entropy(logits: np.ndarray, truth: np.ndarray, of: str = "", seed: int = 0) -> Estimate:
-    """Mean of `cross_entropy` of logits (n, C) and labels (n,), with a bootstrap interval over images."""
-    return bootstrap_estimate(cross_entropy(logits, truth), of, seed=seed)
+def mean_cross_entropy(
+    logits: np.ndarray, truth: np.ndarray, of: str = "", lots: np.ndarray | None = None, digits: int = 2
+) -> Estimate:
+    """Mean of `cross_entropy` of logits (n, C) and labels (n,); `lots` (n,) are drawn where they are known.
+
+    A few surely wrong answers carry much of it: of fewer than `ENOUGH` images there is no interval.
+    """
+    mean = mean_estimate(cross_entropy(logits, truth), of, lots, digits=digits)
+    return mean if mean.n >= ENOUGH else replace(mean, low=np.nan, high=np.nan)
 
 
 def temperature(logits: np.ndarray, truth: np.ndarray, spread: float = 0.0) -> float:
@@ -435,32 +578,3 @@ def temperature(logits: np.ndarray, truth: np.ndarray, spread: float = 0.0) -> f
         return float(((1 - spread) * right + spread * others / max(1, losses.shape[1] - 1)).mean())
 
     return float(np.exp(optimize.minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
-
-
-# ---- two classifiers on the same images ------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class McNemar:
-    """Exact McNemar test of two classifiers on the same images.
-
-    Attributes:
-        first_only: images that only the first gets right.
-        second_only: images that only the second gets right.
-        p: two-sided probability of so uneven a split if both were equally good.
-    """
-
-    first_only: int
-    second_only: int
-    p: float
-
-    def __str__(self) -> str:
-        return f"{self.first_only} against {self.second_only} images, exact McNemar p = {self.p:.2g}"
-
-
-def mcnemar(truth: np.ndarray, first: np.ndarray, second: np.ndarray) -> McNemar:
-    """Compare two classifiers on the images that only one of them gets right (McNemar 1947, exact binomial)."""
-    from scipy.stats import binomtest
-
-    first_right, second_right = np.asarray(first) == truth, np.asarray(second) == truth
-    first_only, second_only = int((first_right & ~second_right).sum()), int((second_right & ~first_right).sum())
-    n = first_only + second_only
-    return McNemar(first_only, second_only, float(binomtest(first_only, n).pvalue) if n else 1.0)

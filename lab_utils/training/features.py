@@ -67,6 +67,34 @@ def of_run(
     return full_network_embedding(array, images.rows("train")) if layer == "full_network" else array
 
 
+def seconds_of_run(
+    network: str, layer: str, size: int | None, images: SplitImages, settings: Features, weights: str = "imagenet"
+) -> tuple[int, float | None]:
+    """Side of the input, and seconds that a network's pass over all images of a run took when it was made.
+
+    Where they were never extracted at this size, the pass at the profile's size counts, in proportion to the pixels.
+    None where neither is known. Arguments as of `of_run`.
+    """
+    usual = backbones.check_size(network, None if settings.size == "native" else settings.size)[0]
+    stored = "averages" if layer == "full_network" else layer
+    for asked in dict.fromkeys((size or usual, usual)):
+        with contextlib.suppress(LabError):  # a size that the whole network doesn't take
+            _, artefacts = _stored(network, images.data_hash, asked, weights, (stored,), FOLDER)
+            if (seconds := artefacts[stored].seconds) is not None:
+                return size or usual, seconds * ((size or usual) / asked) ** 2
+    return size or usual, None
+
+
+def _stored(
+    name: str, data_hash: str, size: int | None, weights: str, layers: Iterable[str], folder: Path
+) -> tuple[Path, dict[str, Artefact]]:
+    """Folder and artefacts of a network's features of some images."""
+    key = {"data": data_hash, "network": name, "weights": backbones.weights_id(name, weights)}
+    key |= {"size": backbones.check_size(name, size), "preprocessing": [backbones.backbone(name).mode, "squash"]}
+    store = folder / f"{name}-{content_hash(key)}"
+    return store, {layer: Artefact(store / f"{layer}.npy", key, code=(__name__,)) for layer in layers}
+
+
 def extract(
     name: str,
     images: Images,
@@ -102,11 +130,8 @@ def extract(
         LabError: weights missing or damaged, size below the minimum, input outside the network's range, or another
             network (or other weights) gave the same numbers for the same images.
     """
-    shape = backbones.check_size(name, size)
-    key = {"data": data_hash, "network": name, "weights": backbones.weights_id(name, weights), "size": shape}
-    key |= {"preprocessing": [backbones.backbone(name).mode, "squash"]}
-    store, say = folder / f"{name}-{content_hash(key)}", progress or (lambda line: None)
-    stored = {layer: Artefact(store / f"{layer}.npy", key, code=(__name__,)) for layer in (*layers, *together)}
+    shape, say = backbones.check_size(name, size), progress or (lambda line: None)
+    store, stored = _stored(name, data_hash, size, weights, (*layers, *together), folder)
     if any(stored[layer].load() is None for layer in layers):
         with locks.locked(store / "lock", lambda by: say(f"  process {by} extracts {name}'s features; waiting")):
             missing = {layer: artefact for layer, artefact in stored.items() if artefact.load() is None}
