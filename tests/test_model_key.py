@@ -146,6 +146,21 @@ def test_code_of_a_layer_an_activation_and_a_lambda_is_in_the_key():
     assert len(set(keys)) == len(keys) and key(network(cell(LAYER)["Scale"]())) == keys[0]
 
 
+def test_training_a_network_leaves_the_key_of_the_next_one_as_it_was():
+    import keras
+
+    scale = cell(LAYER)["Scale"]
+
+    def network():
+        keras.utils.set_random_seed(0)
+        return compiled(keras.Sequential([keras.Input((6,)), scale(), keras.layers.Dense(CLASSES)]))
+
+    before = key(network())
+    network().fit(np.zeros((8, 6), np.float32), np.zeros(8, int), verbose=0)
+    assert scale.__annotations__ == {}  # Python makes it when it is asked for, as TensorFlow does in tracing
+    assert key(network()) == before
+
+
 def test_two_lambdas_in_one_line_are_told_apart():
     first, second = (lambda y, p: p[:, 0] * 1.0), (lambda y, p: p[:, 0] * 2.0)
     assert key(perceptron(loss=first)) != key(perceptron(loss=second))

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 CHANGES_NOTHING = ("metrics", "weighted_metrics", "jit_compile", "steps_per_execution", "run_eagerly")
 RANDOM_WORDS = ("random", "dropout", "noise", "training", "seed", "shuffle")
-NOT_CODE = ("__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__")
+NOT_CODE = (  # of a class; `__annotations__` come into being when somebody asks for them, TensorFlow's tracing too
+    *("__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__"),
+    *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
+)
 
 
 # ---- code ------------------------------------------------------------------------------------------------------------
