@@ -516,20 +516,20 @@ class Lab:
         return records.reported(name)
 
     # ---- display ----------------------------------------------------------------------------------------------------
-    def show(self, figure: Any, caption: str, alt: str, label: str = "", fold: bool = False) -> None:
-        """Show a figure with its caption.
+    def show(self, figure: Any, caption: str, label: str = "", fold: bool = False) -> None:
+        """Show a figure with its caption; what it shows in words, for those who can't see it, is the figure's label.
 
         Args:
             figure: a matplotlib figure, or a `bundles.Interactive` (its static twin goes to the PDF).
             caption: one or two sentences: what is shown, of what (network, split, n), what to look at.
-            alt: the content in words, for those who can't see it.
             label: short unique name; a link to `#label` becomes a link to the numbered figure in the report.
             fold: whether it starts closed in the HTML report.
         """
         from lab_utils.display import bundles
 
         self._note_shown(label)
-        self._display(bundles.bundle(figure), kind="figure", caption=caption, alt=alt, label=label, fold=fold)
+        words = bundles.words_of(figure) or caption
+        self._display(bundles.bundle(figure), kind="figure", caption=caption, alt=words, label=label, fold=fold)
 
     def share(self, script: str) -> None:
         """Show nothing: give the page what several interactive figures use; the report keeps one of each."""

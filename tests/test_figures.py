@@ -74,7 +74,9 @@ def test_confusion_rows_follow_their_names_when_they_are_reordered():
     figure = figures.confusion(counts, ["Woodcut", "Bronze", "Glass"], normalise=False)
     axes = figure.axes[0]
     names = [text.get_text() for text in axes.get_yticklabels()]
-    cells = {(names[round(t.get_position()[1])], names[round(t.get_position()[0])]): t.get_text() for t in axes.texts}
+    texts = [text for text in axes.texts if text.get_text()]
+    places = {text.get_text(): text.get_position() for text in texts}  # seaborn writes into the middle of a cell
+    cells = {(names[int(y)], names[int(x)]): text for text, (x, y) in places.items()}
     assert cells == {("Woodcut", "Bronze"): "4", ("Bronze", "Bronze"): "5", ("Glass", "Woodcut"): "6"}
 
 
@@ -132,6 +134,46 @@ def test_a_figure_is_as_wide_as_the_page_at_the_resolution_of_the_report():
 def test_an_interactive_figure_brings_its_twin():
     shown = bundles.bundle(bundles.Interactive("<div>plot</div>", figures.curves({"a": {"b": [1, 2]}})))
     assert shown["text/html"] == "<div>plot</div>" and "image/png" in shown
+
+
+def words(figure):
+    return bundles.words_of(figure)
+
+
+def test_every_kind_of_figure_says_what_it_draws():
+    history = pd.DataFrame({"epoch": [1, 2], "accuracy": [0.1, 0.2], "clean_accuracy": [0.2, 0.3]})
+    history["val_accuracy"] = [0.15, 0.25]
+    assert words(figures.bars_with_intervals({"probe": Accuracy(30, 74)})).startswith("probe: 40.5 % (30.1 to 51.9")
+    assert words(figures.curves({"loss": {"val": [3.0, 1.25]}})) == "loss: val from 3 to 1.25"
+    counts = np.array([[8, 2], [0, 10]])
+    told = words(figures.confusion(counts, ["Woodcut", "Bronze"]))
+    assert "18 of 20 images of 2 classes" in told and "Woodcut is taken for Bronze (20 % of the class)" in told
+    told = words(figures.heatmap_table(np.array([[1.0, 5.0], [7.0, 2.0]]), ["a", "b"], ["x", "y"], "percent"))
+    assert told == "percent; the largest of each column: x: b (7); y: a (5)."
+    assert words(figures.box_plots({"forest": [1, 2, 9]}, "points")) == "points: forest: median 2.0 of 3."
+    pictures = [np.zeros((4, 4, 3), np.uint8)] * 2
+    assert (
+        words(figures.overlays(pictures, [None, np.zeros((2, 2))], ["a", "b"]))
+        == "2 pictures, 1 with a heat map: a; b."
+    )
+    labels = ["Wood", "Clay", "Wood"]
+    for points in (np.eye(3)[:, :2], np.eye(3)):
+        figure = figures.scatter(points, labels, "UMAP")
+        assert words(figure) == words(bundles.Interactive("<div></div>", figure)) == "3 points of 2 classes: UMAP."
+    assert words(figures.maps_2d({"PCA": np.eye(3)[:, :2], "UMAP": np.eye(3)[:, :2]}, labels)).endswith("PCA; UMAP.")
+    table = pd.DataFrame({"train": [5, 5], "val": [1, 2]}, index=["Gold", "Iron"])
+    told = words(figures.class_counts(table))
+    assert told == "13 images of 2 classes (train 10, val 3): from 6 (Gold) to 7 (Iron) a class."
+    rows = pd.DataFrame({"medium": ["Gold"] * 3, "product": [1e6, 2e6, 9e6], "aspect": [1.0, 1.5, 2.0]})
+    assert "from 2.0 (Gold) to 2.0 (Gold) megapixels" in words(figures.size_boxes(rows, ["Gold"]))
+    assert "#1: val from 0.15 to 0.25" in words(figures.training_grid({"#1": history}))
+    line = (np.array([2, 8]), np.array([20.0, 60.0]), np.array([10.0, 50.0]), np.array([30.0, 70.0]))
+    told = words(figures.accuracy_by_size({"PCA": line}, {"all columns": 61.5}))
+    assert "PCA: from 20 to 60 % with 2 to 8" in told and "all columns: 61.5" in told
+    assert "net: 2 components" in words(figures.explained_variance({"net": np.array([0.5, 0.95, 1.0])}))
+    bins = pd.DataFrame({"low": [0.0, 0.5], "high": [0.5, 1.0], "confidence": [0.4, 0.9], "n": [4, 6]})
+    bins["accuracy"] = [Accuracy(2, 4), Accuracy(6, 6)]
+    assert "50 % at 40 % (n = 4), 100 % at 90 % (n = 6)" in words(figures.reliability_diagram({"as it is": bins}))
 
 
 def test_something_else_than_a_figure_is_refused():

@@ -141,4 +141,3 @@ def test_most_confused_pairs_come_with_both_directions(one) -> None:
     table = results.pairs_table(one, 1)
     assert table.iloc[0, :2].tolist() == ["Engraving", "Etching"]
     assert (table.iloc[0, 2].successes, table.iloc[0, 2].n) == (20, 40)
-    assert "20 times taken for Etching" in results.confusion_words(one)

@@ -42,10 +42,6 @@ def test_a_cap_thins_train_alone():
     assert images().rows("val", 2).tolist() == list(range(30, 60))
 
 
-def test_labels_of_test_are_hidden():
-    assert images().known_labels(np.array([0, 29, 60, 89])).tolist() == [0, 2, 0, 0]
-
-
 def test_cap_and_classes_limit_every_split_alike():
     rows = pd.DataFrame({"label": np.repeat([0, 1, 2], 20), "subset": ["train", "val"] * 30})
     kept, classes = splits.limited(rows, ["a", "b", "c"], Data(cap=4, classes=2, seed=3))

@@ -350,31 +350,9 @@ def halves_sheet(sample: Sample, parts: list[np.ndarray], each: int = 6) -> "Fig
 
 
 # ---- in words --------------------------------------------------------------------------------------------------------
-def flat_words(space: Space, maps: Layouts) -> str:
-    """How far each flat map keeps classes together, in words."""
-    return "; ".join(
-        f"{name}: {100 * _purity(space, layout).mean():.0f} % of the nearest points are of its class"
-        for name, layout in maps.items()
-    )
-
-
 def _purity(space: Space, layout: np.ndarray) -> np.ndarray:
     """Share of each image's nearest others on a map that are of its class, (n,)."""
     return cohesion(layout, space.sample.labels, space.sample.settings.neighbours).purity
-
-
-def neighbour_words(sample: Sample, shares: np.ndarray) -> str:
-    """The strongest tie between two classes."""
-    row, column = np.unravel_index(int(shares.argmax()), shares.shape)
-    names = sample.lab.classes
-    strength = f"{100 * shares[row, column]:.0f} %"
-    return f"Strongest tie: {strength} of the foreign neighbours of {names[row]} are {names[column]}."
-
-
-def cluster_words(sample: Sample, cluster: outliers.Cluster, place: int = 1) -> dict[str, str]:
-    """Alt text and label of a cluster's sheet."""
-    alt = f"{len(cluster.members)} images, {100 * cluster.share:.0f} % {sample.lab.classes[cluster.label]}."
-    return {"alt": alt, "label": f"cluster-sheet-{place}" if place > 1 else "cluster-sheet"}
 
 
 def suspect_titles(doubted: pd.DataFrame, most: int = 6) -> list[str]:

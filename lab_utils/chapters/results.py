@@ -163,16 +163,6 @@ def comparable_words(lab: "Lab") -> str:
     return "Same data set, splits and network as the original: the columns can be compared."
 
 
-def confusion_words(headline: Headline) -> str:
-    """The matrix in words: share on the diagonal and the largest confusion."""
-    largest = metrics.largest_confusions(headline.counts, headline.classes, 1)
-    words = f"{headline.accuracy} on the diagonal"
-    if largest.empty:
-        return f"{words}; nothing beside it."
-    cell = largest.iloc[0]
-    return f"{words}; the largest confusion is {cell['truth']}, {cell['count']} times taken for {cell['predicted']}."
-
-
 # ---- groups of test images -------------------------------------------------------------------------------------------
 def group_accuracies(lab: "Lab", headline: Headline) -> dict[str, dict[str, Accuracy]]:
     """Test accuracy by museum, by lot seen in train or not, and by object seen in train or not.

@@ -71,7 +71,7 @@ class RunChapter:
         caption = f"{title}: curves by epoch (val: n = {len(result.labels):,} images)."
         panels = run_diagnosis.curve_panels(result)
         figure = figures.curves(panels, log=["cross-entropy (nats)"], reported=levels)
-        self.lab.show(figure, caption, run_diagnosis.curves_alt(result), label="curves")
+        self.lab.show(figure, caption, label="curves")
         self.lab.say(start_words(result, self.number), run_diagnosis.numbers(result))
 
     def diagnose(self, result: FineTuningResult) -> None:

@@ -33,17 +33,6 @@ def curve_panels(result: FineTuningResult) -> dict[str, dict[str, np.ndarray]]:
     return panels
 
 
-def curves_alt(result: FineTuningResult) -> str:
-    """The curves in words."""
-    history = result.history
-    return (
-        f"Over {len(history)} epochs clean train accuracy goes from {history['clean_accuracy'].iloc[0]:.2f} to "
-        f"{history['clean_accuracy'].iloc[-1]:.2f}, val from {history['val_accuracy'].iloc[0]:.2f} to "
-        f"{history['val_accuracy'].iloc[-1]:.2f}; val cross-entropy from {history['val_cross_entropy'].iloc[0]:.2f} to "
-        f"{history['val_cross_entropy'].iloc[-1]:.2f} nats."
-    )
-
-
 # ---- diagnosis -------------------------------------------------------------------------------------------------------
 def diagnose(result: FineTuningResult) -> list[str]:
     """All sentences of the diagnosis, in order."""

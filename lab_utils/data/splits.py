@@ -41,10 +41,6 @@ class SplitImages:
             return rows
         return rows[subsample(self.labels[rows], per_class)]
 
-    def known_labels(self, rows: np.ndarray) -> np.ndarray:
-        """Labels of some positions, shape (n,); 0 where they are hidden, for what needs a label of every image."""
-        return np.maximum(self.labels[rows], 0)
-
 
 def subsample(labels: np.ndarray, most: int | Mapping[Hashable, int], seed: int = 0) -> np.ndarray:
     """Draw at most so many images of each class.

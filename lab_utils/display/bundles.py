@@ -54,6 +54,11 @@ def bundle(figure: "Figure | Interactive") -> dict[str, Any]:
     return {**shown, "text/plain": "<figure>"}
 
 
+def words_of(figure: "Figure | Interactive") -> str:
+    """What a figure of `figures` says that it shows; "" for any other."""
+    return str((figure.twin if isinstance(figure, Interactive) else figure).get_label())
+
+
 @style()
 def _saved(figure: "Figure", kind: str, **more: Any) -> bytes:
     """Bytes of a figure; the same figure gives the same bytes."""

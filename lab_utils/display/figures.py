@@ -1,9 +1,12 @@
 """The figures: plain arrays or `intervals` values in, a matplotlib figure in the one style out, intervals drawn.
 
-Nothing here touches the disk; matplotlib is imported inside the functions, so that importing the module costs nothing.
+Each figure says what it draws, for those who can't see it: that is its label (`figure.get_label()`), from which
+`lab.show` takes the alternative text. Nothing here touches the disk; matplotlib and seaborn are imported inside the
+functions, so that importing the module costs nothing.
 """
 
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +34,15 @@ from lab_utils.stats.intervals import Accuracy, Difference, Estimate
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+MOST_TITLES = 24  # of pictures that a figure's words name
+
+
+def _told(figure: "Figure", words: str) -> "Figure":
+    """The figure, with what it shows in words."""
+    figure.set_label(words)
+    return figure
 
 
 # ---- shared plots ---------------------------------------------------------------------------------------------------
@@ -75,7 +87,7 @@ def bars_with_intervals(
     axes.grid(axis="x")
     _reference_lines(axes, references or {})
     _bar_legend(axes, series if len(series) > 1 else [], bool(reported))
-    return figure
+    return _told(figure, in_words(values))
 
 
 def in_words(bars: Mapping[str, Any]) -> str:
@@ -162,7 +174,16 @@ def curves(
         axes.grid()
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="best")
-    return figure
+    told = {
+        title: {label: _ends(line) for label, line in lines.items() if len(line)} for title, lines in panels.items()
+    }
+    return _told(figure, in_words(told))
+
+
+def _ends(line: Any) -> str:
+    """First and last value of a curve."""
+    values = np.asarray(line[1] if isinstance(line, tuple) else line, float)
+    return f"from {values[0]:.3g} to {values[-1]:.3g}"
 
 
 def _curve(axes: "Axes", label: str, line: Any, place: int) -> None:
@@ -183,41 +204,41 @@ def confusion(counts: np.ndarray, classes: Sequence[str], normalise: bool = True
         classes: C names.
         normalise: show percent of each row; else counts, of one image and more.
     """
+    import seaborn
+
     order = by_super_group(classes)
     counts, names = np.asarray(counts)[np.ix_(order, order)], [classes[place] for place in order]
-    shown = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1) if normalise else counts
+    percent_of_row = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    shown, few = percent_of_row if normalise else counts, len(names) <= 12
+    numbers = np.where(shown >= (0.5 if normalise else 1), np.char.mod("%.0f", shown), "")
     side = min(WIDTH, 3.6 + 0.2 * len(names))
     figure, axes = subplots(height=side + 0.2, width=side)
-    image = axes.imshow(shown, cmap=cell_colors(), vmin=0, vmax=100 if normalise else None, aspect="equal")
-    size = 8 if len(names) <= 12 else 6.6
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
-    axes.set_yticks(range(len(names)), names, fontsize=size)
+    look = {"cmap": cell_colors(), "vmin": 0, "vmax": 100 if normalise else None, "square": True, "ax": axes}
+    look |= {"annot": numbers, "fmt": "", "annot_kws": {"fontsize": 7.5 if few else 4.8}}
+    look |= {"xticklabels": names, "yticklabels": names, "cbar_kws": {"shrink": 0.5, "aspect": 30, "pad": 0.02}}
+    look["cbar_kws"]["label"] = "% of the true class" if normalise else "images"
+    seaborn.heatmap(shown, **look)
     axes.set(xlabel="predicted", ylabel="true")
-    axes.tick_params(length=0, pad=2)
+    axes.tick_params(axis="both", length=0, pad=2, labelsize=8 if few else 6.6)
+    axes.tick_params(axis="x", rotation=90)
     axes.spines[:].set(visible=True, color=INK, linewidth=0.5)
-    _cell_numbers(axes, shown, image, 7.5 if len(names) <= 12 else 4.8, "{:.0f}", least=0.5 if normalise else 1)
     _group_lines(axes, [super_group(name) for name in names])
-    bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=30, pad=0.02, location="right")
-    bar.set_label("% of the true class" if normalise else "images")
-    bar.outline.set_visible(False)
-    return figure
+    return _told(figure, _confusion_words(counts, percent_of_row, names))
 
 
-def _cell_numbers(
-    axes: "Axes", shown: np.ndarray, image: Any, size: float, pattern: str, least: float = -np.inf
-) -> None:
-    """Write each value of at least `least` into its cell, dark on light cells and light on dark ones."""
-    for (row, column), value in np.ndenumerate(shown):
-        if np.isfinite(value) and value >= least:
-            light = np.dot(image.to_rgba(value)[:3], (0.299, 0.587, 0.114)) > 0.5
-            color = INK if light else "#ffffff"
-            axes.text(column, row, pattern.format(value), ha="center", va="center", fontsize=size, color=color)
+def _confusion_words(counts: np.ndarray, shares: np.ndarray, names: Sequence[str]) -> str:
+    """How many images lie on the diagonal, and which class is most often taken for another."""
+    away = np.where(np.eye(len(names), dtype=bool), 0, shares)
+    row, column = np.unravel_index(int(away.argmax()), away.shape)
+    words = f"{np.trace(counts):,} of {counts.sum():,} images of {len(names)} classes lie on the diagonal."
+    most = f" Most often {names[row]} is taken for {names[column]} ({away[row, column]:.0f} % of the class)."
+    return words + most * bool(away.any())
 
 
 def _group_lines(axes: "Axes", groups: Sequence[str]) -> None:
     for place in (place for place in range(1, len(groups)) if groups[place] != groups[place - 1]):
-        axes.axhline(place - 0.5, color=INK, lw=0.5)
-        axes.axvline(place - 0.5, color=INK, lw=0.5)
+        axes.axhline(place, color=INK, lw=0.5)
+        axes.axvline(place, color=INK, lw=0.5)
 
 
 @style()
@@ -237,21 +258,28 @@ def heatmap_table(
         label: what the numbers are, with unit.
         pattern: how a number is written.
     """
-    values = np.asarray(values, dtype=float)
+    import seaborn
+
+    values, names = np.asarray(values, dtype=float), list(columns)
     if len(columns) <= 8:
         columns = [textwrap.fill(name, max(9, 64 // len(columns))) for name in columns]
     longest = max(len(line) for name in columns for line in name.splitlines())
     upright = longest * len(columns) > 70
     figure, axes = subplots(height=1.2 + 0.2 * len(rows) + (0.055 * longest if upright else 0))
-    image = axes.imshow(values, cmap=cell_colors(), aspect="auto")
-    axes.set_xticks(range(len(columns)), columns, rotation=90 if upright else 0, fontsize=7 if upright else 8)
-    axes.set_yticks(range(len(rows)), rows, fontsize=7.5)
-    axes.tick_params(length=0)
+    look = {"cmap": cell_colors(), "xticklabels": columns, "yticklabels": list(rows), "ax": axes}
+    look |= {"annot": [[pattern.format(value) for value in row] for row in values], "fmt": "", "mask": np.isnan(values)}
+    look |= {"annot_kws": {"fontsize": 7 if len(columns) <= 16 else 5.5}}
+    seaborn.heatmap(values, **look, cbar_kws={"shrink": 0.7, "aspect": 30, "pad": 0.02, "label": label})
     axes.xaxis.tick_top()
-    axes.spines[:].set_visible(False)
-    _cell_numbers(axes, values, image, 7 if len(columns) <= 16 else 5.5, pattern)
-    figure.colorbar(image, ax=axes, shrink=0.7, aspect=30, pad=0.02).set_label(label)
-    return figure
+    axes.tick_params(axis="x", length=0, rotation=90 if upright else 0, labelsize=7 if upright else 8)
+    axes.tick_params(axis="y", length=0, rotation=0, labelsize=7.5)
+    tops = [
+        (rows[int(values[:, k].argmax())], values[:, k].max())
+        for k in range(len(names))
+        if np.isfinite(values[:, k]).all()
+    ]
+    told = [f"{name}: {row} ({pattern.format(value)})" for name, (row, value) in zip(names, tops, strict=False)]
+    return _told(figure, f"{label}; the largest of each column: {'; '.join(told[:MOST_TITLES])}.")
 
 
 @style()
@@ -262,19 +290,22 @@ def box_plots(groups: Mapping[str, Sequence[float]], ylabel: str) -> "Figure":
         groups: `{name: values}`.
         ylabel: of the values, with unit.
     """
+    import seaborn
+
     figure, axes = subplots(height=3.2)
-    rng = np.random.default_rng(0)  # of the points' sideways jitter
-    boxes = axes.boxplot(list(groups.values()), widths=0.5, patch_artist=True, showfliers=False)
-    for place, (box, values) in enumerate(zip(boxes["boxes"], groups.values(), strict=True)):
-        box.set(facecolor=SERIES[place % len(SERIES)], alpha=0.3, edgecolor=INK)
-        spots = place + 1 + rng.uniform(-0.12, 0.12, len(values))
-        axes.plot(spots, values, ls="", marker=MARKERS[place % len(MARKERS)], ms=3.5, color=SERIES[place % len(SERIES)])
-    for line in boxes["medians"]:
-        line.set(color=INK, lw=1.6)
-    axes.set_xticks(range(1, len(groups) + 1), [textwrap.fill(name, max(10, 70 // len(groups))) for name in groups])
-    axes.set_ylabel(ylabel)
+    names = [textwrap.fill(name, max(10, 70 // len(groups))) for name in groups]
+    table = pd.DataFrame({"name": np.repeat(names, [len(values) for values in groups.values()])})
+    table["value"] = np.concatenate([np.asarray(values, float) for values in groups.values()])
+    shown = {"data": table, "x": "name", "y": "value", "hue": "name", "order": names, "hue_order": names, "ax": axes}
+    colors = [SERIES[place % len(SERIES)] for place in range(len(names))]
+    seaborn.boxplot(**shown, palette=colors, width=0.5, fill=False, linewidth=1.2, showfliers=False, legend=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # many equal values find no place side by side and lie on each other
+        seaborn.swarmplot(**shown, palette=colors, size=3.5, legend=False)
+    axes.set(xlabel="", ylabel=ylabel)
     axes.grid(axis="y")
-    return figure
+    told = {name: f"median {np.median(values):.1f} of {len(values)}" for name, values in groups.items()}
+    return _told(figure, f"{ylabel}: {in_words(told)}.")
 
 
 @style()
@@ -319,7 +350,10 @@ def overlays(
     for place, (axes, image) in enumerate(zip(grid.flat, images, strict=False)):
         _picture(axes, image, maps[place])
         axes.set_title(wrapped[place], fontsize=7, fontweight="normal", loc="center", pad=2)
-    return figure
+    mapped = sum(heat is not None for heat in maps)
+    named = list(dict.fromkeys(str(title) for title in titles if title))[:MOST_TITLES]
+    words = f"{len(images)} pictures{f', {mapped} with a heat map' if mapped else ''}"
+    return _told(figure, f"{words}: {'; '.join(named)}." if named else f"{words}.")
 
 
 def _picture(axes: "Axes", image: np.ndarray, heat: np.ndarray | None) -> None:
@@ -343,18 +377,55 @@ def scatter(points: np.ndarray, labels: Sequence[str], title: str = "", axes_nam
     points, labels = np.asarray(points), np.asarray(labels).astype(str)
     solid = points.shape[1] == 3
     figure, axes = subplots(height=4.4, subplot_kw={"projection": "3d"} if solid else None)
-    names = sorted(set(labels))
-    names = [names[place] for place in by_super_group(names)]
-    colors, markers = class_colors(names), class_markers(names)
-    for name in names:
-        drawn = points[labels == name]
-        axes.scatter(*drawn.T, s=11, c=colors[name], marker=markers[name], linewidths=0, alpha=0.85, label=name)
+    names = _by_group(labels)
+    if solid:
+        _points_in_space(axes, points, labels, names)
+    else:
+        _points(axes, points, labels, names, size=11, legend=True)
+        axes.get_legend().remove()
     axes.set_title(title)
     for dimension, name in zip("xyz", axes_names, strict=False):
         axes.set(**{f"{dimension}label": name})
     axes.tick_params(labelsize=6.5)
-    figure.legend(loc="outside right center", fontsize=7, labelspacing=0.35, handletextpad=0.2, markerscale=1.6)
-    return figure
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside right center",
+        fontsize=7,
+        labelspacing=0.35,
+        handletextpad=0.2,
+        markerscale=1.6 if solid else 0.8,
+    )
+    return _told(figure, _points_words(points, names, [title]))
+
+
+def _by_group(labels: np.ndarray) -> list[str]:
+    """The names that occur, by super-group."""
+    names = sorted(set(labels))
+    return [names[place] for place in by_super_group(names)]
+
+
+def _points(
+    axes: "Axes", points: np.ndarray, labels: np.ndarray, names: Sequence[str], size: float, legend: bool
+) -> None:
+    """Points (N, 2) coloured and marked by class."""
+    import seaborn
+
+    look = {"hue": labels, "hue_order": names, "palette": class_colors(names)}
+    look |= {"style": labels, "style_order": names, "markers": class_markers(names)}
+    seaborn.scatterplot(x=points[:, 0], y=points[:, 1], s=size, linewidth=0, legend=legend, ax=axes, **look)
+
+
+def _points_in_space(axes: "Axes", points: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> None:
+    """The same in three dimensions, which seaborn doesn't draw."""
+    colors, markers = class_colors(names), class_markers(names)
+    for name in names:
+        drawn = points[labels == name]
+        axes.scatter(*drawn.T, s=11, c=colors[name], marker=markers[name], linewidths=0, alpha=0.85, label=name)
+
+
+def _points_words(points: np.ndarray, names: Sequence[str], titles: Sequence[str]) -> str:
+    shown = "; ".join(filter(None, titles))
+    return f"{len(points):,} points of {len(names)} classes{f': {shown}' if shown else ''}."
 
 
 # ---- chapter 00 -----------------------------------------------------------------------------------------------------
@@ -377,7 +448,9 @@ def class_counts(table: pd.DataFrame) -> "Figure":
     axes.set_xlabel("images")
     axes.grid(axis="x")
     figure.legend(loc="outside upper right", ncols=len(table.columns))
-    return figure
+    whole, splits = table.sum(1), ", ".join(f"{split} {table[split].sum():,}" for split in table)
+    words = f"{whole.sum():,} images of {len(table)} classes ({splits}): from {whole.min():,} ({whole.idxmin()})"
+    return _told(figure, f"{words} to {whole.max():,} ({whole.idxmax()}) a class.")
 
 
 @style()
@@ -408,7 +481,13 @@ def size_boxes(rows: pd.DataFrame, classes: Sequence[str]) -> "Figure":
     left.set_yticks(range(len(classes)), classes, fontsize=7.5)
     left.set_ylim(len(classes) - 0.4, -0.6)
     figure.legend(loc="outside upper right", ncols=2)
-    return figure
+    medians = rows.groupby("medium")[["product", "aspect"]].median()
+    size, aspect = medians["product"] / 1e6, medians["aspect"]
+    return _told(
+        figure,
+        f"Medians by class: from {size.min():.1f} ({size.idxmin()}) to {size.max():.1f} ({size.idxmax()}) megapixels; "
+        f"width / height from {aspect.min():.2f} ({aspect.idxmin()}) to {aspect.max():.2f} ({aspect.idxmax()}).",
+    )
 
 
 def _quantile_rows(axes: "Axes", values: pd.Series, names: pd.Series, classes: Sequence[str]) -> None:
@@ -444,7 +523,8 @@ def training_grid(histories: Mapping[str, pd.DataFrame]) -> "Figure":
     figure.supxlabel("epoch", fontsize=8.5)
     figure.supylabel("accuracy", fontsize=8.5)
     figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-    return figure
+    ends = {title: f"val {_ends(history['val_accuracy'].to_numpy())}" for title, history in histories.items()}
+    return _told(figure, f"Accuracy by epoch: {in_words(ends)}.")
 
 
 # ---- chapter 05 -----------------------------------------------------------------------------------------------------
@@ -468,7 +548,8 @@ def accuracy_by_size(lines: Mapping[str, tuple[np.ndarray, ...]], references: Ma
     axes.set(xlabel="dimensions", ylabel="accuracy on val (%)")
     axes.grid()
     axes.legend(loc="lower right")
-    return figure
+    told = {label: f"{_ends(line)} % with {int(line[0][0])} to {int(line[0][-1])}" for label, line in lines.items()}
+    return _told(figure, f"Accuracy by dimensions: {in_words(told)}; {in_words(references)}.")
 
 
 # ---- chapter 04 -----------------------------------------------------------------------------------------------------
@@ -487,7 +568,8 @@ def explained_variance(cumulative: Mapping[str, np.ndarray]) -> "Figure":
     axes.axhline(0.9, color=REPORTED, ls=":", lw=1)
     axes.set(xlabel="principal components", ylabel="variance explained", ylim=(0, 1.02), xlim=(0, None))
     axes.legend(loc="lower right", title="components for 0.9")
-    return figure
+    told = {name: f"{int(np.searchsorted(values, 0.9 - 1e-12)) + 1} components" for name, values in cumulative.items()}
+    return _told(figure, f"Nine tenths of the variance: {in_words(told)}.")
 
 
 @style()
@@ -499,20 +581,17 @@ def maps_2d(layouts: Mapping[str, np.ndarray], labels: Sequence[str]) -> "Figure
         labels: N class names.
     """
     labels = np.asarray(labels).astype(str)
-    names = sorted(set(labels))
-    names = [names[place] for place in by_super_group(names)]
-    colors, markers = class_colors(names), class_markers(names)
+    names = _by_group(labels)
     rows = -(-len(names) // 5)
     figure, grid = subplots(1, len(layouts), height=2.5 + 0.17 * rows, squeeze=False)
-    for axes, (title, points) in zip(grid.flat, layouts.items(), strict=True):
-        for name in names:
-            drawn = points[labels == name]
-            axes.scatter(*drawn.T, s=7, c=colors[name], marker=markers[name], linewidths=0, label=name)
+    for place, (axes, (title, points)) in enumerate(zip(grid.flat, layouts.items(), strict=True)):
+        _points(axes, np.asarray(points), labels, names, size=7, legend=place == 0)
         axes.set_title(textwrap.fill(title, 100 // len(layouts) // 3 + 12), fontsize=8)
-        axes.set(xticks=[], yticks=[])
+        axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
     handles = grid.flat[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=5, fontsize=6.5, markerscale=1.8, handletextpad=0.1)
-    return figure
+    grid.flat[0].get_legend().remove()
+    figure.legend(*handles, loc="outside lower center", ncols=5, fontsize=6.5, markerscale=0.8, handletextpad=0.1)
+    return _told(figure, _points_words(labels, names, list(layouts)))
 
 
 # ---- chapters 11 and 14: calibration ---------------------------------------------------------------------------------
@@ -542,7 +621,13 @@ def reliability_diagram(tables: Mapping[str, pd.DataFrame]) -> "Figure":
     right.grid()
     handles = [*right.get_legend_handles_labels()[0], left.lines[0]]
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
-    return figure
+    told = {name: _reliability_words(table) for name, table in tables.items()}
+    return _told(figure, f"Accuracy by confidence: {in_words(told)}.")
+
+
+def _reliability_words(table: pd.DataFrame) -> str:
+    bins = zip(table["confidence"], table["accuracy"], table["n"], strict=True)
+    return ", ".join(f"{percent(right)[0]:.0f} % at {100 * sure:.0f} % (n = {n})" for sure, right, n in bins)
 
 
 # ---- chapter 15 -----------------------------------------------------------------------------------------------------
@@ -569,4 +654,5 @@ def accuracy_against_cost(points: Sequence[Any], best: Sequence[Any]) -> "Figure
     axes.set(xscale="log", xlabel="seconds in all (logarithmic)", ylabel="accuracy (%), 95 % interval")
     if best:
         figure.legend(loc="outside right upper", fontsize=7, handlelength=0, title="front (chapter)")
-    return figure
+    told = {cost.recipe: f"{cost.accuracy} after {cost.paid:.3g} s" for cost in best}
+    return _told(figure, f"{len(points)} recipes; no cheaper one reaches: {in_words(told)}.")

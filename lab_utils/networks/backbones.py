@@ -410,16 +410,6 @@ def embedding_layers(model: "keras.Model", name: str) -> list[str]:
     return [layer.name for layer in model.layers if pattern.fullmatch(layer.name)]
 
 
-def weights_hash(model: "keras.Model") -> str:
-    """16 hexadecimal digits that stand for the values of all weights of a model."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for array in model.get_weights():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16]
-
-
 @cache
 def weights_id(name: str, weights: str = "imagenet") -> str:
     """What stands for a network's weights in keys of caches, found without building it: the hash of their file.
