@@ -30,7 +30,9 @@ REPORTED_ROW = re.compile(r"^reported$|\(reported\b")  # cells that say so of th
 
 
 def open_lab(run: str, notebook: str) -> "Lab":
-    """Open a run for one chapter, print one line that says what it works on, and return the lab.
+    """Open a run for one chapter, print a line that says what it works on, and return the lab.
+
+    Who works in the notebook is told as well what must have run before, and how long the chapter takes.
 
     Args:
         run: name of the run, whose settings are in `data/runs/<run>/settings.yaml` (a profile's name makes them).
@@ -45,6 +47,8 @@ def open_lab(run: str, notebook: str) -> "Lab":
         load_tensorflow()
     lab = Lab(profiles.load_settings(run), opened.name)
     print(lab.summary())
+    if lab.own:
+        print(lab.before_you_start())
     return lab
 
 
@@ -111,6 +115,24 @@ class Lab:
             f"networks {', '.join(self.networks)} ({self.settings.networks.weights} weights)",
         ]
         return " · ".join(words + ([f"{self.missing:,} images missing"] if self.missing else []))
+
+    def before_you_start(self) -> str:
+        """What the chapter needs of others and whether that is there, and how long it last took in a run of all."""
+        statuses = {name: self._status(name) for name in (*sorted(needed(self.chapter)), self.chapter)}
+        missing = [name for name, status in statuses.items() if name != self.chapter and status.get("state") != "ok"]
+        others = ", ".join(name[:2] for name in statuses if name != self.chapter)
+        words = f"Chapter {self.chapter[:2]} needs {f'chapters {others}' if others else 'no other chapter'}"
+        if missing:
+            which = ", ".join(name[:2] for name in missing)
+            words += f"; not run yet: {which}. ./run_all.sh --only {self.chapter[:2]} runs what is missing"
+        elif others:
+            words += ", which have run"
+        seconds = statuses[self.chapter].get("seconds")
+        took = f" In the last run of all chapters it took {max(1, round(seconds / 60))} min." if seconds else ""
+        return f"{words}.{took}"
+
+    def _status(self, name: str) -> dict[str, Any]:
+        return records.read_json(self.settings.run_folder / "status" / f"{name}.json", {})
 
     def need_images(self, train: int = 0, of_a_class: int = 0, classes: int = 1) -> None:
         """Stop a chapter that needs pixels where images are missing, or more of them than there are.

@@ -213,8 +213,9 @@ def test_cross_validated_answers_are_those_of_scikit_learn_and_val_is_answered_b
 
 def test_seconds_of_the_table_are_added_once_to_every_classifier_and_to_the_vote():
     X, y = blobs(90)
-    models = {"A": RIDGE, "B": classifiers.Ridge()}
-    seconds = classification.evaluate(models, X, y, np.arange(60), spent=100.0).seconds
+    models, table = {"A": RIDGE, "B": classifiers.Ridge()}, pd.DataFrame(X)
+    table.attrs["seconds"] = 100.0
+    seconds = classification.evaluate(models, table, y, np.arange(60)).seconds
     assert all(100 < value < 150 for value in seconds.values()) and set(seconds) == {"A", "B", "Voting"}
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from lab_utils.analysis import recommendation
 from lab_utils.core import records, usage
+from lab_utils.core.chapters import needed
 from lab_utils.core.errors import LabError
 from lab_utils.data import image_table, pipeline
 from lab_utils.lab import Lab
@@ -238,3 +239,17 @@ def test_a_run_of_all_chapters_is_told_from_somebodys_work(tmp_path) -> None:
     code = "import sys; from lab_utils.core import usage; usage.watch(sys.argv[1]); print(usage.watched())"
     told = subprocess.run([sys.executable, "-c", code, tmp_path / "used"], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "True" and not usage.watched()
+
+
+def test_who_works_in_a_notebook_is_told_what_must_have_run_and_how_long_it_takes(lab: Lab) -> None:
+    lab.chapter = "14_results"
+    words = lab.before_you_start()
+    assert "not run yet:" in words and "./run_all.sh --only 14" in words and "min" not in words
+    (lab.settings.run_folder / "status").mkdir(parents=True)
+    for name in (*needed("14_results"), "14_results"):
+        status = {"state": "ok", "seconds": 179.0}
+        records.write_json(lab.settings.run_folder / "status" / f"{name}.json", status)
+    words = lab.before_you_start()
+    assert "which have run" in words and words.endswith("it took 3 min.")
+    lab.chapter = "00_dataset"
+    assert lab.before_you_start().startswith("Chapter 00 needs no other chapter. In the last run")

@@ -6,7 +6,7 @@ fit on them: `labels` holds the classes of train and val, answers come back for 
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +62,12 @@ def original_table(
         reduce: a scikit-learn transformer that makes the features fewer; it is given the labels of train.
 
     Returns:
-        N rows, float32; sizes standardised.
+        N rows, float32; sizes standardised; in `attrs` the seconds that it took.
 
     Raises:
         LabError: features that can't be used, too few images, or images that find no place on the reduction's map.
     """
+    start = time.perf_counter()
     check_features(features, train)
     external = external_columns(images)
     sizes = list(EXTERNAL.values())
@@ -85,8 +86,9 @@ def original_table(
             reduced[others] = reduce.transform(features[others])
     umaps.check_placed(reduced)
     columns = pd.DataFrame(reduced, columns=[f"umap_{i}" for i in range(reduced.shape[1])])
-    table = pd.concat([external[sizes], columns, external.drop(columns=sizes)], axis=1)
-    return table.astype(np.float32)
+    table = pd.concat([external[sizes], columns, external.drop(columns=sizes)], axis=1).astype(np.float32)
+    table.attrs["seconds"] = time.perf_counter() - start
+    return table
 
 
 # ---- the comparison -------------------------------------------------------------------------------------------------
@@ -129,6 +131,15 @@ class Result:
         lots = None if self.lots is None else self.lots[rows]
         return Accuracy.from_labels(self.labels[rows], self.answers[classifier][rows], of or classifier, lots)
 
+    @property
+    def predictors(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """What each fitted classifier answers on rows of the table, shape (m, D)."""
+        return {name: fitted.predict for name, fitted in self.fitted.items()}
+
+    def accuracies(self, rows: np.ndarray, more: str = "") -> dict[str, Accuracy]:
+        """Accuracy of every classifier on `rows`; `more` is added to the names."""
+        return {f"{name}{more}": self.accuracy(name, rows) for name in self.answers}
+
     def minus(
         self, classifier: str, rival: str, rows: np.ndarray, other: "Result | None" = None, comparisons: int = 1
     ) -> Difference:
@@ -148,30 +159,29 @@ class Result:
 
 def evaluate(
     models: Mapping[str, Any],
-    X: np.ndarray,
+    X: np.ndarray | pd.DataFrame,
     labels: np.ndarray,
     train: np.ndarray,
     cv: "BaseCrossValidator | None" = None,
     lots: np.ndarray | None = None,
     voters: Sequence[str] | None = None,
-    spent: float = 0.0,
 ) -> Result:
     """Cross-validate classifiers on train (`cross_val_predict`), then fit them on all of it and ask about the rest.
 
     Args:
         models: name -> scikit-learn classifier or pipeline; it is copied before each fit, so whatever is in a pipeline
             is fitted inside the fold.
-        X: table, shape (N, D).
+        X: table, shape (N, D); the seconds that a data frame took (`attrs`) are added to each classifier's.
         labels: shape (N,); only those of `train` are fitted on.
         train: positions of train, shape (n,).
         cv: how train is divided in folds; None leaves cross-validation out.
         lots: lot of each row, shape (N,): what grouped folds keep together, and intervals draw as a whole.
         voters: models whose hard vote is the further classifier `Voting`; None: all, where there are several.
-        spent: seconds that the table took, which are added to each classifier's.
 
     Returns:
         Answers, accuracies by fold, fitted classifiers.
     """
+    spent, X = getattr(X, "attrs", {}).get("seconds", 0.0), np.asarray(X)
     folds = [] if cv is None else positions(cv, train, labels, lots)
     others = np.setdiff1d(np.arange(len(labels)), train)
     answers, fitted, seconds = {}, {}, {}

@@ -393,7 +393,7 @@ def scatter(points: np.ndarray, labels: Sequence[str], title: str = "", axes_nam
         fontsize=7,
         labelspacing=0.35,
         handletextpad=0.2,
-        markerscale=1.6 if solid else 0.8,
+        markerscale=1.6,
     )
     return _told(figure, _points_words(points, names, [title]))
 
@@ -590,7 +590,7 @@ def maps_2d(layouts: Mapping[str, np.ndarray], labels: Sequence[str]) -> "Figure
         axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
     handles = grid.flat[0].get_legend_handles_labels()
     grid.flat[0].get_legend().remove()
-    figure.legend(*handles, loc="outside lower center", ncols=5, fontsize=6.5, markerscale=0.8, handletextpad=0.1)
+    figure.legend(*handles, loc="outside lower center", ncols=5, fontsize=6.5, markerscale=1.6, handletextpad=0.1)
     return _told(figure, _points_words(labels, names, list(layouts)))
 
 
