@@ -26,7 +26,7 @@ def test_ridge_picks_the_penalty_and_the_weights_of_scikit_learn(shape):
     theirs = RidgeClassifierCV(alphas=classifiers.Ridge().alphas).fit(X.astype(np.float64), y)
     assert ours.alpha_ == theirs.alpha_
     fixed = RidgeClassifier(alpha=ours.alpha_).fit(X.astype(np.float64), y)
-    np.testing.assert_allclose(ours.decision_function(X), fixed.decision_function(X), atol=2e-4)  # float32
+    np.testing.assert_allclose(ours.decision_function(X), fixed.decision_function(X), atol=2e-3)  # float32
 
 
 def test_ridge_leave_one_out_error_is_the_one_of_refitting_without_the_image():
