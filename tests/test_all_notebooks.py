@@ -38,7 +38,7 @@ def test_every_real_notebook_and_exercise_runs_on_tiny_and_a_second_run_does_not
 
 
 def a_student_at_work(folder):
-    """Somebody changes lines of notebook 06 in a live kernel: what is below follows, and nothing of the report does."""
+    """Somebody changes lines of 06 and 01 in a live kernel: what is below follows, and nothing of the report does."""
     before = (folder / "report/tiny/results/06_fine_tuning_run1.json").read_bytes()
     rate = ("learning_rate = here.learning_rate ", "learning_rate = here.learning_rate / 3 ")
     trained = models(folder)
@@ -60,6 +60,13 @@ def a_student_at_work(folder):
     custom = ("losses.SparseCategoricalCrossentropy(from_logits=True))\ntrained", f"{loss}\ntrained")
     work(folder, custom, until="show_settings")
     assert models(folder) > trained, "another loss is another model"
+    trained = models(folder)
+    flipped = ("random_warp()(pixels)", 'layers.RandomFlip("horizontal")(pixels)')
+    work(folder, flipped, until="trained = {", name="01_baseline")
+    assert models(folder) > trained, "another augmentation is other models"
+    trained = models(folder)
+    work(folder, (), until="trained = {", name="01_baseline")
+    assert models(folder) == trained, "a layer that is changed back loads"
     assert (folder / "report/tiny/results/06_fine_tuning_run1.json").read_bytes() == before
 
 
@@ -75,9 +82,9 @@ def settings_of_run_1(text, folder):
     return cost["settings"]
 
 
-def work(folder, change, until=""):
-    """Run notebook 06 in a kernel as JupyterLab does, with one text replaced; what it showed, as text."""
-    notebook = nbformat.read(folder / "notebooks" / "06_fine_tuning_run1.ipynb", 4)
+def work(folder, change, until="", name="06_fine_tuning_run1"):
+    """Run a notebook in a kernel as JupyterLab does, with one text replaced; what it showed, as text."""
+    notebook = nbformat.read(folder / "notebooks" / f"{name}.ipynb", 4)
     cells = []
     for cell in notebook.cells:
         cells.append(cell)
