@@ -58,4 +58,7 @@ def quiet() -> None:
     environment.set_keras()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*n_jobs value.*overridden to 1.*")
+    warnings.filterwarnings(
+        "ignore", message="IProgress not found"
+    )  # umap's progress bars, which the lab shows none of
     warnings.filterwarnings("ignore", message="The number of unique classes is greater")  # many classes of few images

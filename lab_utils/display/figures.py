@@ -515,7 +515,7 @@ def training_grid(histories: Mapping[str, pd.DataFrame]) -> "Figure":
     for axes, (title, history) in zip(grid.flat, histories.items(), strict=False):
         for place, (label, column) in enumerate(lines.items()):
             _curve(axes, label, (history["epoch"].to_numpy(), history[column].to_numpy()), place)
-        axes.set_title(title, fontsize=8)
+        axes.set_title(textwrap.fill(title, 20), fontsize=8)
         axes.set(ylim=(0, 1.02))
         axes.grid()
     for axes in list(grid.flat)[len(histories) :]:
