@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lab_utils.core import consistency, environment, file_names, profiles, records, usage
+from lab_utils.core import card, consistency, environment, file_names, profiles, records, usage
 from lab_utils.core.chapters import CHAPTERS, chapter
 from lab_utils.core.errors import LabError, of_system
 from lab_utils.core.profiles import Settings
@@ -234,7 +234,9 @@ def bring_up_to_date(state: RunState, work: Plan, jobs: int) -> int:
         for name in work.forced:
             state.forget(name)
         pages.write_index(state.settings)
-        told = schedule.run(state, list(work.todo), jobs)
+        graphics = card.look()
+        print(card.first_line(state.settings.name, processes.cores(), graphics), flush=True)
+        told = schedule.run(state, list(work.todo), jobs, graphics)
     failed = settle(state, work, told)
     if "data" in failed:
         return 2
