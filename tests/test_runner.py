@@ -241,6 +241,15 @@ def test_temporary_files_of_dead_writers_are_swept_and_those_of_living_ones_kept
     assert not dead.exists() and mine.exists() and other.exists() and result.exists()
 
 
+def test_the_memory_of_a_child_that_ended_is_known(tmp_path):
+    code = "import subprocess, sys; from lab_utils.runner.processes import peak_memory; before = peak_memory()\n"
+    code += "subprocess.run([sys.executable, '-c', 'held = bytearray(400_000_000)'], check=True)\n"
+    code += "print(before, peak_memory())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before < 400e6 < after < 500e6
+
+
 def test_a_writer_that_is_dead_but_not_yet_reaped_counts_as_dead(tmp_path):
     zombie = subprocess.Popen(["true"])
     wait_until = time.time() + 20

@@ -20,6 +20,7 @@ from lab_utils.data.splits import SPLITS
 from lab_utils.networks import backbones, registry, scratch_specs
 from lab_utils.runner import processes
 from lab_utils.runner.state import RunState
+from lab_utils.sample import generator
 
 # Multiplications of one forward pass at the network's own size, in billions, as their authors print them.
 BILLIONS = {
@@ -101,6 +102,11 @@ def _data(settings: Settings) -> tuple[Line, Amounts, int]:
 def _sample(settings: Settings) -> tuple[Line, Amounts, int]:
     facts = mame_facts.by_museum()
     classes = settings.data.classes or facts["medium"].nunique()
+    if settings.data.images == "all":
+        kept = facts[facts["medium"].isin(generator.class_names(settings.data.classes))]
+        splits = {split: int(kept[split].sum()) for split in SPLITS}
+        amounts = Amounts(sum(splits.values()), splits["train"], classes)
+        return Line("data", f"{_of(amounts)}, drawn here without a download"), amounts, 0
     amounts = Amounts(settings.data.images, round(TRAIN * settings.data.images), classes)
     return Line("data", f"about {_of(amounts)}, drawn here without a download"), amounts, 0
 

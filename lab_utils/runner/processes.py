@@ -3,7 +3,9 @@
 import contextlib
 import os
 import re
+import resource
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -103,6 +105,12 @@ def sweep(*folders: Path) -> int:
                 path.unlink(missing_ok=True)
                 removed += 1
     return removed
+
+
+def peak_memory() -> int:
+    """Most bytes of main memory that this process, or one of those it started and that have ended, held at once."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def cores() -> int:
