@@ -34,6 +34,7 @@ from lab_utils.sample import generator
 NAME = "rehearsal-benchmark"
 BLOCK = 4096  # rows made at a time
 DIRECTIONS = 60  # in which the classes differ
+LAYERS = {"penultimate": {"04", "05"}, "logits": {"05"}, "averages": {"05"}}  # and the chapters that read them
 SHOWN = 6  # cells of a chapter that are printed
 
 
@@ -149,7 +150,7 @@ def main() -> None:
     print(f"{len(rows):,} rows ({', '.join(f'{counts[split]:,} {split}' for split in generator.SPLITS)})")
     results = []
     with tempfile.TemporaryDirectory(dir=records.PROJECT / "data") as folder:
-        layers = ["penultimate", "logits", "averages"] if {"04", "05"} & {*options.chapters} else []
+        layers = [layer for layer, readers in LAYERS.items() if readers & {*options.chapters}]
         for seed, (network, layer) in enumerate((network, layer) for network in options.networks for layer in layers):
             width = width_of(network, layer)
             print(f"{network} {layer}: {width:,} columns", flush=True)

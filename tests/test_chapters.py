@@ -67,3 +67,12 @@ def test_whoever_trains_or_asks_a_trained_network_holds_the_card():
         assert one.device or not asking.search(code), one.name
         assert one.device == (one.number not in ("00", "04", "05"))
         assert one.device or one.number == "00" or "03_task_similarity" in one.needs, "it would extract them itself"
+
+
+def test_tensorflows_start_up_lines_are_kept_out_of_every_notebook_that_loads_it():
+    """Where umap is imported, it loads TensorFlow, too."""
+    loading = re.compile(r"^import (keras|umap)|^from keras|backbones|features\.|lab\.(fit|kept)\(", re.MULTILINE)
+    for one in CHAPTERS:
+        cells = nbformat.read(PROJECT / "notebooks" / f"{one.name}.ipynb", as_version=4).cells
+        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+        assert one.tensorflow or not loading.search(code), one.name

@@ -15,11 +15,13 @@ class Chapter:
         needs: chapters whose results it reads ("data" is the image table), or whose artefacts it would make itself.
         device: whether it holds the graphics card, where there is one: it trains, or passes all images through a
             network. The others run beside it, on the processor.
+        tensorflow: whether TensorFlow is loaded in it, by umap or for a few images.
     """
 
     name: str
     needs: tuple[str, ...] = ()
     device: bool = True
+    tensorflow: bool = True
 
     @property
     def number(self) -> str:
@@ -29,7 +31,7 @@ class Chapter:
 
 RUNS = tuple(f"{5 + run:02d}_fine_tuning_run{run}" for run in range(1, 7))
 CHAPTERS = (
-    Chapter("00_dataset", ("data",), device=False),
+    Chapter("00_dataset", ("data",), device=False, tensorflow=False),
     Chapter("01_baseline", ("00_dataset",)),
     Chapter("02_paper_baselines", ("00_dataset",)),
     Chapter("03_task_similarity", ("00_dataset", "01_baseline")),
