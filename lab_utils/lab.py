@@ -43,7 +43,7 @@ def open_lab(run: str, notebook: str) -> "Lab":
     """
     quiet()
     opened = chapter(notebook)
-    if opened.device:  # it computes with TensorFlow, whose start-up lines would stand in the report
+    if opened.tensorflow:  # its start-up lines would stand in the report
         load_tensorflow()
     lab = Lab(profiles.load_settings(run), opened.name)
     print(lab.summary())

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -25,8 +26,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # it is started with -I
 
-from lab_utils.core import environment  # noqa: E402
+from lab_utils.core import card, environment  # noqa: E402
 
+CUDA_SIZE = "2.8 GB"  # the wheels that requirements-gpu.txt adds, as the package index states their sizes
 WHEELS_ONLY = ("--only-binary", ":all:", "--no-binary", "connection-pool")  # this one comes as a source package
 
 
@@ -44,10 +46,20 @@ def stamp(root: Path, gpu: bool) -> str:
 
 
 def wants_gpu(root: Path) -> bool:
-    """Whether CUDA's packages are wanted: LAB_GPU=1 or 0, else as the environment was made."""
+    """Whether CUDA's packages are wanted: as the environment was made, by LAB_GPU=1, or for a card that lacks them.
+
+    LAB_GPU=0 installs none. (Those that are there stay: they cost nothing, and a run does not use the card.)
+    """
     made = root / ".venv" / "lab-stamp"
-    before = made.is_file() and made.read_text().startswith("gpu")
-    return {"1": True, "0": False}.get(os.environ.get("LAB_GPU", ""), before)
+    if made.is_file() and made.read_text().startswith("gpu"):
+        return True
+    return {"1": True, "0": False}.get(os.environ.get("LAB_GPU", ""), _lacks_cuda())
+
+
+def _lacks_cuda() -> bool:
+    """Whether there is an NVIDIA card for which pip has CUDA, and nothing else has brought it (system, container)."""
+    here = sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64")
+    return here and card.signs().devices and bool(card.missing_libraries())
 
 
 def is_made(root: Path, wanted: str) -> bool:
@@ -77,6 +89,12 @@ def build(root: Path, gpu: bool) -> None:
             f"Python {version} has no venv module here: install it (apt-get install python{version}-venv)."
         )
     print("Set-up: installing the packages into .venv (once; one to three minutes).", file=sys.stderr, flush=True)
+    if gpu:
+        print(
+            f"Set-up: CUDA's libraries for the NVIDIA card come along, a download of {CUDA_SIZE} (LAB_GPU=0 declines).",
+            file=sys.stderr,
+            flush=True,
+        )
     venv.EnvBuilder(clear=True, symlinks=True, with_pip=not uv).create(folder)
     python = folder / "bin" / "python"
     pip = [python, "-I", "-m", "pip"]
@@ -85,7 +103,10 @@ def build(root: Path, gpu: bool) -> None:
     for lock in locks(root, gpu):
         command = [*installer, "--require-hashes", *WHEELS_ONLY, "-r", lock]
         if subprocess.run(command, env=variables, cwd=root).returncode:
-            raise SystemExit(f"Set-up stopped while installing {lock.name} (see above): run the same command again.")
+            without = " (or with LAB_GPU=0, without the card)" if gpu else ""
+            raise SystemExit(
+                f"Set-up stopped while installing {lock.name} (see above): run the same command again{without}."
+            )
     packages = next(folder.glob("lib/python*/site-packages"))
     (packages / "lab_utils.pth").write_text(f"{root}\n")
     unfinished = folder / "lab-stamp.new"

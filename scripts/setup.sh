@@ -1,6 +1,7 @@
 # Sourced by run_all.sh and run_tests.sh, which set root. Sets python; on first use it makes .venv from requirements.txt.
 #   LAB_PYTHON=/path/python   use this environment instead of .venv (conda's, say)
-#   LAB_GPU=1                 install CUDA's packages as well (tensorflow[and-cuda]); LAB_GPU=0 leaves them out again
+#   LAB_GPU=0                 leave the graphics card aside; LAB_GPU=1: install CUDA's packages though no card is seen
+# Where there is an NVIDIA card and no CUDA for TensorFlow, these packages (requirements-gpu.txt) are installed as well.
 # `-I` everywhere: Python obeys no variable of the user's, and imports nothing from the folder one is in.
 
 fits() { # is this command a Python that TensorFlow has wheels for?

@@ -1,9 +1,13 @@
 """The graph of chapters."""
 
+import re
+
+import nbformat
 import pytest
 
 from lab_utils.core.chapters import CHAPTERS, chapter, dependents, needed, priority
 from lab_utils.core.errors import LabError
+from lab_utils.core.records import PROJECT
 
 
 def test_execution_order_puts_every_chapter_behind_what_it_needs():
@@ -52,3 +56,23 @@ def test_what_others_wait_for_goes_first_in_order_and_the_rest_fills_the_gaps():
     names = [one.name[:2] for one in sorted(CHAPTERS, key=lambda one: -priority(one.name))]
     assert names == ["00", "01", "02", "03", "05", "06", "07", "08", "09", "10", "11", "12", "14", "15", "13", "04"]
     assert priority("data") > priority("01_baseline")
+
+
+def test_whoever_trains_or_asks_a_trained_network_holds_the_card():
+    """14 asks run 6 about all of test; 04 and 05 read stored features, so they leave the card to others."""
+    asking = re.compile(r"lab\.(fit|kept)\(")
+    for one in CHAPTERS:
+        cells = nbformat.read(PROJECT / "notebooks" / f"{one.name}.ipynb", as_version=4).cells
+        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+        assert one.device or not asking.search(code), one.name
+        assert one.device == (one.number not in ("00", "04", "05"))
+        assert one.device or one.number == "00" or "03_task_similarity" in one.needs, "it would extract them itself"
+
+
+def test_tensorflows_start_up_lines_are_kept_out_of_every_notebook_that_loads_it():
+    """Where umap is imported, it loads TensorFlow, too."""
+    loading = re.compile(r"^import (keras|umap)|^from keras|backbones|features\.|lab\.(fit|kept)\(", re.MULTILINE)
+    for one in CHAPTERS:
+        cells = nbformat.read(PROJECT / "notebooks" / f"{one.name}.ipynb", as_version=4).cells
+        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+        assert one.tensorflow or not loading.search(code), one.name

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from lab_utils.core import profiles, records
+from lab_utils.core.card import Answer
 from lab_utils.core.chapters import CHAPTERS
 from lab_utils.data import download
 from lab_utils.networks import backbones, registry
@@ -98,6 +99,15 @@ def test_what_the_machine_lacks_is_told(project, capsys, monkeypatch):
     code, text = told(capsys, "--jobs", "2")
     assert code == 1 and "of space" in text and "of memory (or --jobs 1)" in text
     assert text.endswith("Missing: disk, memory.\n")
+
+
+def test_a_card_that_can_not_be_used_is_told_and_nothing_is_missing(project, capsys, monkeypatch):
+    monkeypatch.setattr(backbones, "missing", lambda *_: "")
+    answers = [Answer(reason="TensorFlow 2.21.0 can't open libcudnn.so.9"), Answer(({"name": "NVIDIA L4"},))]
+    monkeypatch.setattr(check.card, "look", lambda fresh: answers.pop(0))
+    code, text = told(capsys)
+    assert code == 0 and "The NVIDIA card is not used: TensorFlow 2.21.0 can't open libcudnn.so.9." in text
+    assert "cores, NVIDIA L4, TensorFlow" in told(capsys)[1]
 
 
 def test_a_run_that_was_timed_is_told_by_its_own_seconds(project, capsys):

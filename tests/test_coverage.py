@@ -1,4 +1,4 @@
-"""Intervals hold the truth about as often as they say: a small version of `benchmarks/coverage.py`."""
+"""Intervals hold the truth about as often as they say: a small version of `benchmarks/intervals.py`."""
 
 import importlib.util
 import re
@@ -10,7 +10,7 @@ from lab_utils.core.records import PROJECT
 from lab_utils.stats import metrics
 from lab_utils.stats.intervals import bootstrap_means
 
-spec = importlib.util.spec_from_file_location("coverage_benchmark", PROJECT / "benchmarks" / "coverage.py")
+spec = importlib.util.spec_from_file_location("coverage_benchmark", PROJECT / "benchmarks" / "intervals.py")
 benchmark = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(benchmark)
 
@@ -64,5 +64,5 @@ PERCENTILES = {  # where quantiles of draws are told as a range or interval, and
 def test_a_new_percentile_bootstrap_is_noticed():
     files = {path.relative_to(PROJECT / "lab_utils").as_posix(): path for path in (PROJECT / "lab_utils").rglob("*.py")}
     using = {name for name, path in files.items() if re.search(r"0?\.025, 0?\.975|97\.5", path.read_text("utf-8"))}
-    assert using - {"stats/intervals.py"} == set(PERCENTILES), "measure its coverage in benchmarks/coverage.py first"
+    assert using - {"stats/intervals.py"} == set(PERCENTILES), "measure its coverage in benchmarks/intervals.py first"
     assert bootstrap_means(np.arange(5.0), resamples=10).shape == (10,)

@@ -108,6 +108,42 @@ def test_set_up_makes_lab_utils_importable_once_and_again_only_when_the_lock_cha
     assert python.lstat().st_mtime_ns != made
 
 
+@pytest.mark.parametrize(
+    ("option", "devices", "missing", "wanted"),
+    [
+        ("", True, ["libcudnn.so.9"], True),
+        ("", True, [], False),  # the system, conda or the container brought CUDA
+        ("", False, ["libcudnn.so.9"], False),
+        ("0", True, ["libcudnn.so.9"], False),
+        ("1", False, [], True),
+    ],
+)
+def test_cuda_is_installed_for_a_card_that_lacks_it(
+    environment, empty_lab, monkeypatch, option, devices, missing, wanted
+):
+    monkeypatch.setattr(environment.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(environment.sys, "platform", "linux")
+    monkeypatch.setattr(environment.card, "signs", lambda: environment.card.Signs("580.65", devices))
+    monkeypatch.setattr(environment.card, "missing_libraries", lambda: missing)
+    monkeypatch.setenv("LAB_GPU", option)
+    assert environment.wants_gpu(empty_lab) == wanted
+    (empty_lab / ".venv").mkdir()
+    (empty_lab / ".venv" / "lab-stamp").write_text("gpu 0123")
+    assert environment.wants_gpu(empty_lab), "what is installed stays"
+
+
+def test_the_set_up_says_in_a_line_what_it_installs_for_a_card(environment, empty_lab, monkeypatch, capsys):
+    (empty_lab / "requirements-gpu.txt").write_text("# nothing\n")
+    monkeypatch.setattr(environment, "wants_gpu", lambda root: True)
+    environment.set_up(empty_lab)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "CUDA" in line] == [
+        f"Set-up: CUDA's libraries for the NVIDIA card come along, a download of {environment.CUDA_SIZE} (LAB_GPU=0 "
+        "declines)."
+    ]
+    assert (empty_lab / ".venv" / "lab-stamp").read_text().startswith("gpu ")
+
+
 def test_an_interrupted_set_up_starts_from_an_empty_folder(environment, empty_lab, monkeypatch):
     stop = monkeypatch.context()
     with stop as patch:

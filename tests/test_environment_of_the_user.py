@@ -13,6 +13,7 @@ import pytest
 from miniature import ROOT
 
 from lab_utils.core import environment
+from lab_utils.core.card import Answer
 from lab_utils.core.environment import for_installing, stated
 from lab_utils.runner import processes, schedule
 
@@ -90,7 +91,7 @@ def test_the_stated_environment_is_its_own_and_all_its_folders_are_the_labs(tmp_
 def test_a_run_gives_its_processes_the_stated_environment_and_no_more(monkeypatch):
     for name, value in NOT_TAKEN.items():
         monkeypatch.setenv(name, value)
-    given = schedule.environment(jobs=1)
+    given = schedule.environment(1, Answer())
     own = {*schedule.THREADS, processes.WATCHED}
     assert {name: value for name, value in given.items() if name not in own} == {
         name: value for name, value in stated().items() if name not in own

@@ -955,3 +955,24 @@ def test_in_print_the_twin_stands_for_the_interactive_figure(browser, built):
     assert browser.run("getComputedStyle(document.querySelector('img.twin')).display") != "none"
     printed = browser.call("Page.printToPDF", preferCSSPageSize=True)["data"]
     assert base64.b64decode(printed).startswith(b"%PDF")
+
+
+DECLINED = "the NVIDIA card is not used: LAB_GPU=0 declines it"
+
+
+@pytest.mark.parametrize(
+    ("hardware", "words"),
+    [
+        ({"cores": 2, "gpu": ""}, "2 processor cores without a graphics card"),
+        ({"cores": 16, "gpu": "NVIDIA H100"}, "NVIDIA H100"),
+        (
+            {"cores": 2, "gpu": "", "gpu_unused": "The NVIDIA card is not used: LAB_GPU=0 declines it."},
+            f"2 processor cores without a graphics card ({escape.markdown(DECLINED)})",
+        ),
+    ],
+)
+def test_the_device_stands_in_the_report_and_why_a_card_is_not_used(hardware, words):
+    results = {"01_baseline": {"provenance": {"hardware": hardware}}, "04_projections": {}}
+    assert front._device(results) == words
+    unused = hardware.get("gpu_unused", "no graphics card used").rstrip(".")
+    assert front._machine(hardware).endswith(hardware["gpu"] or unused)

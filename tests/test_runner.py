@@ -1,6 +1,8 @@
 """One notebook executed, what is said when it fails, progress, the lock, and processes that die with their run."""
 
 import io
+import itertools
+import json
 import os
 import re
 import subprocess
@@ -10,13 +12,16 @@ import time
 import nbformat
 import psutil
 import pytest
-from miniature import ROOT, write_notebook
+from miniature import ROOT, copy_of_the_lab, write_notebook
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lab_utils.core import profiles, records
+from lab_utils.core import card, profiles, records
+from lab_utils.core.card import Answer
 from lab_utils.core.chapters import chapter
 from lab_utils.core.errors import LabError
 from lab_utils.runner import execute, processes, schedule
+
+H100 = {"name": "NVIDIA H100 80GB HBM3", "capability": "9.0", "memory_gib": 79.6}
 
 
 def test_the_place_of_a_failure_is_counted_as_in_the_source_notebook():
@@ -118,9 +123,16 @@ def test_the_clock():
 
 def test_all_kernels_together_use_the_cores_once(monkeypatch):
     monkeypatch.setattr(processes, "cores", lambda: 8)
-    assert schedule.environment(jobs=2)["OMP_NUM_THREADS"] == "4"
-    assert schedule.environment(jobs=16)["TF_NUM_INTRAOP_THREADS"] == "1"
-    assert schedule.environment(jobs=2)["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    assert schedule.environment(2, Answer())["OMP_NUM_THREADS"] == "4"
+    assert schedule.environment(16, Answer())["TF_NUM_INTRAOP_THREADS"] == "1"
+    assert schedule.environment(2, Answer())["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+
+def test_a_card_that_can_not_be_used_is_hidden_from_the_notebooks_and_said_to_them():
+    refused = Answer(reason="TensorFlow 2.21.0 can't open libcudnn.so.9", missing=("libcudnn.so.9",))
+    variables = schedule.environment(2, refused)
+    assert variables["CUDA_VISIBLE_DEVICES"] == "-1" and "libcudnn.so.9" in variables[card.UNUSED]
+    assert card.UNUSED not in schedule.environment(2, Answer((H100,)))
 
 
 def test_no_shell_takes_a_text_of_the_users():
@@ -138,14 +150,52 @@ def test_no_shell_takes_a_text_of_the_users():
             profiles.run_name(name)
 
 
-def test_the_card_is_held_by_one_only_where_there_is_one(monkeypatch):
+def test_the_card_is_held_by_one_only_where_there_is_one():
     from lab_utils.core.profiles import resolve
     from lab_utils.runner.state import RunState
 
     state = RunState(resolve("tiny"))
-    for there, gpus in ((True, "gpu=1"), (False, "gpu=5")):
-        monkeypatch.setattr(processes, "has_gpu", lambda there=there: there)
-        assert gpus in schedule.command(state, ["data"], jobs=4)
+    for answer, gpus in ((Answer((H100,)), "gpu=1"), (Answer(), "gpu=5"), (Answer(reason="x"), "gpu=5")):
+        assert gpus in schedule.command(state, ["data"], 4, answer)
+
+
+FAKE_JOB = """
+import json, sys, time
+from lab_utils.core.profiles import load_settings
+from lab_utils.runner.state import RunState
+name, begun = sys.argv[2], time.time()
+done = RunState(load_settings(sys.argv[1])).done(name)
+done.parent.mkdir(exist_ok=True)
+time.sleep(0.8)
+done.write_text("")
+print(json.dumps({"step": name, "event": "done", "state": "ok", "seconds": 1, "from": begun, "to": time.time()}))
+with open("times", "a") as file:
+    file.write(json.dumps([name, begun, time.time()]) + "\\n")
+"""
+
+
+def test_one_chapter_at_a_time_holds_the_card_and_others_run_beside_it(tmp_path):
+    """The real graph and Snakemake, with jobs that only sleep and a card that is only said to be there."""
+    lab = copy_of_the_lab(tmp_path / "lab", leave=())
+    (lab / "lab_utils" / "runner" / "job.py").write_text(FAKE_JOB)
+    code = "from lab_utils.core import profiles; from lab_utils.core.card import Answer\n"
+    code += "from lab_utils.runner import schedule; from lab_utils.runner.state import RunState\n"
+    code += "settings = profiles.resolve('tiny'); profiles.save_settings(settings)\n"
+    code += (
+        "todo = ['data', '00_dataset', '01_baseline', '02_paper_baselines', '03_task_similarity', '04_projections']\n"
+    )
+    code += "schedule.run(RunState(settings), [*todo, '05_classification'], 3, Answer(({'name': 'a card'},)))"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(lab)}, cwd=lab, check=True)
+    lines = (lab / "data" / "runs" / "tiny" / "times").read_text().splitlines()
+    spans = {name: (begun, ended) for name, begun, ended in map(json.loads, lines)}
+    assert len(spans) == 7
+
+    def together(first, second):
+        return max(spans[first][0], spans[second][0]) < min(spans[first][1], spans[second][1])
+
+    held = [name for name in spans if name != "data" and chapter(name).device]
+    assert not [pair for pair in itertools.combinations(held, 2) if together(*pair)]
+    assert together("04_projections", "05_classification"), "neither needs the card"
 
 
 def test_the_lock_is_refused_while_it_is_held_and_free_when_its_holder_was_killed(tmp_path):
@@ -189,6 +239,15 @@ def test_temporary_files_of_dead_writers_are_swept_and_those_of_living_ones_kept
         path.touch()
     assert processes.sweep(tmp_path) == 1
     assert not dead.exists() and mine.exists() and other.exists() and result.exists()
+
+
+def test_the_memory_of_a_child_that_ended_is_known(tmp_path):
+    code = "import subprocess, sys; from lab_utils.runner.processes import peak_memory; before = peak_memory()\n"
+    code += "subprocess.run([sys.executable, '-c', 'held = bytearray(400_000_000)'], check=True)\n"
+    code += "print(before, peak_memory())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before < 400e6 < after < 500e6
 
 
 def test_a_writer_that_is_dead_but_not_yet_reaped_counts_as_dead(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from lab_utils.core.errors import LabError
+from lab_utils.core.records import PROJECT
 from lab_utils.data import mame, mame_facts
 from lab_utils.sample import generator
 from lab_utils.sample.render import render
@@ -75,6 +76,17 @@ def test_full_size_has_29_mediums_and_an_imbalanced_test_set(table):
     assert counts["train"].nunique() == counts["val"].nunique() == 1
     assert counts["test"].idxmin() == "Silk and metal thread"
     assert counts["test"].max() > 5 * counts["test"].min()
+
+
+def test_all_images_of_mame_are_planned_split_by_split_and_museum_by_museum():
+    rows = pd.DataFrame(vars(one) for one in generator.plan("all", None, 0))
+    counts = pd.crosstab(rows["medium"], rows["subset"])
+    reported = pd.read_csv(PROJECT / "data" / "reported" / "mame_counts.csv", index_col="medium")
+    for split in generator.SPLITS:
+        assert (counts[split] == reported[split].reindex(counts.index)).all()
+    assert len(rows) == 37_407 and rows["file"].is_unique
+    by_museum = mame_facts.by_museum().set_index(["medium", "museum"])[[*generator.SPLITS]].sum(axis=1)
+    assert (rows.groupby(["medium", "museum"]).size() == by_museum[by_museum > 0]).all()
 
 
 def test_museums_have_the_proportions_of_the_facts(table):

@@ -8,6 +8,7 @@ import pytest
 from miniature import write_notebook
 
 from lab_utils.core import profiles, records, usage
+from lab_utils.core.card import Answer
 from lab_utils.core.errors import LabError
 from lab_utils.runner import cli, job, processes, schedule
 from lab_utils.runner import state as run_state
@@ -239,14 +240,14 @@ def test_a_step_that_can_not_write_has_failed_whatever_is_stored_of_it(state, mo
 def test_a_run_whose_folder_is_full_says_so_and_not_that_a_log_is_empty(state, monkeypatch):
     monkeypatch.setattr(schedule, "command", lambda *_: ["sh", "-c", "exit 1"])
     with pytest.raises(LabError, match=r"Snakemake stopped with exit code 1 \(its log is empty\)"):
-        schedule.run(state, [], 1)
+        schedule.run(state, [], 1, Answer())
 
     def full(path):
         raise LabError(f"{path} cannot be written (No space left on device): free some space or check the folder.")
 
     monkeypatch.setattr(schedule.records, "atomic_path", full)
     with pytest.raises(LabError, match="No space left on device"):
-        schedule.run(state, [], 1)
+        schedule.run(state, [], 1, Answer())
 
 
 @pytest.mark.parametrize(

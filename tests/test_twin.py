@@ -55,6 +55,19 @@ def test_depthwise_networks_stay_in_float32_on_processors(monkeypatch, name, car
     assert twin.best_precision(graph) == precision
 
 
+@pytest.mark.parametrize(("cards", "asked", "enabled"), [(0, "", 1), (1, "", 0), (1, "1", 1), (1, "0", 0)])
+def test_operations_repeat_on_processors_and_on_a_card_where_it_is_asked_for(monkeypatch, cards, asked, enabled):
+    import tensorflow as tf
+
+    called = []
+    monkeypatch.setenv(twin.DETERMINISTIC, asked)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["card"] * cards)
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda card, grow: None)
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: called.append(1))
+    twin.prepare_device()
+    assert len(called) == enabled
+
+
 def test_weights_of_another_network_are_refused():
     import keras
 

@@ -13,12 +13,15 @@ class Chapter:
     Attributes:
         name: notebook's name without suffix, `NN_words`.
         needs: chapters whose results it reads ("data" is the image table), or whose artefacts it would make itself.
-        device: whether it trains or extracts on the graphics card, where there is one.
+        device: whether it holds the graphics card, where there is one: it trains, or passes all images through a
+            network. The others run beside it, on the processor.
+        tensorflow: whether TensorFlow is loaded in it, by umap or for a few images.
     """
 
     name: str
     needs: tuple[str, ...] = ()
     device: bool = True
+    tensorflow: bool = True
 
     @property
     def number(self) -> str:
@@ -28,12 +31,14 @@ class Chapter:
 
 RUNS = tuple(f"{5 + run:02d}_fine_tuning_run{run}" for run in range(1, 7))
 CHAPTERS = (
-    Chapter("00_dataset", ("data",), device=False),
+    Chapter("00_dataset", ("data",), device=False, tensorflow=False),
     Chapter("01_baseline", ("00_dataset",)),
     Chapter("02_paper_baselines", ("00_dataset",)),
     Chapter("03_task_similarity", ("00_dataset", "01_baseline")),
-    Chapter("04_projections", ("03_task_similarity",)),
-    Chapter("05_classification", ("03_task_similarity",)),
+    # Both read the features that chapter 03 stored. 04 shows a network a handful of outliers; 05 passes a few images of
+    # each class once more, half greyed out: minutes on the processor, beside an hour of classifiers that no card helps.
+    Chapter("04_projections", ("03_task_similarity",), device=False),
+    Chapter("05_classification", ("03_task_similarity",), device=False),
     Chapter(RUNS[0], ("00_dataset",)),
     *(Chapter(name, ("00_dataset", before)) for before, name in pairwise(RUNS)),
     Chapter("12_fine_tuned_features", ("03_task_similarity",)),

@@ -146,12 +146,17 @@ def prepare(user: Mapping[str, str] | None = None, root: Path = PROJECT) -> None
 
 
 def set_keras(root: Path = PROJECT) -> None:
-    """See to it that Keras, not yet imported here, obeys no setting of the user's: no variable and no `keras.json`."""
+    """See to it that Keras, not yet imported here, obeys no setting of the user's: no variable and no `keras.json`.
+
+    `LAB_GPU=0` hides the graphics card here, too.
+    """
     if "keras" not in sys.modules:
         prepare(root=root)
         for name in [name for name in os.environ if name.startswith("KERAS_")]:  # KERAS_MAX_EPOCHS, for one
             del os.environ[name]
         os.environ.update({**KERAS, "KERAS_HOME": str(root / KERAS["KERAS_HOME"])})
+        if os.environ.get("LAB_GPU") == "0":
+            os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 def start(module: str, words: Sequence[str], root: Path = PROJECT) -> None:

@@ -7,7 +7,7 @@ A profile is a YAML file in `profiles/`; `resolve` turns it and the command line
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -37,7 +37,9 @@ class Data(Section):
         None, description="folder: classes are the folders in it (1) or those in these (2); None: told by the names"
     )
     full_size: bool = Field(False, description="MAMe: use the full-size archive instead of the 256x256 copies")
-    images: int = Field(1300, ge=100, description="sample: about how many images to generate")
+    images: Annotated[int, Field(ge=100)] | Literal["all"] = Field(
+        1300, description="sample: about how many images to generate; all: as many as MAMe has, split by split"
+    )
     long_side: int = Field(320, ge=32, description="sample: long side of the files in pixels")
     cap: int | None = Field(None, ge=1, description="at most so many images a class in each split")
     classes: int | None = Field(None, ge=2, description="only so many classes (the tests' tiny run)")

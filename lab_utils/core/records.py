@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lab_utils.core import card
 from lab_utils.core.errors import LabError
 
 if TYPE_CHECKING:
@@ -209,7 +210,8 @@ def hardware() -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = round(psutil.virtual_memory().total / 2**30, 1)
     about = {"machine": platform.machine(), "system": platform.system(), "cores": cores, "memory_gib": memory}
-    return {**about, "gpu": graphics_card()}
+    unused = os.environ.get(card.UNUSED)  # why a card that is there isn't used
+    return {**about, "gpu": graphics_card(), **({"gpu_unused": unused} if unused else {})}
 
 
 def graphics_card() -> str:

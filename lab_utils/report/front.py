@@ -119,7 +119,11 @@ def _device(results: Results) -> str:
     if cards:
         return escape.markdown(", ".join(cards))
     cores = max((machine.get("cores") or 0 for machine in machines), default=0)
-    return f"{cores} processor {_plural('core', cores)} without a graphics card" if cores else ""
+    if not cores:
+        return ""
+    unused = next((machine["gpu_unused"] for machine in machines if machine.get("gpu_unused")), "")
+    words = f"{cores} processor {_plural('core', cores)} without a graphics card"
+    return f"{words} ({escape.markdown(unused[0].lower() + unused[1:].rstrip('.'))})" if unused else words
 
 
 def findings(steps: list[ladder.Rung], lines: list[ledger.Line]) -> list[str]:
@@ -285,7 +289,7 @@ def _distinct(values: Any) -> str:
 def _machine(hardware: Mapping[str, Any]) -> str:
     if not hardware:
         return ""
-    gpu = hardware.get("gpu") or "no graphics card used"
+    gpu = hardware.get("gpu") or str(hardware.get("gpu_unused", "no graphics card used")).rstrip(".")
     parts = (hardware.get("system"), hardware.get("machine"), f"{hardware.get('cores')} cores")
     return ", ".join([*(str(part) for part in parts if part), f"{hardware.get('memory_gib')} GiB", str(gpu)])
 

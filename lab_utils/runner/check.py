@@ -2,16 +2,14 @@
 
 import math
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
 from lab_utils.chapters.paper_baselines import ARCHITECTURES
-from lab_utils.core import profiles
+from lab_utils.core import card, profiles
 from lab_utils.core.chapters import CHAPTERS
 from lab_utils.core.environment import KERAS
 from lab_utils.core.errors import LabError
@@ -22,6 +20,7 @@ from lab_utils.data.splits import SPLITS
 from lab_utils.networks import backbones, registry, scratch_specs
 from lab_utils.runner import processes
 from lab_utils.runner.state import RunState
+from lab_utils.sample import generator
 
 # Multiplications of one forward pass at the network's own size, in billions, as their authors print them.
 BILLIONS = {
@@ -103,6 +102,11 @@ def _data(settings: Settings) -> tuple[Line, Amounts, int]:
 def _sample(settings: Settings) -> tuple[Line, Amounts, int]:
     facts = mame_facts.by_museum()
     classes = settings.data.classes or facts["medium"].nunique()
+    if settings.data.images == "all":
+        kept = facts[facts["medium"].isin(generator.class_names(settings.data.classes))]
+        splits = {split: int(kept[split].sum()) for split in SPLITS}
+        amounts = Amounts(sum(splits.values()), splits["train"], classes)
+        return Line("data", f"{_of(amounts)}, drawn here without a download"), amounts, 0
     amounts = Amounts(settings.data.images, round(TRAIN * settings.data.images), classes)
     return Line("data", f"about {_of(amounts)}, drawn here without a download"), amounts, 0
 
@@ -209,16 +213,9 @@ def _memory(settings: Settings, amounts: Amounts, jobs: int) -> Line:
 
 
 def _card() -> Line:
-    cores = f"{processes.cores()} cores"
-    if not shutil.which("nvidia-smi"):
-        return Line("processor", f"{cores}, no NVIDIA card")
-    asked = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    listed = subprocess.run(asked, capture_output=True, text=True, check=False)
-    if listed.returncode:
-        return Line("processor", f"{cores}, no NVIDIA card that answers")
-    cards = "; ".join(line.strip() for line in listed.stdout.splitlines())
-    lacking = "" if find_spec("nvidia") else "CUDA's packages (LAB_GPU=1 ./run_all.sh installs them)"
-    return Line("processor", f"{cores}, NVIDIA card: {cards}", lacking)
+    """The card as TensorFlow answers now; a run goes on without one, so none is missing."""
+    answer, cores = card.look(fresh=True), f"{processes.cores()} cores"
+    return Line("processor", f"{cores}. {answer.sentence}" if answer.reason else f"{cores}, {answer.words}")
 
 
 # ---- time ------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lab_utils.core import consistency, environment, file_names, profiles, records, usage
+from lab_utils.core import card, consistency, environment, file_names, profiles, records, usage
 from lab_utils.core.chapters import CHAPTERS, chapter
 from lab_utils.core.errors import LabError, of_system
 from lab_utils.core.profiles import Settings
@@ -234,7 +234,9 @@ def bring_up_to_date(state: RunState, work: Plan, jobs: int) -> int:
         for name in work.forced:
             state.forget(name)
         pages.write_index(state.settings)
-        told = schedule.run(state, list(work.todo), jobs)
+        graphics = card.look()
+        print(card.first_line(state.settings.name, processes.cores(), graphics), flush=True)
+        told = schedule.run(state, list(work.todo), jobs, graphics)
     failed = settle(state, work, told)
     if "data" in failed:
         return 2
@@ -242,7 +244,7 @@ def bring_up_to_date(state: RunState, work: Plan, jobs: int) -> int:
         print("Every chapter is up to date.")
     built = report(state)
     if work.todo:
-        print(ledger(state, work.wanted))
+        print(ledger(state, work.wanted, jobs))
     consistent = check_records(state)
     return 1 if failed or not built or not consistent else 0
 
@@ -313,14 +315,26 @@ def report(state: RunState) -> bool:
     return True
 
 
-def ledger(state: RunState, wanted: set[str]) -> str:
-    """Seconds by chapter and the sizes of what was made, as text."""
-    lines = ["", "  seconds  step"]
+def ledger(state: RunState, wanted: set[str], jobs: int = 1) -> str:
+    """Seconds and memory by chapter and the sizes of what was made, as text.
+
+    Args:
+        state: of the run.
+        wanted: names of the steps that are told.
+        jobs: notebooks at a time.
+    """
+    lines, held = ["", "    GB  seconds  step"], []
     for step in state.steps:
         status = state.status(step.name)
         if step.name in wanted and status:
             words = "" if status["state"] == "ok" else f"  ({status['state']})"
-            lines.append(f"  {status.get('seconds') or 0:7.0f}  {step.name}{words}")
+            memory = status.get("memory_gb")
+            held += [memory] if memory else []
+            told = f"{memory:.1f}" if memory else ""
+            lines.append(f"  {told:>4}  {status.get('seconds') or 0:7.0f}  {step.name}{words}")
+    if len(held) > 1:
+        most = sum(sorted(held)[-jobs:])
+        lines += ["", f"  {jobs} at a time held at most {most:.1f} GB of memory (the largest of the table together)"]
     folders = [state.settings.run_folder, *sorted((PROJECT / "data" / "cache").glob("*")), state.settings.report_folder]
     sizes = [f"{path.relative_to(PROJECT)} {megabytes(path):.1f} MB" for path in folders if path.exists()]
     return "\n".join([*lines, "", "  " + "\n  ".join(sizes)])

@@ -58,7 +58,8 @@ def _run(state: RunState, step: Chapter) -> str:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     outcome = _data(state, step) if step is DATA else _notebook(state, step)
     seconds = time.time() - started
-    state.finish(step, outcome.state, seconds, outcome.error, outcome.used | source)
+    memory = processes.peak_memory()
+    state.finish(step, outcome.state, seconds, outcome.error, outcome.used | source, memory)
     if step is not DATA:
         _write_page(state, step)
     tell(step, "done", seconds=seconds, state=outcome.state, error=outcome.error)

@@ -1,12 +1,11 @@
 """One run of a name at a time, and processes that die with the run they belong to (Linux and macOS alike)."""
 
 import contextlib
-import importlib.util
 import os
 import re
-import shutil
+import resource
 import signal
-import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -108,16 +107,12 @@ def sweep(*folders: Path) -> int:
     return removed
 
 
+def peak_memory() -> int:
+    """Most bytes of main memory that this process, or one of those it started and that have ended, held at once."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def has_gpu() -> bool:
-    """Whether TensorFlow would find a graphics card, asked without importing it (that costs seconds)."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1") or not shutil.which("nvidia-smi"):
-        return False
-    if not importlib.util.find_spec("nvidia"):
-        return False
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return listed.returncode == 0 and "GPU" in listed.stdout

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from lab_utils.core import records
+from lab_utils.core import card, records
 from lab_utils.core.environment import stated
 from lab_utils.core.errors import LabError
 from lab_utils.core.records import PROJECT
@@ -27,15 +27,17 @@ THREADS = (
 )
 
 
-def environment(jobs: int) -> dict[str, str]:
-    """Variables for all processes of a run: the stated environment, and equal shares of the cores."""
+def environment(jobs: int, graphics: card.Answer) -> dict[str, str]:
+    """Variables for all processes of a run: the stated environment, equal shares of the cores, no card that fails."""
     threads = str(max(1, processes.cores() // jobs))
-    return {**stated(root=PROJECT), **dict.fromkeys(THREADS, threads), processes.WATCHED: str(os.getpid())}
+    variables = {**stated(root=PROJECT), **dict.fromkeys(THREADS, threads), processes.WATCHED: str(os.getpid())}
+    hidden = {"CUDA_VISIBLE_DEVICES": "-1", card.UNUSED: graphics.sentence} if graphics.reason else {}
+    return {**variables, **hidden}
 
 
-def command(state: RunState, todo: Sequence[str], jobs: int) -> list[str]:
-    """Snakemake's command line for those steps of a run that may be outdated."""
-    gpu = 1 if processes.has_gpu() else jobs + 1  # without a card nothing has to take turns
+def command(state: RunState, todo: Sequence[str], jobs: int, graphics: card.Answer) -> list[str]:
+    """Snakemake's command line for those steps of a run that may be outdated: one at a time holds the card."""
+    gpu = 1 if graphics.usable else jobs + 1  # without a card nothing has to take turns
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile")),
         *("--directory", str(state.settings.run_folder)),
@@ -45,13 +47,14 @@ def command(state: RunState, todo: Sequence[str], jobs: int) -> list[str]:
     ]
 
 
-def run(state: RunState, todo: Sequence[str], jobs: int) -> set[str]:
+def run(state: RunState, todo: Sequence[str], jobs: int, graphics: card.Answer) -> set[str]:
     """Run steps of a run, showing progress; return the names of those that failed.
 
     Args:
         state: of the run.
         todo: names of the steps that may be outdated, with all that may be outdated among what they need.
         jobs: notebooks at a time.
+        graphics: the card, where one can be used.
 
     Raises:
         LabError: Snakemake itself failed (the sentence names its log), or the run's folder can't be written.
@@ -62,8 +65,8 @@ def run(state: RunState, todo: Sequence[str], jobs: int) -> set[str]:
         state.done(name).unlink(missing_ok=True)
     with log.open("wb", buffering=0) as file:
         child = subprocess.Popen(
-            command(state, todo, jobs),
-            env=environment(jobs),
+            command(state, todo, jobs, graphics),
+            env=environment(jobs, graphics),
             stdout=subprocess.PIPE,
             stderr=file,
             text=True,

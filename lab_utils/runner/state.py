@@ -119,7 +119,13 @@ class RunState:
         return self.source(step)
 
     def finish(
-        self, step: Chapter, state: str, seconds: float, error: dict[str, Any] | None = None, used: Used | None = None
+        self,
+        step: Chapter,
+        state: str,
+        seconds: float,
+        error: dict[str, Any] | None = None,
+        used: Used | None = None,
+        memory: int | None = None,
     ) -> None:
         """Write a step's state, and what it used, where it did not fail.
 
@@ -129,6 +135,7 @@ class RunState:
             seconds: that it took.
             error: what went wrong, or why it was not run.
             used: the record, what `start` gave included; None: the step was passed over without being started.
+            memory: most bytes that its process held.
         """
         executed = step is not DATA and used is not None
         if state == "not run":
@@ -136,6 +143,7 @@ class RunState:
         if not executed:
             self.executed(step.name).unlink(missing_ok=True)
         status = {"chapter": step.name, "state": state, "seconds": round(seconds, 1), "error": error}
+        status |= {} if memory is None else {"memory_gb": round(memory / 1e9, 2)}
         if state != "failed":
             status |= {"made": self.made(step), "executed": executed, "used": self._record(step, used or {})}
         write_json(self.status_path(step.name), status)

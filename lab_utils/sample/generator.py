@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 from zlib import crc32
 
 import numpy as np
@@ -19,6 +20,7 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.records import write_atomic
 from lab_utils.data import mame_facts
 
+Images = int | Literal["all"]
 SPLITS = ("train", "val", "test")
 SHARES = {"train": 0.49, "val": 0.18, "test": 0.33}  # MAMe: .54, .04, .42; a val of 4 % would be too small to choose on
 FIRST_CLASSES = (  # the order in which a smaller sample takes mediums: confusable pairs first, then one of each kind
@@ -54,7 +56,7 @@ class Picture:
 def generate(
     folder: Path | str,
     *,
-    images: int = 1300,
+    images: Images = 1300,
     long_side: int = 320,
     classes: int | None = None,
     seed: int = 0,
@@ -65,7 +67,7 @@ def generate(
 
     Args:
         folder: where to; the table is written last, so that a folder with a table is complete.
-        images: about how many images; at least 12 a class.
+        images: about how many images, at least 12 a class; `all`: as many as MAMe has of each medium, museum and split.
         long_side: of the files, in pixels; the table's sizes are those of an original, as in MAMe.
         classes: only so many mediums, in the order of `class_names`; None: all 29.
         seed: the same seed gives the same bytes, whatever `workers` is.
@@ -107,16 +109,16 @@ def class_names(classes: int | None = None) -> list[str]:
     return ordered[:classes]
 
 
-def plan(images: int, classes: int | None, seed: int) -> list[Picture]:
+def plan(images: Images, classes: int | None, seed: int) -> list[Picture]:
     """Draw the sample's table, in the original's order: by split, then medium, then museum.
 
     Raises:
         LabError: fewer than 12 images a class.
     """
     names = class_names(classes)
-    if images < 12 * len(names):
+    if images != "all" and images < 12 * len(names):
         raise LabError(f"data.images is {images}: {len(names)} classes need at least {12 * len(names)}.")
-    rng = np.random.default_rng([seed, images, len(names)])
+    rng = np.random.default_rng([seed, 0 if images == "all" else images, len(names)])
     table = mame_facts.by_museum()
     pictures = [one for split in SPLITS for one in _split_rows(table, names, images, split)]
     for name in names:
@@ -131,10 +133,12 @@ def plan(images: int, classes: int | None, seed: int) -> list[Picture]:
     return pictures
 
 
-def _split_rows(table: pd.DataFrame, names: list[str], images: int, split: str) -> Iterator[Picture]:
+def _split_rows(table: pd.DataFrame, names: list[str], images: Images, split: str) -> Iterator[Picture]:
     counts = table.pivot(index="medium", columns="museum", values=split).loc[names].fillna(0)
     of_class = counts.sum(axis=1)
-    wanted = np.maximum(3, np.round(images * SHARES[split] * of_class / of_class.sum())).astype(int)
+    wanted = of_class.astype(int)
+    if images != "all":
+        wanted = np.maximum(3, np.round(images * SHARES[split] * of_class / of_class.sum())).astype(int)
     for name in names:
         parts = apportion(counts.loc[name].to_numpy(), int(wanted[name]))
         for museum in np.argsort(-parts, kind="stable"):

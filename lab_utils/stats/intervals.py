@@ -1,7 +1,7 @@
 """Numbers that carry what they are of: an accuracy with its n, an estimate with its interval, and their differences.
 
 One kind of interval for one kind of question, in all chapters. Images of one accession lot are easy or hard together:
-where lots are known they are drawn whole, where none are known images are drawn. `benchmarks/coverage.py` measures how
+where lots are known they are drawn whole, where none are known images are drawn. `benchmarks/intervals.py` measures how
 often each kind covers the truth.
 
 * **An accuracy**: Wilson's score interval, n divided by the design effect (Kish 1965; Korn and Graubard 1998).

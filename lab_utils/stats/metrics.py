@@ -22,7 +22,7 @@ from lab_utils.stats.intervals import (
     mean_estimate,
 )
 
-ENOUGH = 100  # images whose mean cross-entropy has an interval that covers (benchmarks/coverage.py)
+ENOUGH = 100  # images whose mean cross-entropy has an interval that covers (benchmarks/intervals.py)
 FEWEST_RANKED = 5  # things among which a rank is told: one of three has a third of the ranks by chance
 AVERAGES = (
     *("accuracy", "balanced accuracy", "macro precision", "macro F1"),

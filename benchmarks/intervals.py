@@ -1,6 +1,6 @@
 """How often do the lab's 95 % intervals hold the truth? Each kind, drawn again and again from a known population.
 
-    python benchmarks/coverage.py [--draws 2000]
+    python benchmarks/intervals.py [--draws 2000]
 
 A population of 29 classes: images come in accession lots of 1 to 12, a lot has its own difficulty, and what is wrong
 goes to a few other classes. Its true values are computed, not drawn. 232 images are val of the sample (8 a class), 430
