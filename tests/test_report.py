@@ -341,6 +341,29 @@ def test_sentences_of_the_story_leave_their_intervals_to_tables():
     assert story.without_intervals(str(Difference(0.01, -0.1, 0.1, 74))) == "a tie (+1.0 points)"
 
 
+def test_a_verdict_of_the_story_leaves_the_reason_of_all_drawings_to_the_first_page():
+    reason = "**Not testable** here: these are drawings, and the claim is about museum photographs."
+    told = f"Slide 3 says “x”. {reason}\n\nWhat the method shows here: A is better (2.0 to 5.0)."
+    assert story.in_short(told) == "Slide 3 says “x”. **Not testable**. Here: A is better."
+    other = "Slide 3 says “x”. **Not testable** here: the epochs are too few."
+    assert story.in_short(other) == other
+
+
+def test_words_are_counted_in_text_captions_and_tables_and_too_many_are_told():
+    frame = pd.DataFrame({"run": ["a", "b"], "val": [Accuracy(20, 74), Accuracy(37, 74)]})
+    table = Part("table", data=bundles.table_bundle(frame), caption="Two runs")
+    short = Chapter("01_x", "1 Short", "ok", parts=[Part("markdown", "Three words here."), table])
+    assert story.words([short]) == 3 + 5 + (1 + 2 + 3) + 2 * 3  # text, caption with n, head, rows
+    assert story.too_long([short]) == ""
+    long = Chapter("02_x", "2 Long", "ok", parts=[Part("markdown", "word " * story.MOST_WORDS)])
+    assert "12,020 words" in story.too_long([short, long]) and "2 Long (12,000)" in story.too_long([short, long])
+
+
+def test_a_line_of_the_ledger_is_a_line():
+    said = "“" + "word " * 20 + "end”"
+    assert front._one_line(said) == "“" + "word " * 11 + "word …”" and front._one_line("“It is so”") == "“It is so”"
+
+
 def test_the_slide_index_is_complete_and_its_chapters_exist(settings):
     known = {chapter.number for chapter in pages.read_chapters(settings)} | {"", "references"}
     assert [slide["slide"] for slide in slides.slides()] == list(range(1, 37))
@@ -576,10 +599,18 @@ def texts(grid):
     return [[cell.text.replace("\u00a0", " ") for cell in row] for row in grid.rows]
 
 
-def test_an_interval_has_a_column_of_its_own_and_a_common_n_stands_in_the_heading():
-    shown = texts(grid_of(pd.DataFrame({"run": ["a", "b"], "val": [Accuracy(20, 74), Accuracy(37, 74)]})))
-    assert shown[0] == ["run", "val (%, n = 74)", "95 % interval"]
-    assert shown[1][:2] == ["a", "27.0"] and shown[2] == ["b", "50.0", "38.9 to 61.1"]
+def test_an_interval_has_a_column_of_its_own_and_a_common_n_is_said_once_in_the_caption():
+    grid = grid_of(pd.DataFrame({"run": ["a", "b"], "val": [Accuracy(20, 74), Accuracy(37, 74)]}))
+    shown = texts(grid)
+    assert shown[0] == ["run", "val (%)", "95 % interval"]
+    assert shown[1][:2] == ["a", "27.0"] and shown[2] == ["b", "50.0", "38.9–61.1"]
+    assert grid.counted("Two runs") == "Two runs. n = 74"
+    assert grid.counted("Two runs (n = 74)") == "Two runs (n = 74)"
+
+
+def test_different_n_in_a_caption_name_their_columns():
+    frame = pd.DataFrame({"val": [Accuracy(20, 74)], "again": [Accuracy(21, 74)], "test": [Accuracy(3, 9)]})
+    assert grid_of(frame).counted("Runs.") == "Runs. n = 74 (val, again), 9 (test)"
 
 
 def test_differing_n_get_a_column_and_differences_a_sign():
@@ -592,7 +623,7 @@ def test_differing_n_get_a_column_and_differences_a_sign():
 def test_in_a_wide_table_the_interval_stands_beneath_its_value():
     frame = pd.DataFrame({"run": ["a"]} | {f"split {number}": [Accuracy(20, 74)] for number in range(4)})
     grid = grid_of(frame)
-    assert len(grid.rows[0]) == 5 and grid.rows[1][1].below == "18.2 to 38.1"
+    assert len(grid.rows[0]) == 5 and grid.rows[1][1].below == "18.2–38.1"
 
 
 def test_a_column_of_words_and_quantities_is_left_alone():

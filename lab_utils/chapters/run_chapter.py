@@ -99,8 +99,8 @@ def reported_words(number: int) -> str:
     peak = "" if pd.isna(row["val_peak"]) else f" (highest {row['val_peak']:.3f})"
     note = "" if pd.isna(row["note"]) else f" Note: {row['note']}."
     return (
-        f"Reported by the original ({row['source']}): {printed}. Read from its plotted curves, val ends at "
-        f"{row['val_end']:.3f}{peak} and train at {row['train_end']:.3f}. All of it on MAMe with VGG16.{note}"
+        f"Reported ({row['source']}, VGG16 on MAMe): {printed}. Its plotted curves end at {row['val_end']:.3f} on val"
+        f"{peak} and at {row['train_end']:.3f} on train.{note}"
     )
 
 
@@ -129,7 +129,7 @@ def changes_words(result: FineTuningResult, before: FineTuningResult | None) -> 
     names = changed(before, result) if before else []
     if len(names) < 2:
         return ""
-    return f"{len(names)} settings change at once, so a difference can't be put down to any one of them."
+    return f"{len(names)} settings change at once, so no difference has a single cause."
 
 
 def follow(step: str, difference: Difference) -> str:

@@ -9,9 +9,8 @@ from typing import Any
 
 from lab_utils.core import records
 from lab_utils.core.profiles import Settings
-from lab_utils.report import front, ledger, pages, slides, to_html, to_pdf
+from lab_utils.report import front, ledger, pages, slides, story, to_html, to_pdf
 from lab_utils.report.parts import Chapter, Part, labelled, results_of
-from lab_utils.report.story import story_of
 from lab_utils.report.tables import MOST_ROWS
 from lab_utils.report.to_html import Places
 from lab_utils.report.to_pdf import Head
@@ -50,6 +49,8 @@ def build(settings: Settings) -> tuple[Path, Path]:
     """
     folder = settings.report_folder
     report = collect(settings)
+    if warning := story.too_long(report.chapters):
+        print(warning)
     html = records.write_atomic(folder / "report.html", as_html(report))
     pages.write_chapters(settings, report.full)
     pdf = records.write_atomic(folder / "report.pdf", as_pdf(report))
@@ -62,8 +63,8 @@ def collect(settings: Settings) -> Report:
     results = results_of(settings.report_folder, full)
     manifest = records.read_json(settings.run_folder / "data.json", {})
     lines = ledger.lines(results)
-    story = [story_of(chapter) for chapter in full]
-    key = records.content_hash([[dataclasses.asdict(chapter) for chapter in story], results, manifest, settings])
+    told = [story.story_of(chapter) for chapter in full]
+    key = records.content_hash([[dataclasses.asdict(chapter) for chapter in told], results, manifest, settings])
     ends = [
         front.ledger_chapter(lines),
         front.errors_chapter(lines),
@@ -72,7 +73,7 @@ def collect(settings: Settings) -> Report:
     ]
     head = Head(pages.TITLE, settings.title or settings.name, front.line(settings, full))
     first = front.first_page(settings, manifest, results, full, lines)
-    return Report(head, first, [slides.part(settings, story)], [*story, *ends], full)
+    return Report(head, first, [slides.part(settings, told)], [*told, *ends], full)
 
 
 def as_html(report: Report) -> str:

@@ -23,6 +23,7 @@ from lab_utils.report.to_html import minutes
 
 FINDINGS = Path(__file__).with_name("findings.yaml")
 SHOWN = 5  # findings on the first page
+LEDGER_WORDS = 12  # of what the original says, in a line of the ledger
 ORIGINAL = ("vgg16", "resnet50", "efficientnetb0", "efficientnetb3")
 QUESTION = (
     "How far do networks trained on ImageNet carry over to the medium of museum objects? "
@@ -45,8 +46,9 @@ _DATA = {
 }
 _HOW_TO_READ = (
     "A **tie** is a difference whose 95 % interval includes zero. **Reported** numbers are printed in the original or "
-    "in the MAMe paper. Figures keep the numbers that they have in the chapters' own pages, so some numbers are left "
-    "out here. [How it was run](#provenance) has versions, machine and readings of the test labels."
+    "in the MAMe paper. **Not testable**: the claim is about museum photographs, and these are other images, unless a "
+    "reason is given. **Here** stands before what the method shows on them. Figures keep the numbers of the chapters' "
+    "pages, so some are left out."
 )
 _BY_NUMBERS = "([by its own numbers](#errors))"
 Results = Mapping[str, Mapping[str, Any]]
@@ -202,14 +204,22 @@ def ledger_chapter(lines: list[ledger.Line]) -> Chapter:
     rows = [
         {
             "slide": line.slide,
-            "what the original says": line.said,
+            "what the original says": _one_line(line.said.removeprefix("says ")),
             "verdict": line.verdict,
             "chapter": _tested(line),
         }
         for line in lines
     ]
-    caption = "The original's claims in the order of its slides. The chapters tell how each was tested"
+    caption = "The original's claims by slide. The chapters quote them in full and tell how each was tested"
     return Chapter("ledger", "Ledger of claims", "ok", parts=[_table(rows, caption)])
+
+
+def _one_line(said: str) -> str:
+    """As many of its words as a line of the ledger holds; the claim's chapter quotes it in full."""
+    words = said.split()
+    if len(words) <= LEDGER_WORDS:
+        return said
+    return f"{' '.join(words[:LEDGER_WORDS]).rstrip(' .,;…')} …{'”' * said.endswith('”')}"
 
 
 def _tested(line: ledger.Line) -> Link:

@@ -37,11 +37,24 @@ class Grid:
         rows: cells; all rows are of one length.
         heads: how many rows are its head.
         left_out: rows that are not shown here.
+        counts: how many images (n) a column's quantities are of, where all its rows share it, by its heading.
     """
 
     rows: list[list[Cell]] = field(default_factory=list)
     heads: int = 0
     left_out: int = 0
+    counts: dict[str, str] = field(default_factory=dict)
+
+    def counted(self, caption: str) -> str:
+        """The caption with n, said once for all columns that share it."""
+        heads: dict[str, list[str]] = {}
+        for head, n in self.counts.items():
+            heads.setdefault(n, []).append(head)
+        alone = len(heads) == 1
+        new = {n: names for n, names in heads.items() if not re.search(rf"\bn\s=\s{n}\b", caption)}
+        told = ", ".join(n if alone else f"{n} ({', '.join(names)})" for n, names in new.items())
+        ended = caption if not caption or caption.endswith((".", "!", "?")) else f"{caption}."
+        return f"{ended} n = {told}".strip() if told else caption
 
     @property
     def columns(self) -> list[list[Cell]]:
@@ -115,6 +128,8 @@ def tidy(grid: Grid, most: int | None = None) -> Grid:
     beside = len(shown.rows[0]) + sum(map(bool, quantities)) <= _MANY
     columns: list[list[Cell]] = []
     for column, quantity in zip(shown.columns, quantities, strict=True):
+        if quantity and (n := _common(quantity, "n")) and shown.heads:
+            shown.counts[column[shown.heads - 1].text] = n
         columns += _split(column, quantity, shown.heads, beside) if quantity else [column]
     for column in columns:
         _same_decimals(column[shown.heads :])
@@ -162,11 +177,10 @@ def _quantity(text: str) -> dict[str, str] | None:
 def _split(column: list[Cell], quantities: list[dict[str, str] | None], heads: int, beside: bool) -> list[list[Cell]]:
     """A column of quantities as a column of values with their intervals beside or beneath, and one of n if it varies.
 
-    An n that all rows share moves into the heading.
+    An n that all rows share is for the caption.
     """
-    counts = {quantity["n"] for quantity in quantities if quantity and quantity["n"]}
     unit = next(quantity["unit"] for quantity in quantities if quantity)
-    head = _heading(column[heads - 1].text if heads else "", unit, counts.pop() if len(counts) == 1 else "")
+    head = _heading(column[heads - 1].text if heads else "", unit)
     values = [
         *_heads(heads, head),
         *(_value(cell, quantity) for cell, quantity in zip(column[heads:], quantities, strict=True)),
@@ -177,7 +191,7 @@ def _split(column: list[Cell], quantities: list[dict[str, str] | None], heads: i
         columns.append([*_heads(heads, "95 % interval"), *intervals[heads:]])
         for cell in values:
             cell.below = ""
-    if counts:
+    if any(quantity and quantity["n"] for quantity in quantities) and not _common(quantities, "n"):
         columns.append(
             [*_heads(heads, "n"), *(Cell(quantity["n"] if quantity else "", right=True) for quantity in quantities)]
         )
@@ -188,17 +202,28 @@ def _heads(heads: int, text: str) -> list[Cell]:
     return [Cell(text if row == heads - 1 else "", right=True) for row in range(heads)]
 
 
-def _heading(text: str, unit: str, n: str) -> str:
-    inside = ", ".join(filter(None, [unit if unit and unit not in text else "", f"n = {n}" if n else ""]))
-    return f"{text} ({inside})" if inside else text
+def _heading(text: str, unit: str) -> str:
+    return f"{text} ({unit})" if unit and unit not in text else text
+
+
+def _common(quantities: list[dict[str, str] | None], key: str) -> str:
+    """What all quantities that say it share; empty where they differ."""
+    told = {quantity[key] for quantity in quantities if quantity and quantity[key]}
+    return told.pop() if len(told) == 1 else ""
 
 
 def _value(cell: Cell, quantity: dict[str, str] | None) -> Cell:
     if quantity is None:
         return Cell(cell.text, right=True)
     tie = f" {quantity['word']}" if quantity["word"] else ""
-    interval = f"{_minus(quantity['low'])} to {_minus(quantity['high'])}" if quantity["low"] else ""
+    interval = _range(quantity["low"], quantity["high"]) if quantity["low"] else ""
     return Cell(_minus(quantity["value"]) + tie, True, cell.href, interval)
+
+
+def _range(low: str, high: str) -> str:
+    """`63.1–75.4`; with a word between where a sign could be taken for the dash."""
+    between = " to " if set(low + high) & set("-+−") else "–"
+    return f"{_minus(low)}{between}{_minus(high)}"
 
 
 def _minus(text: str) -> str:

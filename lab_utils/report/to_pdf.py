@@ -217,6 +217,7 @@ class _Writer:
         self.typst: list[str] = []
         self.anchors: set[str] = set()
         self.pictures = 0
+        self.paged = True
 
     def document(self, head: Head, front: list[Part], index: list[Part], chapters: list[Chapter]) -> str:
         """Typst source of the report; pictures are written beside it."""
@@ -234,7 +235,12 @@ class _Writer:
         foreign = any(_FOREIGN.search(text) for text in (body, head.title, head.subtitle, head.line))
         names = "".join(
             f"#let report-{name} = {quoted(value)}\n"
-            for name, value in (("title", head.title), ("subtitle", head.subtitle), ("line", head.line))
+            for name, value in (
+                ("title", head.title),
+                ("subtitle", head.subtitle),
+                ("short", head.subtitle.partition(" (")[0]),
+                ("line", head.line),
+            )
         )
         settings = f"{names}#let has-foreign-signs = {str(foreign).lower()}\n"
         return f"{settings}{TEMPLATE.read_text(encoding='utf-8')}\n{body}"
@@ -328,11 +334,13 @@ class _Writer:
         grid = tidy(parse(text_of(part.data.get("text/html", ""))), most)
         if not grid.rows:
             return ""
+        self.paged = part.style != "whole"  # pages of the ledger's chapters stand in the contents
         for cell in (cell for row in grid.rows for cell in row):
             cell.text = self._linked_text(cell)
         more = f" {grid.left_out:,} more rows: in the chapter's page." if grid.left_out else ""
         pieces = ", ".join(self._lined(*piece) for piece in stacked(self._as_long(grid)))
-        return f"#numbered-table({self.head(part, more)}, ({pieces},))"
+        counted = dataclasses.replace(part, caption=grid.counted(part.caption))
+        return f"#numbered-table({self.head(counted, more)}, ({pieces},))"
 
     def _lined(self, grid: Grid, size: float, widths: list[float]) -> str:
         """One piece of a table as a Typst dictionary."""
@@ -359,7 +367,7 @@ class _Writer:
         """The table with links as long as they are printed, page number included."""
 
         def longer(cell: Cell) -> Cell:
-            inside = self._target(cell)[:1] == "<"
+            inside = self.paged and self._target(cell)[:1] == "<"
             return dataclasses.replace(cell, text=cell.text + _PAGE) if inside else cell
 
         return Grid([[longer(cell) for cell in row] for row in grid.rows], grid.heads)
@@ -368,7 +376,8 @@ class _Writer:
         text = quoted(cell.text.removesuffix(_PAGE))
         target = self._target(cell)
         if target[:1] == "<":
-            return f"[#link({target})[#{text},~p.~#page-of({target})]], "
+            page = f",~p.~#page-of({target})" if self.paged else ""
+            return f"[#link({target})[#{text}{page}]], "
         if target:
             return f"[#link({target})[#{text}]], "
         if cell.text in VERDICTS:
