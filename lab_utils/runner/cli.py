@@ -17,7 +17,7 @@ from lab_utils.runner import processes
 from lab_utils.runner.state import RunState, notebook_path
 
 EXAMPLES = """examples:
-  ./run_all.sh                                      the generated sample, about eight minutes
+  ./run_all.sh                                      the generated sample, a quarter of an hour on two cores
   ./run_all.sh --images ~/pictures/my_photos        any folder of class folders
   ./run_all.sh --profile mame --data ~/MAMe         the real data set, from files that are there
   ./run_all.sh --only 05                            one notebook, and what it needs
