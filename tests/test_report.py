@@ -361,7 +361,10 @@ def test_words_are_counted_in_text_captions_and_tables_and_too_many_are_told():
 
 def test_a_line_of_the_ledger_is_a_line():
     said = "“" + "word " * 20 + "end”"
-    assert front._one_line(said) == "“" + "word " * 11 + "word …”" and front._one_line("“It is so”") == "“It is so”"
+    assert (
+        front._one_line(said) == "“" + "word " * (front.LEDGER_WORDS - 1) + "word …”"
+        and front._one_line("“It is so”") == "“It is so”"
+    )
 
 
 def test_the_slide_index_is_complete_and_its_chapters_exist(settings):
