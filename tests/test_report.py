@@ -989,3 +989,21 @@ def test_in_print_the_twin_stands_for_the_interactive_figure(browser, built):
     assert browser.run("getComputedStyle(document.querySelector('img.twin')).display") != "none"
     printed = browser.call("Page.printToPDF", preferCSSPageSize=True)["data"]
     assert base64.b64decode(printed).startswith(b"%PDF")
+
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def test_sentences_of_more_than_thirty_words_are_found():
+    assert story.long_sentences("word " * 31 + "end.") == ["word " * 31 + "end."]
+    assert story.long_sentences("word " * 20 + "end; " + "word " * 20 + "end.") == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_storys_own_sentences_have_at_most_thirty_words(path):
+    cells = nbformat.read(path, 4).cells
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown" and "story" in cell.metadata.get("tags", [])]
+    chapter = Chapter(path.stem, path.stem, "ok", parts=[Part("markdown", text, story=True) for text in texts])
+    told = [part.text for part in story.story_of(chapter).parts]
+    assert [sentence for text in told for sentence in story.long_sentences(text)] == []
+    assert story.long_sentences(front._HOW_TO_READ) == []
