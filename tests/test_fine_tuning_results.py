@@ -166,7 +166,7 @@ def test_a_perfectly_overconfident_run_gets_a_temperature_above_one():
 def test_every_reported_sentence_says_that_it_is_reported(number):
     words = run_chapter.reported_words(number)
     row = REPORTED.set_index("run").loc[str(number)]
-    assert words.startswith("Reported by the original (slide")
+    assert words.startswith("Reported (slide")
     assert f"{row['val_end']:.3f}" in words
     assert ("no val accuracy" in words) == pd.isna(row["val_printed"])
 
@@ -175,7 +175,7 @@ def test_settings_on_the_slide_and_here_stand_side_by_side_and_changes_are_marke
     before, after = result_of("run 2", [0.5], dropout=0.0), result_of("run 3", [0.5], dropout=0.5, batch=250, L2=0.1)
     table = fine_tuning_results.settings_table(after, before).set_index("setting")
     assert list(table.columns[:4]) == [f"run {k}, {where}" for where in ("reported", "here") for k in (2, 3)]
-    assert table.loc["epochs"].tolist() == ["10", "9", "10", "10", "as reported"]
+    assert table.loc["epochs"].tolist() == ["10", "9", "10", "10", "reported"]
     assert table.loc["L2"].tolist() == ["not reported", "0.1", "0", "0.1", "reported and here"]
     assert table.loc["head"].tolist() == ["512 + 256"] * 4 + [""]
     assert "3 settings change at once" in run_chapter.changes_words(after, before)
@@ -247,7 +247,7 @@ def test_the_printed_values_are_drawn_where_the_runs_are_like_the_originals():
 def test_the_plotted_start_of_the_loss_stands_beside_ours_where_it_is_known(number):
     words = run_chapter.start_words(result_of("a", [0.5, 0.5, 0.5]), number)
     known = REPORTED.set_index("run").loc[str(number), "loss_start"]
-    assert ("Reported" in words) == pd.notna(known)
+    assert ("reported" in words) == pd.notna(known)
     assert pd.isna(known) or f"near {known:g}" in words
     peak = REPORTED.set_index("run").loc[str(number), "val_peak"]
     assert run_chapter.reported_levels(number)["accuracy"].get("val, highest") == (peak if peak > 0 else None)

@@ -361,7 +361,10 @@ def test_words_are_counted_in_text_captions_and_tables_and_too_many_are_told():
 
 def test_a_line_of_the_ledger_is_a_line():
     said = "“" + "word " * 20 + "end”"
-    assert front._one_line(said) == "“" + "word " * 11 + "word …”" and front._one_line("“It is so”") == "“It is so”"
+    assert (
+        front._one_line(said) == "“" + "word " * (front.LEDGER_WORDS - 1) + "word …”"
+        and front._one_line("“It is so”") == "“It is so”"
+    )
 
 
 def test_the_slide_index_is_complete_and_its_chapters_exist(settings):
@@ -1007,3 +1010,21 @@ def test_the_device_stands_in_the_report_and_why_a_card_is_not_used(hardware, wo
     assert front._device(results) == words
     unused = hardware.get("gpu_unused", "no graphics card used").rstrip(".")
     assert front._machine(hardware).endswith(hardware["gpu"] or unused)
+
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def test_sentences_of_more_than_thirty_words_are_found():
+    assert story.long_sentences("word " * 31 + "end.") == ["word " * 31 + "end."]
+    assert story.long_sentences("word " * 20 + "end; " + "word " * 20 + "end.") == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_storys_own_sentences_have_at_most_thirty_words(path):
+    cells = nbformat.read(path, 4).cells
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown" and "story" in cell.metadata.get("tags", [])]
+    chapter = Chapter(path.stem, path.stem, "ok", parts=[Part("markdown", text, story=True) for text in texts])
+    told = [part.text for part in story.story_of(chapter).parts]
+    assert [sentence for text in told for sentence in story.long_sentences(text)] == []
+    assert story.long_sentences(front._HOW_TO_READ) == []

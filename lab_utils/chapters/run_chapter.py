@@ -116,12 +116,12 @@ def start_words(result: FineTuningResult, number: int) -> str:
     """The loss of the first epoch, cross-entropy and penalty apart, beside where the original's plotted loss starts."""
     first, plotted = result.history.iloc[0], printed_row(f"run {number}")["loss_start"]
     words = (
-        f"**Start.** Over the first epoch cross-entropy is {first['cross_entropy']:.3g} nats and the L2 penalty "
-        f"{first['penalty']:.3g}, so the loss is {first['cross_entropy'] + first['penalty']:.3g}."
+        f"**Start.** Loss of the first epoch: {first['cross_entropy'] + first['penalty']:.3g}, of which "
+        f"{first['penalty']:.3g} is the L2 penalty."
     )
     if pd.isna(plotted):
         return words
-    return f"{words} Reported: the original's plotted loss (penalty included, VGG16's head) starts near {plotted:g}."
+    return f"{words} The original's plot starts near {plotted:g} (reported, penalty included)."
 
 
 def changes_words(result: FineTuningResult, before: FineTuningResult | None) -> str:

@@ -23,7 +23,7 @@ from lab_utils.report.to_html import minutes
 
 FINDINGS = Path(__file__).with_name("findings.yaml")
 SHOWN = 5  # findings on the first page
-LEDGER_WORDS = 12  # of what the original says, in a line of the ledger
+LEDGER_WORDS = 10  # of what the original says, in a line of the ledger
 ORIGINAL = ("vgg16", "resnet50", "efficientnetb0", "efficientnetb3")
 QUESTION = (
     "How far do networks trained on ImageNet carry over to the medium of museum objects? "

@@ -238,7 +238,7 @@ class _Writer:
             for name, value in (
                 ("title", head.title),
                 ("subtitle", head.subtitle),
-                ("short", head.subtitle.partition(" (")[0]),
+                ("short", head.subtitle.partition(" (")[0].removeprefix("a ")),
                 ("line", head.line),
             )
         )
