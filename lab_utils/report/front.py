@@ -32,7 +32,8 @@ QUESTION = (
 _DATA = {
     "sample": (
         "**The pictures are drawings made by a program**, with MAMe's mediums and proportions. Every step of the lab "
-        "runs on them, but **no number here says anything about MAMe**."
+        "runs on them, but **no number here says anything about MAMe**. A claim about museum photographs is "
+        "**not testable** on them."
     ),
     "folder": (
         "The pictures come from a folder of the user's own, split by this lab. The numbers hold for this folder and "
@@ -46,9 +47,8 @@ _DATA = {
 }
 _HOW_TO_READ = (
     "A **tie** is a difference whose 95 % interval includes zero. **Reported** numbers are printed in the original or "
-    "in the MAMe paper. **Not testable**: the claim is about museum photographs, and these are other images, unless a "
-    "reason is given. **Here** stands before what the method shows on them. Figures keep the numbers of the chapters' "
-    "pages, so some are left out."
+    "in the MAMe paper. **Here** stands before what the method shows on these images. Figures keep the numbers of the "
+    "chapters' pages, so some are left out."
 )
 _BY_NUMBERS = "([by its own numbers](#errors))"
 Results = Mapping[str, Mapping[str, Any]]
