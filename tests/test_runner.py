@@ -241,13 +241,13 @@ def test_temporary_files_of_dead_writers_are_swept_and_those_of_living_ones_kept
     assert not dead.exists() and mine.exists() and other.exists() and result.exists()
 
 
-def test_the_memory_of_a_child_that_ended_is_known(tmp_path):
-    code = "import subprocess, sys; from lab_utils.runner.processes import peak_memory; before = peak_memory()\n"
-    code += "subprocess.run([sys.executable, '-c', 'held = bytearray(400_000_000)'], check=True)\n"
-    code += "print(before, peak_memory())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    before, after = map(int, done.stdout.split())
-    assert before < 400e6 < after < 500e6
+def test_the_memory_of_all_processes_below_is_known_though_they_are_gone():
+    code = "import time; held = bytearray(400_000_000); time.sleep(0.5)"
+    with processes.memory_watched(every=0.05) as peak:
+        before = peak[0]
+        children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+        assert [child.wait() for child in children] == [0, 0]
+    assert 700e6 < peak[0] - before < 1000e6
 
 
 def test_a_writer_that_is_dead_but_not_yet_reaped_counts_as_dead(tmp_path):

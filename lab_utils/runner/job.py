@@ -56,10 +56,10 @@ def _run(state: RunState, step: Chapter) -> str:
     source = state.start(step)
     if not step.device:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    outcome = _data(state, step) if step is DATA else _notebook(state, step)
+    with processes.memory_watched() as peak:
+        outcome = _data(state, step) if step is DATA else _notebook(state, step)
     seconds = time.time() - started
-    memory = processes.peak_memory()
-    state.finish(step, outcome.state, seconds, outcome.error, outcome.used | source, memory)
+    state.finish(step, outcome.state, seconds, outcome.error, outcome.used | source, peak[0])
     if step is not DATA:
         _write_page(state, step)
     tell(step, "done", seconds=seconds, state=outcome.state, error=outcome.error)

@@ -3,9 +3,7 @@
 import contextlib
 import os
 import re
-import resource
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -107,10 +105,32 @@ def sweep(*folders: Path) -> int:
     return removed
 
 
-def peak_memory() -> int:
-    """Most bytes of main memory that this process, or one of those it started and that have ended, held at once."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+@contextlib.contextmanager
+def memory_watched(every: float = 0.5) -> Iterator[list[int]]:
+    """Watch, while the block runs, the main memory of this process and of all below it (a kernel and its workers).
+
+    Yields:
+        A list whose only item is the most bytes that they held together until now, looked at every so many seconds.
+    """
+    peak, ended = [_held()], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(every):
+            peak[0] = max(peak[0], _held())
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+
+
+def _held() -> int:
+    held, here = 0, psutil.Process()
+    for process in (here, *here.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            held += process.memory_info().rss
+    return held
 
 
 def cores() -> int:

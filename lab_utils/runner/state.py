@@ -135,7 +135,7 @@ class RunState:
             seconds: that it took.
             error: what went wrong, or why it was not run.
             used: the record, what `start` gave included; None: the step was passed over without being started.
-            memory: most bytes that its process held.
+            memory: most bytes that its processes held together.
         """
         executed = step is not DATA and used is not None
         if state == "not run":
