@@ -1028,3 +1028,16 @@ def test_the_storys_own_sentences_have_at_most_thirty_words(path):
     told = [part.text for part in story.story_of(chapter).parts]
     assert [sentence for text in told for sentence in story.long_sentences(text)] == []
     assert story.long_sentences(front._HOW_TO_READ) == []
+
+
+def test_code_in_text_can_be_scrolled_by_keys_and_its_comments_have_contrast():
+    assert '<pre tabindex="0">' in to_html._Markdown().convert("```\nx → y\n```")
+
+    def luminance(code: str) -> float:  # WCAG 2
+        parts = [int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light = str(to_html._styles()).split("@media (prefers-color-scheme: dark)")[0]
+    comment = re.search(r"\.highlight \.c1 {[^}]*color: (#[0-9A-Fa-f]{6})", light)[1]
+    assert (luminance("#f5f7f9") + 0.05) / (luminance(comment) + 0.05) >= 4.5

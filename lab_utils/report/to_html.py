@@ -141,7 +141,7 @@ def _styles() -> Any:
     from markupsafe import Markup
     from pygments.formatters import HtmlFormatter
 
-    light = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+    light = HtmlFormatter(style="xcode").get_style_defs(".highlight")  # its comments are dark enough to read
     dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
     own = (TEMPLATES / "report" / "style.css").read_text(encoding="utf-8")
     return Markup(f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{own}")
@@ -174,6 +174,9 @@ def _renderer(places: Places, lower: int, prefix: str, trusted: bool) -> Any:
             name = escape.html(f"{prefix}-{slug(re.sub('<[^>]+>', '', text))}")
             tag = f"h{min(level + lower, 6)}"
             return f'<{tag} id="{name}">{text}</{tag}>\n'
+
+        def block_code(self, code: str, info: str | None = None) -> str:
+            return super().block_code(code, info).replace("<pre>", '<pre tabindex="0">', 1)  # it scrolls on a phone
 
         def block_math(self, body: str) -> str:
             return f'<div class="formula" tabindex="0">{mathml(body, block=True)}</div>'
