@@ -72,7 +72,7 @@ def run_command(options):
     """A command line, whose jobs run in forks one after the other."""
     ran = []
 
-    def run_jobs(run_state, todo, jobs):
+    def run_jobs(run_state, todo, jobs, graphics):
         failed = set()
         for step in run_state.steps:
             if step.name in todo and not failed & set(step.needs):

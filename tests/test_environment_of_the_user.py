@@ -96,7 +96,9 @@ def test_a_run_gives_its_processes_the_stated_environment_and_no_more(monkeypatc
     assert {name: value for name, value in given.items() if name not in own} == {
         name: value for name, value in stated().items() if name not in own
     }
-    assert "--workflow-profile" in schedule.command(_state(), ["data"], 1)  # `profiles/default` where one stands
+    assert "--workflow-profile" in schedule.command(
+        _state(), ["data"], 1, Answer()
+    )  # `profiles/default` where one stands
 
 
 def _state():

@@ -175,8 +175,8 @@ def test_settings_on_the_slide_and_here_stand_side_by_side_and_changes_are_marke
     before, after = result_of("run 2", [0.5], dropout=0.0), result_of("run 3", [0.5], dropout=0.5, batch=250, L2=0.1)
     table = fine_tuning_results.settings_table(after, before).set_index("setting")
     assert list(table.columns[:4]) == [f"run {k}, {where}" for where in ("reported", "here") for k in (2, 3)]
-    assert table.loc["epochs"].tolist() == ["10", "9", "10", "10", "reported"]
-    assert table.loc["L2"].tolist() == ["not reported", "0.1", "0", "0.1", "reported and here"]
+    assert table.loc["epochs"].tolist() == ["10", "9", "10", "10", "slide"]
+    assert table.loc["L2"].tolist() == ["not reported", "0.1", "0", "0.1", "slide and here"]
     assert table.loc["head"].tolist() == ["512 + 256"] * 4 + [""]
     assert "3 settings change at once" in run_chapter.changes_words(after, before)
     assert fine_tuning_results.changed(before, after) == ["L2", "dropout", "batch"]

@@ -272,7 +272,7 @@ def settings_table(result: FineTuningResult, before: FineTuningResult | None = N
     for setting in shown:
         printed = [printed_setting(one.name, setting) for one in pair]
         here = [in_words(one.settings.get(setting)) for one in pair]
-        where = [word for word, values in (("reported", printed), ("here", here)) if len(set(values)) > 1]
+        where = [word for word, values in (("slide", printed), ("here", here)) if len(set(values)) > 1]
         rows.append((setting, *printed, *here, " and ".join(where)))
     columns = [*(f"{one.name}, reported" for one in pair), *(f"{one.name}, here" for one in pair)]
     table = pd.DataFrame(rows, columns=["setting", *columns, "changed"])
