@@ -69,12 +69,14 @@ def test_words_on_marks_follow_the_shares() -> None:
     }
     low, high = np.linspace(0.1, 0.15, 20), np.linspace(0.4, 0.45, 20)
     about = {"labels": np.tile([0, 1], 20), "lots": np.arange(40)}
-    assert "draw relevance to the frame" in marks_words("net", np.concatenate([high, low]), groups, **about)
-    assert "less relevance" in marks_words("net", np.concatenate([low, high]), groups, **about)
-    assert "no difference" in marks_words("net", np.concatenate([low, low]), groups, **about)
-    assert "too few" in marks_words("net", np.full(40, np.nan), groups, **about)
+    assert "draw relevance to the frame" in marks_words("net", np.concatenate([high, low]), groups, **about)[0]
+    told, numbers = marks_words("net", np.concatenate([high, low]), groups, **about)
+    assert f"{numbers['gap']:+.1f} points" in told and f"{numbers['low']:+.1f} to {numbers['high']:+.1f}" in told
+    assert "less relevance" in marks_words("net", np.concatenate([low, high]), groups, **about)[0]
+    assert "no difference" in marks_words("net", np.concatenate([low, low]), groups, **about)[0]
+    assert "too few" in marks_words("net", np.full(40, np.nan), groups, **about)[0]
     about["labels"] = np.repeat([0, 1], 20)  # marked are of one class, the others of another
-    assert "too few" in marks_words("net", np.concatenate([high, low]), groups, **about)
+    assert "too few" in marks_words("net", np.concatenate([high, low]), groups, **about)[0]
 
 
 # ---- focus -----------------------------------------------------------------------------------------------------------

@@ -265,8 +265,10 @@ def _mean_share(values: np.ndarray, mask: np.ndarray, lots: np.ndarray | None, o
 
 def marks_words(
     network: str, shares: np.ndarray, groups: Mapping[str, np.ndarray], labels: np.ndarray, lots: np.ndarray
-) -> str:
+) -> tuple[str, dict[str, float]]:
     """Whether the frame draws more relevance in lots with a known mark than in images of the same classes without one.
+
+    The sentence, and the numbers that it shows (points), for `lab.say`.
 
     Args:
         network: its title.
@@ -283,13 +285,16 @@ def marks_words(
     known = sides[0] | sides[1]
     compared = metrics.standardised_difference(shares[known], labels[known], sides[0][known], lots[known])
     if min(mask.sum() for mask in sides) < FEWEST or compared is None:
-        return f"{network}: too few of these images come from lots with a known mark at the border to compare them."
+        few = f"{network}: too few of these images come from lots with a known mark at the border to compare them."
+        return few, {}
     gap, classes = compared
     verb = "draw relevance to the frame" if gap.value > 0 else "go with less relevance in the frame"
     told = "make no difference beyond the interval" if gap.tie else verb
     low, high = (f"{100 * end:+.1f}" for end in (gap.low, gap.high))
     interval = f"{100 * gap.value:+.1f} points of the relevance, {low} to {high}"
-    return f"{network}: marks at the border {told} ({interval}, within {classes} class{'es' * (classes != 1)})."
+    words = f"{network}: marks at the border {told} ({interval}, within {classes} class{'es' * (classes != 1)})."
+    ends = {"gap": gap.value, "low": gap.low, "high": gap.high}
+    return words, {name: 100 * value for name, value in ends.items() if np.isfinite(value)} | {"classes": classes}
 
 
 # ---- maps of scrambled networks --------------------------------------------------------------------------------------
