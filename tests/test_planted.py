@@ -96,10 +96,11 @@ def test_sizes_say_how_much_of_what_was_planted_a_forest_recovers():
     rows = pd.DataFrame(vars(picture) for picture in generator.plan(1300, None, 0))
     classes = sorted(rows["medium"].unique())
     rows = rows.assign(label=rows["medium"].map(classes.index), group="")
-    best = planted.guesses_by_size(rows, classes)
-    guesses = {"one": np.zeros(len(rows), int), "best": best}
-    assert "the best recovers 100 % (100 to 100" in planted.sizes_words(rows, classes, guesses, "one")
-    assert "the one recovers 0 % (0 to 0" in planted.sizes_words(rows, classes, {"one": guesses["one"]}, "one")
+    best, nothing = planted.guesses_by_size(rows, classes), np.zeros(len(rows), int)
+    names = trivial_baselines.ONE_CLASS, trivial_baselines.FOREST_MUSEUM, trivial_baselines.LOT
+    told = planted.sizes_words(rows, classes, dict(zip(names, (nothing, best, rows["label"].to_numpy()), strict=True)))
+    assert f"the {names[1]} recovers 100 % (100 to 100" in told  # not the lot, which here is always right
+    assert "recovers 0 % (0 to 0" in planted.sizes_words(rows, classes, dict.fromkeys(names, nothing))
 
 
 def test_the_museums_association_that_was_planted_stands_beside_what_is_shown():
