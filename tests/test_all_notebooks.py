@@ -78,7 +78,7 @@ def settings_of_run_1(text, folder):
     """What the student's last run 1 was trained with, from the records of their own."""
     records = json.loads((folder / "data/runs/tiny/own/results/06_fine_tuning_run1.json").read_text())["records"]
     (cost,) = [entry for entry in records if entry["kind"] == "cost" and entry["recipe"].endswith(", run 1")]
-    assert "Settings of run 1, as the slide reports them and here" in text
+    assert "Settings of run 1: slide and here" in text
     return cost["settings"]
 
 

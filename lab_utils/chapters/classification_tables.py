@@ -338,19 +338,16 @@ def fewest(by_dimension: Mapping[str, Accuracy], share: float = 0.9) -> int:
     return min(reached, default=max(pca))
 
 
-def neighbours_words(
-    guesses: Mapping[str, np.ndarray], truth: np.ndarray, groups: np.ndarray | None = None, most: int = 3
-) -> str:
+def neighbours_words(guesses: Mapping[str, np.ndarray], truth: np.ndarray, groups: np.ndarray | None = None) -> str:
     """Rank predictions by accuracy; compare each place with the next one, and the best with all others.
 
     Args:
         guesses: name -> labels predicted for val, (n,).
         truth: labels of val, (n,).
         groups: lots that are drawn whole, (n,).
-        most: pairs that are named, at most.
 
     Returns:
-        The best; how many tie with it; and which neighbours differ. All are paired by image, their intervals widened
+        The best; how many tie with it; and how many neighbours differ. All are paired by image, their intervals widened
         for the number of comparisons.
     """
     names = sorted(guesses, key=lambda name: -(guesses[name] == truth).mean())
@@ -362,13 +359,12 @@ def neighbours_words(
         return paired_difference(truth, guesses[first], guesses[second], "", groups, comparisons=many)
 
     ties = sum(gap(names[0], name).tie for name in names[1:])
-    apart = [f"{first} above {second}" for first, second in pairs if not gap(first, second).tie]
+    apart = sum(not gap(*pair).tie for pair in pairs)
     reached = Accuracy.from_labels(truth, guesses[names[0]], names[0], groups)
     return (
-        f"Best on val: {names[0]} ({reached}); {ties} of the {many} others tie with it. Of {len(pairs)} neighbours "
-        f"in the ranking {len(apart) or 'none'} {'differ' if len(apart) != 1 else 'differs'}"
-        f"{': ' if apart else ''}{'; '.join(apart[:most])}{', …' if len(apart) > most else ''}. Compared are the same "
-        f"images; intervals are widened for {many} comparison{'s' * (many != 1)}."
+        f"Best on val: {names[0]} ({reached}); {ties} of the {many} others tie with it. Of {len(pairs)} neighbours in "
+        f"the ranking {apart or 'none'} {'differ' if apart != 1 else 'differs'} (paired, widened for {many} "
+        f"comparison{'s' * (many != 1)})."
     )
 
 

@@ -57,7 +57,7 @@ class RunChapter:
     def show_settings(self, result: FineTuningResult) -> None:
         """Tabulate the run's settings and those of the run before, on the slide and here."""
         table = fine_tuning_results.settings_table(result, self.before)
-        caption = f"Settings of run {self.number}, as the slide reports them and here."
+        caption = f"Settings of run {self.number}: slide and here."
         self.lab.tabulate(table, caption, label="settings", reported="fine_tuning")
         if words := changes_words(result, self.before):
             self.lab.say(words)
@@ -129,7 +129,7 @@ def changes_words(result: FineTuningResult, before: FineTuningResult | None) -> 
     names = changed(before, result) if before else []
     if len(names) < 2:
         return ""
-    return f"{len(names)} settings change at once, so no difference has a single cause."
+    return f"{len(names)} settings change at once."
 
 
 def follow(step: str, difference: Difference) -> str:

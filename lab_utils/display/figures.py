@@ -262,7 +262,7 @@ def heatmap_table(
 
     values, names = np.asarray(values, dtype=float), list(columns)
     if len(columns) <= 8:
-        columns = [textwrap.fill(name, max(9, 64 // len(columns))) for name in columns]
+        columns = [textwrap.fill(name, max(9, 64 // len(columns)), break_long_words=False) for name in columns]
     longest = max(len(line) for name in columns for line in name.splitlines())
     upright = longest * len(columns) > 70
     figure, axes = subplots(height=1.2 + 0.2 * len(rows) + (0.055 * longest if upright else 0))
@@ -293,7 +293,7 @@ def box_plots(groups: Mapping[str, Sequence[float]], ylabel: str) -> "Figure":
     import seaborn
 
     figure, axes = subplots(height=3.2)
-    names = [textwrap.fill(name, max(10, 70 // len(groups))) for name in groups]
+    names = [textwrap.fill(name, max(10, 70 // len(groups)), break_long_words=False) for name in groups]
     table = pd.DataFrame({"name": np.repeat(names, [len(values) for values in groups.values()])})
     table["value"] = np.concatenate([np.asarray(values, float) for values in groups.values()])
     shown = {"data": table, "x": "name", "y": "value", "hue": "name", "order": names, "hue_order": names, "ax": axes}
