@@ -81,10 +81,3 @@ def too_long(chapters: list[Chapter]) -> str:
         f"{title} ({count:,})" for title, count in sorted(counts.items(), key=lambda item: -item[1])[:3]
     )
     return f"The report has {total:,} words, more than {MOST_WORDS:,}; the longest are {longest}."
-
-
-def long_sentences(text: str, most: int = 30) -> list[str]:
-    """Sentences of a text with more words than `most`; a semicolon and a new paragraph or item end one, too."""
-    plain = re.sub(r"`[^`]*`", "code", re.sub(r"\]\([^)]*\)", "]", text))
-    sentences = re.split(r"(?<=[.!?;])[\s*_”\"]+|\n\s*\n|\n(?=[-#|>\d])", plain)
-    return [" ".join(sentence.split()) for sentence in sentences if len(sentence.split()) > most]
