@@ -26,6 +26,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setattr(run_state, "notebook_path", lambda name: tmp_path / "profiles" / "tiny.yaml")
     monkeypatch.setattr(download, "size_at", lambda url: None)
     monkeypatch.setattr(backbones, "WEIGHTS_FOLDER", tmp_path / "data" / "weights")
+    monkeypatch.setattr(check.shutil, "disk_usage", lambda _: SimpleNamespace(free=1e12))  # not this machine's
     return tmp_path
 
 
