@@ -153,7 +153,7 @@ def test_after_sigkill_nothing_is_left_and_the_next_run_goes_on(lab, tmp_path, m
         wait_for(status.is_file)
     else:
         wait_for(marker.exists)
-    names = {"job": "lab_utils.runner.job", "snakemake": "snakemake", "kernel": "ipykernel"}
+    names = {"job": "lab_utils.runner.job tiny 02_paper_baselines", "snakemake": "snakemake", "kernel": "ipykernel"}
     kill(victim, names.get(moment))
     assert victim.wait(timeout=300) != 0
     wait_for(lambda: not left_over(victim.pid), seconds=20)
