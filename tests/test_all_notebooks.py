@@ -41,32 +41,36 @@ def a_student_at_work(folder):
     """Somebody changes lines of 06 and 01 in a live kernel: what is below follows, and nothing of the report does."""
     before = (folder / "report/tiny/results/06_fine_tuning_run1.json").read_bytes()
     rate = ("learning_rate = here.learning_rate ", "learning_rate = here.learning_rate / 3 ")
-    trained = models(folder)
-    assert settings_of_run_1(work(folder, (), until="show_settings"), folder)["learning rate"] == 0.003
-    assert models(folder) == trained, "an unchanged line loads"
-    text = work(folder, rate)
-    own = settings_of_run_1(text, folder)
-    assert own["learning rate"] == 0.001 and "0.001" in text and models(folder) > trained
-    trained = models(folder)
-    assert settings_of_run_1(work(folder, (), until="show_settings"), folder)["learning rate"] == 0.003
-    assert models(folder) == trained, "a line that is changed back loads at once"
-    deeper = work(folder, ("build(head=(512, 512))", "build(head=(256, 128, 64))"), until="show_settings")
-    assert settings_of_run_1(deeper, folder)["head"] == [256, 128, 64] and models(folder) > trained
-    trained = models(folder)
-    other = work(folder, ('lab.here("run 1")', 'lab.here("run 1", network="lite1")'), until="show_settings")
-    assert settings_of_run_1(other, folder)["network"] == "EfficientNet-Lite1" and models(folder) > trained
-    trained = models(folder)
-    loss = "lambda true, logits: 2 * keras.losses.sparse_categorical_crossentropy(true, logits, from_logits=True))"
-    custom = ("losses.SparseCategoricalCrossentropy(from_logits=True))\ntrained", f"{loss}\ntrained")
-    work(folder, custom, until="show_settings")
-    assert models(folder) > trained, "another loss is another model"
-    trained = models(folder)
-    flipped = ("random_warp()(pixels)", 'layers.RandomFlip("horizontal")(pixels)')
-    work(folder, flipped, until="trained = {", name="01_baseline")
-    assert models(folder) > trained, "another augmentation is other models"
-    trained = models(folder)
-    work(folder, (), until="trained = {", name="01_baseline")
-    assert models(folder) == trained, "a layer that is changed back loads"
+    with Student(folder, "06_fine_tuning_run1") as student:
+        trained = models(folder)
+        assert settings_of_run_1(student.work(until="show_settings"), folder)["learning rate"] == 0.003
+        assert models(folder) == trained, "an unchanged line loads"
+        text = student.work(rate)
+        own = settings_of_run_1(text, folder)
+        assert own["learning rate"] == 0.001 and "0.001" in text and models(folder) > trained
+        trained = models(folder)
+        assert settings_of_run_1(student.work(until="show_settings"), folder)["learning rate"] == 0.003
+        assert models(folder) == trained, "a line that is changed back loads at once"
+        deeper = student.work(("build(head=(512, 512))", "build(head=(256, 128, 64))"), until="show_settings")
+        assert settings_of_run_1(deeper, folder)["head"] == [256, 128, 64] and models(folder) > trained
+        trained = models(folder)
+        other = student.work(('lab.here("run 1")', 'lab.here("run 1", network="lite1")'), until="show_settings")
+        assert settings_of_run_1(other, folder)["network"] == "EfficientNet-Lite1" and models(folder) > trained
+        trained = models(folder)
+        loss = "lambda true, logits: 2 * keras.losses.sparse_categorical_crossentropy(true, logits, from_logits=True))"
+        student.work(
+            ("losses.SparseCategoricalCrossentropy(from_logits=True))\ntrained", f"{loss}\ntrained"),
+            until="show_settings",
+        )
+        assert models(folder) > trained, "another loss is another model"
+    with Student(folder, "01_baseline") as student:
+        trained = models(folder)
+        flipped = ("random_warp()(pixels)", 'layers.RandomFlip("horizontal")(pixels)')
+        student.work(flipped, until="trained = {")
+        assert models(folder) > trained, "another augmentation is other models"
+        trained = models(folder)
+        student.work(until="trained = {")
+        assert models(folder) == trained, "a layer that is changed back loads"
     assert (folder / "report/tiny/results/06_fine_tuning_run1.json").read_bytes() == before
 
 
@@ -82,22 +86,35 @@ def settings_of_run_1(text, folder):
     return cost["settings"]
 
 
-def work(folder, change, until="", name="06_fine_tuning_run1"):
-    """Run a notebook in a kernel as JupyterLab does, with one text replaced; what it showed, as text."""
-    notebook = nbformat.read(folder / "notebooks" / f"{name}.ipynb", 4)
-    cells = []
-    for cell in notebook.cells:
-        cells.append(cell)
-        if until and until in cell.source:
-            break
-    for cell in cells:
-        cell.source = cell.source.replace('RUN = "sample"', 'RUN = "tiny"')
-    if change:
-        (line,) = [cell for cell in cells if change[0] in cell.source]
-        line.source = line.source.replace(*change)
-    notebook.cells = cells
-    about = {"metadata": {"path": str(folder / "notebooks")}}
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=about)
-    client.execute(env={**os.environ, "PYTHONPATH": str(folder)})
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    return "\n".join(str(output.get("text", output.get("data", ""))) for output in outputs)
+class Student:
+    """Somebody who works in a notebook: one kernel stays alive, as in JupyterLab."""
+
+    def __init__(self, folder, name):
+        self.notebook = nbformat.read(folder / "notebooks" / f"{name}.ipynb", 4)
+        about = {"metadata": {"path": str(folder / "notebooks")}}
+        self.client = NotebookClient(self.notebook, timeout=600, kernel_name="python3", resources=about)
+        self.kernel = self.client.setup_kernel(env={**os.environ, "PYTHONPATH": str(folder)})
+
+    def __enter__(self):
+        self.kernel.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self.kernel.__exit__(*error)
+
+    def work(self, change=(), until=""):
+        """Run the cells from the first to the one that holds `until`, one text replaced; what they showed, as text."""
+        sources = [cell.source.replace('RUN = "sample"', 'RUN = "tiny"') for cell in self.notebook.cells]
+        if change:
+            (place,) = [place for place, source in enumerate(sources) if change[0] in source]
+            sources[place] = sources[place].replace(*change)
+        shown = []
+        for place, (cell, source) in enumerate(zip(list(self.notebook.cells), sources, strict=True)):
+            if cell.cell_type == "code":
+                copy = nbformat.v4.new_code_cell(source, id=cell.id)
+                self.client.execute_cell(copy, place)
+                self.notebook.cells[place] = cell
+                shown += [str(output.get("text", output.get("data", ""))) for output in copy.outputs]
+            if until and until in source:
+                break
+        return "\n".join(shown)
