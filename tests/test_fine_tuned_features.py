@@ -229,7 +229,7 @@ def test_the_frozen_embeddings_stand_beside_fine_tuning_with_the_sizes_of_both()
     assert [name for name, *_ in hits] == list(table["route"][:2]) and hits[0][1].sum() == table["val"][0].successes
     assert [("96 px" in name, "224 px" in name) for name in table["route"]] == [(1, 0), (0, 1), (1, 0)]
     assert table["val"].iloc[-1].successes == 0
-    assert "96 px (12): better by" in words and "224 px (12): better by" in words
+    assert "at 96 px better by" in words and "at 224 px better by" in words
 
 
 def test_the_frozen_probe_learns_from_the_runs_own_train_images_at_its_size(monkeypatch):

@@ -368,7 +368,7 @@ def test_a_line_of_the_ledger_is_a_line():
 
 
 def test_the_slide_index_is_complete_and_its_chapters_exist(settings):
-    known = {chapter.number for chapter in pages.read_chapters(settings)} | {"", "references"}
+    known = {chapter.number for chapter in pages.read_chapters(settings)} | {"", "references", "ledger"}
     assert [slide["slide"] for slide in slides.slides()] == list(range(1, 37))
     assert {str(slide.get("chapter", "")) for slide in slides.slides()} <= known
     assert [slide["slide"] for slide in slides.slides() if not slide.get("chapter")] == [1, 2, 5, 25]
@@ -412,6 +412,23 @@ def test_the_ladder_takes_one_value_a_rung_and_the_best_of_several(settings):
     assert ladder.best(list(steps.values())).name == "Fine-tuning #2"
 
 
+def test_further_improvements_are_two_rungs_what_trains_no_block_and_what_does():
+    values = {
+        "frozen features, ridge: all joined": 0.8,
+        "ensemble of fine-tuned networks": 0.6,
+        "net, linear probe": 0.7,
+    }
+    values |= {"net, + label smoothing": 0.65, "lab_utils.predict, 4 images a class": 0.9}
+    costs = [
+        {"kind": "cost", "recipe": recipe, "value": {"value": value}, "seconds": 1.0, "before": {}, "split": "val"}
+        for recipe, value in values.items()
+    ]
+    rungs = ladder.rungs({"15_further_improvements": {"records": costs}})
+    further = {rung.kind: (rung.value, rung.note) for rung in rungs if rung.name.startswith("Further")}
+    assert further["frozen"] == (0.9, "lab_utils.predict, 4 images a class")
+    assert further["fine-tuned"] == (0.65, "net, + label smoothing")
+
+
 def test_printed_numbers_share_a_panel_with_photographs_of_mame_only():
     steps = [ladder.Rung("one", "frozen", 0.5, 0.4, 0.6, 10, "val", reported=0.7)]
     own, both = (ladder._drawn(steps, together) for together in (False, True))
@@ -432,6 +449,9 @@ def test_findings_are_the_best_step_then_decided_claims_then_what_the_method_sho
     ]
     steps = [ladder.Rung("one", "frozen", 0.5, 0.4, 0.6, 10, "val", chapter="05")]
     told = front.findings(steps, lines)
+    assert "reaches" not in told[0]
+    steps += [ladder.Rung(f"#{value}", "fine-tuned", value, 0.1, 0.6, 10, "val") for value in (0.4, 0.3)]
+    assert "the best fine-tuned network reaches 40.0 %" in front.findings(steps, lines)[0]
     assert [words in sentence for words, sentence in zip(("50.0", "They part", "It misleads"), told, strict=True)] == [
         True
     ] * 3
@@ -450,8 +470,10 @@ def test_test_readings_are_told_in_a_sentence(settings):
 
 def test_the_ledger_has_a_line_for_each_claim_and_errors_only_what_printed_numbers_contradict():
     lines = report_ledger.lines({})
-    grid = tables.parse(front.ledger_chapter(lines).parts[0].data["text/html"])
+    why, table = front.ledger_chapter(lines).parts
+    grid = tables.parse(table.data["text/html"])
     assert len(grid.rows) == len(lines) + 1
+    assert re.findall(r"\((\d+)\)", why.text) and "was not run on this data (" in why.text
     wrong = tables.parse(front.errors_chapter(lines).parts[0].data["text/html"])
     assert len(wrong.rows) - 1 == sum(one.arithmetic and one.verdict == "contradicted" for one in lines) > 10
     assert "diagonal of the matrix gives an accuracy of 0.778" in " ".join(
@@ -793,18 +815,34 @@ def test_no_word_of_a_wide_table_leaves_the_page(built):
     assert boxes.count(">3.14<") >= 13
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("-1.5 to +4.6", "−1.5 to +4.6"),
+        ("(-0.08)", "(−0.08)"),
+        ("3-4", "3-4"),
+        ("1e-05", "1e-05"),
+        ("run-1 #5-6", "run-1 #5-6"),
+    ],
+)
+def test_a_negative_number_has_a_minus_and_a_name_keeps_its_hyphen(text, shown):
+    assert tables.with_minus(text) == shown
+
+
 def test_long_names_may_break_in_tables_but_short_ones_do_not():
     assert to_pdf.breakable("fine_tuning_run6_features") == "fine_\u200btuning_\u200brun6_\u200bfeatures"
     assert to_pdf.breakable("EfficientNetB0") == "Efficient\u200bNet\u200bB0"
     assert to_pdf.breakable("a_b 0.5") == "a_b 0.5"
 
 
-def test_a_large_figure_floats_with_its_heading_and_a_small_one_stays(tmp_path):
-    big, small = (bundles.bundle(style.subplots(height=inches)[0]) for inches in (4.5, 1.5))
-    writer = to_pdf._Writer(tmp_path, {})
-    pieces = writer.parts([Part("markdown", "## Big"), Part("figure", data=big), Part("figure", data=small)])
-    assert [piece if piece.startswith("#") else "" for piece in pieces] == ["", "## Big", "", "", ""]
-    assert writer.typst[0] == "#floated[" and writer.typst[2] == "]"
+@needs_poppler
+def test_figures_stand_where_the_chapter_has_them_however_large(tmp_path):
+    large = bundles.bundle(style.subplots(height=4.5)[0])
+    parts = [Part("markdown", "First words."), Part("figure", data=large, caption="Wide", number="1.1")]
+    parts += [Part("markdown", "## Next\n\nSecond words."), Part("figure", data=large, caption="Tall", number="1.2")]
+    text = text_of_pdf(rendered(*parts, Part("markdown", "Third words."))[1], tmp_path)
+    places = [text.index(words) for words in ("First words", "Wide", "Next", "Second words", "Tall", "Third words")]
+    assert places == sorted(places)
 
 
 # ---- building --------------------------------------------------------------------------------------------------------

@@ -175,7 +175,7 @@ def table(results: Mapping[str, ScratchResult], test: Mapping[str, Accuracy], re
         words = {"row": row, "network": f"#{number}", "train, clean": result.accuracy("train")}
         words |= {"val": result.accuracy("val"), "test": test[number], "gap in points": points(result.gap)}
         words |= {"overfitting": overfitting(result.gap)} | {
-            name: "same row" if again else level for name, level in levels.items()
+            name: "″" if again else level for name, level in levels.items()
         }
         rows.append({key: str(value) for key, value in words.items()})
     return pd.DataFrame(rows)
@@ -296,14 +296,15 @@ def judged_words(results: Mapping[str, ScratchResult], reported: pd.DataFrame) -
     printed = reported[reported["kind"] == "printed"].set_index("network")["overfitting"]
     words = {number: overfitting(results[number].gap) for number in ROWS}
     same = [number for number, row in ROWS.items() if words[number] == printed[row]]
-    kinds = {"it is open for": [f"#{n}" for n in ROWS if n not in same and words[n].startswith("open")]}
-    kinds["it differs for"] = [f"#{n}" for n in ROWS if n not in same and not words[n].startswith("open")]
+    others = [number for number in ROWS if number not in same]
+    differs = [f"#{number}" for number in others if not words[number].startswith("open")]
     rule = (
-        f"High is a gap whose interval lies above {100 * HIGH:.0f} points, Low one below {100 * LOW:.0f}, Medium one "
-        "between; where the interval crosses a border the word is open"
+        f"Our rule: High is a gap whose interval lies above {100 * HIGH:.0f} points, Low one below {100 * LOW:.0f}, "
+        "Medium one between; where the interval crosses a border the label is open."
     )
-    tail = "".join(f"; {kind} {', '.join(names)}" for kind, names in kinds.items() if names)
-    return f"By this rule ({rule}) {len(same)} of {len(ROWS)} networks get the word printed for them{tail}."
+    agrees = f"It agrees with {len(same)} of the {len(ROWS)} printed labels"
+    unlike = f", differs on {len(differs)} ({', '.join(differs)})" if differs else ""
+    return f"{rule} {agrees}{unlike} and leaves {len(others) - len(differs)} open."
 
 
 def augmentation_changes(results: Mapping[str, ScratchResult], classes: int) -> dict[str, Any]:

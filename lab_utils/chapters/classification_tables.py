@@ -165,7 +165,7 @@ def scores_table(
         rows.append((seen, titles[network], name, result.cv(name), result.accuracy(name, val), *means))
     for seen in dict.fromkeys(key[0] for key in results):
         for row in reported_scores(reported, seen).itertuples():
-            model = f"{row.network} (reported, chosen on test)"
+            model = f"{row.network} (reported)"
             rows.append((seen, model, row.best_model, "", "", f"{100 * row.test:.1f} %", ""))
     names = ["features", "model", "best on val", "CV", "val", "test", "balanced test"]
     return pd.DataFrame(rows, columns=names)

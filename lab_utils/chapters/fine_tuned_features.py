@@ -431,10 +431,10 @@ def frozen_or_tuned(
         reached = Accuracy.from_labels(labels, predicted, space.title, lots)
         rows.append((f"Linear SVM on {space.title}", reached, clock(seconds)))
         gap = fine.compare("val", labels, predicted, answers, "frozen embedding minus fine-tuning, val")
-        words.append(f"{space.title}: {gap}, {clock(seconds)} against {clock(fine.run.seconds)} of training")
+        words.append(f"at {space.size} px {gap}")
         hits.append((rows[-1][0], predicted == labels, seconds))
     tuned = Accuracy.from_labels(labels, answers, "head", lots)
     rows.append((f"fine-tuning, {fine.name}, {fine.size} px", tuned, clock(fine.run.seconds)))
     table = pd.DataFrame(rows, columns=["route", "val", "time of training"])
-    against = f"On val, a linear SVM on the frozen embedding against fine-tuning at {fine.size} px"
-    return table, f"{against}: {'; '.join(words)}. Chapter 15 counts the features' own time.", hits
+    words = f"On val, against fine-tuning at {fine.size} px, the frozen embedding is {'; '.join(words)}."
+    return table, f"{words} Chapter 15 counts the features' own time.", hits

@@ -311,11 +311,22 @@ def correlation_curves(
     return curves
 
 
-def dependence_words(correlation: Estimate) -> str:
-    """Whether maps change when what was learned is scrambled (the mean rank correlation with all kernels permuted)."""
-    words = f"With all kernels scrambled the maps keep a rank correlation of {correlation} with what they were:"
+def dependence_words(correlations: Mapping[str, Estimate]) -> str:
+    """Whether maps change when what was learned is scrambled: a sentence for the networks of which the same is true.
+
+    Args:
+        correlations: mean rank correlation of the maps with all kernels permuted, by the network's title.
+    """
+    told: dict[str, list[str]] = {}
+    for title, correlation in correlations.items():
+        told.setdefault(_dependence(correlation), []).append(f"{correlation} ({title})")
+    with_what = "With all kernels scrambled, their rank correlation with the maps before is"
+    return " ".join(f"{with_what} {', '.join(values)}: {ending}." for ending, values in told.items())
+
+
+def _dependence(correlation: Estimate) -> str:
     if correlation.high < 0.5:
-        return f"{words} little is left, so they show what was learned."
+        return "little is left, so the maps show what was learned"
     if correlation.low > 0.5:
-        return f"{words} they stay alike, so they show edges of the picture more than what was learned."
-    return f"{words} part of their order is lost, and how much is open."
+        return "they stay alike, so the maps show edges of the picture more than what was learned"
+    return "part of their order is lost, and how much is open"

@@ -100,8 +100,8 @@ def museum_words(table: pd.DataFrame) -> str:
     v = cramers_v(table.to_numpy())
     share = table.div(table.sum(axis=1).clip(lower=1), axis=0)
     top = share.max(axis=1).sort_values(ascending=False, kind="stable")
-    most = "; ".join(f"{name} ({_percent(top[name])} {share.loc[name].idxmax()})" for name in top.index[:3])
-    even = top.index[-1]
+    first, even = top.index[0], top.index[-1]
+    most = f"{first} ({_percent(top[first])} {share.loc[first].idxmax()})"
     word = association_in_words(v, min(table.shape))
     end = "The museum tells little of the medium here."
     if word in ("moderate", "strong"):
@@ -109,7 +109,7 @@ def museum_words(table: pd.DataFrame) -> str:
     return (
         f"The association of medium and museum is **{word}** (bias-corrected Cramér's V {v:.2f}; 0 is none, 1 is "
         f"complete). {_number((top >= 0.9).sum())} of {len(top)} classes come to nine tenths or more from one museum. "
-        f"The most one-sided are {most}; the most even is {even} ({_percent(top[even])} {share.loc[even].idxmax()}). "
+        f"The most one-sided is {most}; the most even is {even} ({_percent(top[even])} {share.loc[even].idxmax()}). "
         + end
     )
 

@@ -97,7 +97,7 @@ def report_beside(report: pd.DataFrame, reported: pd.DataFrame) -> pd.DataFrame:
         reported: the table `report` of `data/reported`.
 
     Returns:
-        class, precision, recall, F1, support; reported P, R, F; each minus reported; all rounded to two digits.
+        class, precision, recall, F1, support; reported P, R, F; F1 minus reported; all rounded to two digits.
     """
     report = report.rename(columns={"f1-score": "f1"})
     rows = reported[reported["row"] == "class"].set_index("name").reindex(report.index)
@@ -105,8 +105,7 @@ def report_beside(report: pd.DataFrame, reported: pd.DataFrame) -> pd.DataFrame:
     columns = {"P": "precision", "R": "recall", "F": "f1"}
     for name, column in columns.items():
         table[f"reported {name}"] = rows[column].to_numpy()
-    for name, column in columns.items():
-        table[f"Δ{name}"] = (report[column].to_numpy() - rows[column].to_numpy()).round(2) + 0.0  # no "-0"
+    table["ΔF"] = (report["f1"].to_numpy() - rows["f1"].to_numpy()).round(2) + 0.0  # no "-0"
     return table
 
 
@@ -154,9 +153,7 @@ def averages_beside(averages: Mapping[str, Estimate], reported: reported_arithme
 def comparable_words(lab: "Lab") -> str:
     """Whether this run's figures can be set beside the original's."""
     if lab.table.source != "mame":
-        return (
-            "Other images than the original's: the reported columns say what was printed there and nothing about here."
-        )
+        return "The reported columns are of the original's images, not of these."
     unlike = unlike_the_original(lab)
     if unlike:
         return f"The original's data set, but not its network as printed ({', '.join(unlike)}): no like for like."

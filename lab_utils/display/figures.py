@@ -73,7 +73,7 @@ def bars_with_intervals(
     rows = {row: item if isinstance(item, Mapping) else {"": item} for row, item in values.items()}
     series = list(dict.fromkeys(name for item in rows.values() for name in item))
     bars = sum(len(item) for item in rows.values())
-    figure, axes = subplots(height=0.9 + 0.2 * bars + 0.12 * len(rows))
+    figure, axes = subplots(height=0.9 + (0.175 if bars <= 12 else 0.145) * bars + 0.12 * len(rows))
     position, ticks = 0.0, []
     for row, item in rows.items():
         ticks.append(position + (len(item) - 1) / 2)
@@ -265,7 +265,7 @@ def heatmap_table(
         columns = [textwrap.fill(name, max(9, 64 // len(columns)), break_long_words=False) for name in columns]
     longest = max(len(line) for name in columns for line in name.splitlines())
     upright = longest * len(columns) > 70
-    figure, axes = subplots(height=1.2 + 0.2 * len(rows) + (0.055 * longest if upright else 0))
+    figure, axes = subplots(height=1.2 + 0.18 * len(rows) + (0.055 * longest if upright else 0))
     look = {"cmap": cell_colors(), "xticklabels": columns, "yticklabels": list(rows), "ax": axes}
     look |= {"annot": [[pattern.format(value) for value in row] for row in values], "fmt": "", "mask": np.isnan(values)}
     look |= {"annot_kws": {"fontsize": 7 if len(columns) <= 16 else 5.5}}

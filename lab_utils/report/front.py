@@ -3,6 +3,8 @@
 All of it is rendered from the run's settings, its data manifest, the states and the records.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,12 @@ from lab_utils.networks.registry import backbone
 from lab_utils.report import ladder, ledger
 from lab_utils.report.parts import Chapter, Part
 from lab_utils.report.story import without_intervals
+from lab_utils.report.tables import with_minus
 from lab_utils.report.to_html import minutes
 
 FINDINGS = Path(__file__).with_name("findings.yaml")
 SHOWN = 5  # findings on the first page
+_REASON = re.compile(r" \(.*\)|(?<=\w): .*")  # which network, by which number: the claim's chapter tells
 LEDGER_WORDS = 10  # of what the original says, in a line of the ledger
 ORIGINAL = ("vgg16", "resnet50", "efficientnetb0", "efficientnetb3")
 QUESTION = (
@@ -50,6 +54,12 @@ _HOW_TO_READ = (
     "in the MAMe paper. **Here** stands before what the method shows on these images. Figures keep the numbers of the "
     "chapters' pages, so some are left out."
 )
+_RIVALS = {
+    "frozen": "the best classifier on frozen features",
+    "fine-tuned": "the best fine-tuned network",
+    "from scratch": "the best network from scratch",
+    "without pixels": "the best guess without pixels",
+}
 _BY_NUMBERS = "([by its own numbers](#errors))"
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -138,7 +148,7 @@ def findings(steps: list[ladder.Rung], lines: list[ledger.Line]) -> list[str]:
     listed = [by_claim[claim] for claim in yaml.safe_load(FINDINGS.read_text(encoding="utf-8")) if claim in by_claim]
     decided = [(line, line.sentence) for line in listed if line.verdict != "not testable"]
     shown = [(line, line.here) for line in listed if line.here]
-    sentences = [f"{escape.markdown(words)} {_where(line)}" for line, words in [*decided, *shown]]
+    sentences = [f"{escape.markdown(with_minus(words))} {_where(line)}" for line, words in [*decided, *shown]]
     return [*([_best(steps)] if ladder.best(steps) else []), *sentences][:SHOWN]
 
 
@@ -150,7 +160,9 @@ def _best(steps: list[ladder.Rung]) -> str:
         "from scratch": "A network trained from scratch is best",
         "without pixels": "No network beats guessing without a look at the pixels",
     }[top.kind]
-    return f"{who}: {100 * top.value:.1f} % on {top.split}. {_to_chapter(top.chapter)}"
+    rival = ladder.best([rung for rung in steps if rung.kind != top.kind and rung.split == top.split])
+    beaten = f"; {_RIVALS[rival.kind]} reaches {100 * rival.value:.1f} %" if rival else ""
+    return f"{who}: {100 * top.value:.1f} % on {top.split}{beaten}. {_to_chapter(top.chapter)}"
 
 
 def _where(line: ledger.Line) -> str:
@@ -211,7 +223,14 @@ def ledger_chapter(lines: list[ledger.Line]) -> Chapter:
         for line in lines
     ]
     caption = "The original's claims by slide. The chapters quote them in full and tell how each was tested"
-    return Chapter("ledger", "Ledger of claims", "ok", parts=[_table(rows, caption)])
+    parts = [_table(rows, caption)]
+    reasons = Counter(_REASON.sub("", line.sentence).rstrip(".") for line in lines if line.verdict == "not testable")
+    if reasons:
+        told = "; ".join(f"{escape.markdown(reason)} ({count})" for reason, count in reasons.most_common())
+        parts.insert(
+            0, Part("markdown", f"**Why {reasons.total()} are not testable here.** {told[:1].upper()}{told[1:]}.")
+        )
+    return Chapter("ledger", "Ledger of claims", "ok", parts=parts)
 
 
 def _one_line(said: str) -> str:
@@ -223,25 +242,26 @@ def _one_line(said: str) -> str:
 
 
 def _tested(line: ledger.Line) -> Link:
-    """Where a claim's test stands: in a chapter, or among what the printed numbers contradict."""
-    if line.arithmetic and line.verdict == "contradicted":
+    """Where a claim's test stands: in a chapter, or among what the printed numbers decide."""
+    if line.arithmetic:
         return Link("numbers", "#errors")
     return Link(str(int(line.chapter)), chapter(line.chapter).name)
 
 
 def errors_chapter(lines: list[ledger.Line]) -> Chapter:
     """What the original's own printed numbers contradict, which holds on any data."""
-    wrong = [line for line in lines if line.arithmetic and line.verdict == "contradicted"]
+    own = [line for line in lines if line.arithmetic]
     rows = [
-        {
-            "slide": line.slide,
-            "what its own numbers say": without_intervals(line.sentence),
-            "chapter": Link(str(int(line.chapter)), chapter(line.chapter).name),
-        }
-        for line in wrong
+        {"slide": line.slide, "what its own numbers say": without_intervals(line.sentence)}
+        for line in own
+        if line.verdict == "contradicted"
     ]
     caption = "What the original's own printed numbers contradict. No image is needed for it"
     parts = [_table(rows, caption)] if rows else [Part("markdown", "None was found.")]
+    for verdict, words in (("supported", "The printed numbers support"), ("tie", "They leave open")):
+        told = [line for line in own if line.verdict == verdict]
+        said = " ".join(f"Slide {line.slide}: {without_intervals(line.sentence)}" for line in told)
+        parts += [Part("markdown", f"**{words}.** {escape.markdown(with_minus(said))}")] if told else []
     return Chapter("errors", "What is wrong in the original by its own numbers", "ok", parts=parts)
 
 

@@ -63,7 +63,7 @@ def rungs(results: Results) -> list[Rung]:
     costs = [entry for entry in entries(results, "cost") if entry.get("split") == "val"]
     steps = [*_floors(results), _scratch(costs), *_frozen(results, costs), _paper(costs)]
     steps += [_run(costs, run) for run in RUNS]
-    steps += [_tuned_features(costs), _improved(costs)]
+    steps += [_tuned_features(costs), *_improved(costs)]
     return [rung for rung in steps if rung is not None and (rung.value is not None or rung.reported is not None)]
 
 
@@ -172,14 +172,18 @@ def _tuned_features(costs: list[dict[str, Any]]) -> Rung | None:
     return _of_cost(name, "fine-tuned", cost, reported=float(table["test"].max()), reported_split="test")
 
 
-def _improved(costs: list[dict[str, Any]]) -> Rung | None:
-    cost = _highest(_of_chapter(costs, "15"), "")
-    if cost is None:
-        return None
-    frozen = str(cost["recipe"]).startswith("frozen")
-    return _of_cost(
-        "Best of further improvements", "frozen" if frozen else "fine-tuned", cost, note=str(cost["recipe"])
-    )
+def _improved(costs: list[dict[str, Any]]) -> list[Rung | None]:
+    """Of the further improvements the best that trains no block of a network, and the best that does."""
+    further = _of_chapter(costs, "15")
+    frozen = [cost for cost in further if _trains_nothing(cost["recipe"])]
+    tuned = [cost for cost in further if cost not in frozen]
+    named = {"frozen": ("Further, frozen", frozen), "fine-tuned": ("Further, fine-tuned", tuned)}
+    best_of = {kind: (name, _highest(chosen, "")) for kind, (name, chosen) in named.items()}
+    return [_of_cost(name, kind, cost, note=cost["recipe"]) for kind, (name, cost) in best_of.items() if cost]
+
+
+def _trains_nothing(recipe: str) -> bool:
+    return recipe.startswith(("frozen", "lab_utils.predict")) or recipe.endswith("linear probe")
 
 
 # ---- drawing ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 
 from lab_utils.core import escape, records
+from lab_utils.report.tables import with_minus
 
 NUMBERED = {"figure": "Figure", "table": "Table"}
 STORY, FIRST, WORDS, LISTING = "story", "story-first", "story-words", "listing"  # a cell's tags (report/README.md)
@@ -201,7 +202,7 @@ def _display_part(data: dict[str, Any], about: dict[str, Any]) -> Part | None:
     if text:
         verdict = _VERDICT.search(text) if kind == "verdict" else None
         kind = kind if kind in ("verdict", "decision") else "sentence"
-        return Part(kind, text, style=verdict[1].lower() if verdict else "")
+        return Part(kind, with_minus(text), style=verdict[1].lower() if verdict else "")
     if any(mime.startswith("image/") for mime in data):
         return Part("figure", data=data, **more)
     if _OUR_TABLE.search(text_of(data.get("text/html", ""))):

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 MOST_ROWS = 40  # of a table in the report; a chapter's page has them all
 _MANY = 7  # columns from which on an interval stands under its value and not beside it
 _UNITS = re.compile(r"(?<=\d) (?=%)|(?<=\bn) (?==)|(?<=\bn =) (?=\d)|(?<=\d) (?=points)")  # no line ends there
+_HYPHEN = re.compile(r"(?<![\w.,)\]-])-(?=\d)")
 _NUMBER = r"[-+−]?[\d,]*\.?\d+"
 _QUANTITY = re.compile(
     rf"(?P<value>{_NUMBER})(?P<unit>[^\d(]*?) \((?P<low>{_NUMBER}) to (?P<high>{_NUMBER})(?:, n = (?P<n>[\d,]+))?\)"
@@ -139,7 +140,7 @@ def tidy(grid: Grid, most: int | None = None) -> Grid:
                 cell.right = True
     shown.rows = [list(row) for row in zip(*columns, strict=True)]
     for cell in (cell for row in shown.rows for cell in row):
-        cell.text = _UNITS.sub("\u00a0", cell.text)
+        cell.text = with_minus(_UNITS.sub("\u00a0", cell.text))
     return shown
 
 
@@ -217,17 +218,18 @@ def _value(cell: Cell, quantity: dict[str, str] | None) -> Cell:
         return Cell(cell.text, right=True)
     tie = f" {quantity['word']}" if quantity["word"] else ""
     interval = _range(quantity["low"], quantity["high"]) if quantity["low"] else ""
-    return Cell(_minus(quantity["value"]) + tie, True, cell.href, interval)
+    return Cell(with_minus(quantity["value"]) + tie, True, cell.href, interval)
 
 
 def _range(low: str, high: str) -> str:
     """`63.1–75.4`; with a word between where a sign could be taken for the dash."""
     between = " to " if set(low + high) & set("-+−") else "–"
-    return f"{_minus(low)}{between}{_minus(high)}"
+    return f"{with_minus(low)}{between}{with_minus(high)}"
 
 
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
+def with_minus(text: str) -> str:
+    """Text in which the sign before a negative number is a minus, as in figures; `3-4` and `1e-05` stay."""
+    return _HYPHEN.sub("−", text)
 
 
 # ---- decimals --------------------------------------------------------------------------------------------------------
@@ -251,7 +253,7 @@ def _same_decimals(cells: list[Cell]) -> None:
     for cell, number in zip(cells, numbers, strict=True):
         if number is not None:
             sign = "+" if cell.text.strip().startswith("+") else ""
-            cell.text = _minus(f"{number:{sign},.{wanted}f}")
+            cell.text = with_minus(f"{number:{sign},.{wanted}f}")
 
 
 def _number(text: str) -> float | None:
