@@ -42,7 +42,7 @@ def adams(weights: int = 3_400_000, variables: int = 20) -> list[Callable[[], ob
     steps = []
     for kind in (keras.optimizers.Adam, fast_ops.adam()):
         moved = [keras.Variable(tf.zeros(weights // variables)) for _ in range(variables)]
-        given = [tf.ones(one.shape) for one in moved]
+        given = [tf.ones(array.shape) for array in moved]
         optimizer = kind()
         optimizer.build(moved)
         steps.append(tf.function(partial(optimizer.apply, given, moved), autograph=False))
@@ -51,14 +51,14 @@ def adams(weights: int = 3_400_000, variables: int = 20) -> list[Callable[[], ob
 
 def milliseconds(sides: list[Callable[[], object]], repeats: int) -> list[float]:
     """Median milliseconds of each side, in turn, after two warm-up calls."""
-    found: list[list[float]] = [[] for _ in sides]
+    milliseconds: list[list[float]] = [[] for _ in sides]
     for turn in range(repeats + 2):
         for side, run in enumerate(sides):
             start = time.perf_counter()
             run()
             if turn > 1:
-                found[side].append(1e3 * (time.perf_counter() - start))
-    return [statistics.median(one) for one in found]
+                milliseconds[side].append(1e3 * (time.perf_counter() - start))
+    return [statistics.median(spent) for spent in milliseconds]
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ def main() -> None:
     size = backbones.backbone(use.network).size
     network = backbones.build(use.network)
     merged = fused(network)
-    plain, quick = (tf.function(lambda x, one=one: one(x, training=False)) for one in (network, merged))
+    plain, quick = (tf.function(lambda x, model=model: model(x, training=False)) for model in (network, merged))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = images(folder, use.images)

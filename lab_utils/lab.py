@@ -339,31 +339,31 @@ class Lab:
         """
         from lab_utils.training import kept
 
-        found, folders = None, [self.settings.run_folder / "kept"]
+        run, folders = None, [self.settings.run_folder / "kept"]
         folders = [self._own_folder / "kept", *folders] if self.own else folders
         if any(entry["id"] == f"kept: {name}" for entries in self.all_entries().values() for entry in entries):
-            found = next(filter(None, (kept.find(folder, name, self.split_images) for folder in folders)), None)
-        if found is None:
+            run = next(filter(None, (kept.find(folder, name, self.split_images) for folder in folders)), None)
+        if run is None:
             there = ", ".join(kept.names(folders[-1])) or "none"
             raise LabError(
                 f"No chapter that {self.chapter} needs has kept {name!r} (kept: {there}): run the chapter that trains "
                 "it first."
             )
-        return found
+        return run
 
     def runs(self) -> pd.DataFrame:
         """The networks that were kept by name, yours first: val accuracy, seconds, and what differs from run 1."""
         from lab_utils.training import kept
 
         folders = {"yours": self._own_folder / "kept", "the lab's": self.settings.run_folder / "kept"}
-        found = [
+        runs = [
             (whose, kept.find(folder, name, self.split_images))
             for whose, folder in folders.items()
             for name in kept.names(folder)
         ]
-        first = next((run.settings for _, run in reversed(found) if run and run.name == "run 1"), {})
+        first = next((run.settings for _, run in reversed(runs) if run and run.name == "run 1"), {})
         rows = []
-        for whose, run in found:
+        for whose, run in runs:
             if run:
                 other = {key: value for key, value in run.settings.items() if value != first.get(key)}
                 words = ", ".join(f"{key} {value}" for key, value in other.items()) if first else ""
@@ -421,8 +421,8 @@ class Lab:
         return value
 
     def _read_quantity(self, name: str) -> quantities.Quantity:
-        if found := quantities.find(name, self.all_entries()):
-            return found
+        if known := quantities.find(name, self.all_entries()):
+            return known
         folder, mine = self._results(self.chapter, False).parent, f"chapter {self.chapter}"
         others = {path.stem: records.read_json(path)["records"] for path in sorted(folder.glob("*.json"))}
         if elsewhere := quantities.find(name, others):
@@ -517,11 +517,11 @@ class Lab:
         name = chapter(notebook).name
         if name not in needed(self.chapter):
             raise LabError(f"Chapter {self.chapter} reads the results of {name}: name it there in core/chapters.py.")
-        found = self._entries(name)
-        if found is None:
+        entries = self._entries(name)
+        if entries is None:
             path = self._results(name, False)
             raise LabError(f"{path} is missing: run notebook {name} first (./run_all.sh --only {name[:2]}).")
-        return found
+        return entries
 
     def all_entries(self) -> dict[str, list[dict[str, Any]]]:
         """Records of this chapter, and of every one that it needs and that has been run, by name in reading order."""

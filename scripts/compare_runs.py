@@ -58,10 +58,10 @@ def report(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]], toler
             if record not in after or record not in before:
                 lines.append(f"{chapter}  {record}  {'is gone' if record in before else 'is new'}")
                 continue
-            found = list(differences(before[record], after[record], "", tolerance))
-            lines += [f"{chapter}  {record}  {place}: {short(a)} -> {short(b)}" for place, a, b in found[:most]]
-            if len(found) > most:
-                lines.append(f"{chapter}  {record}  ... and {len(found) - most} more")
+            changes = list(differences(before[record], after[record], "", tolerance))
+            lines += [f"{chapter}  {record}  {place}: {short(a)} -> {short(b)}" for place, a, b in changes[:most]]
+            if len(changes) > most:
+                lines.append(f"{chapter}  {record}  ... and {len(changes) - most} more")
     return lines
 
 

@@ -50,8 +50,8 @@ def wants_gpu(root: Path) -> bool:
 
     LAB_GPU=0 installs none. (Those that are there stay: they cost nothing, and a run does not use the card.)
     """
-    made = root / ".venv" / "lab-stamp"
-    if made.is_file() and made.read_text().startswith("gpu"):
+    stamp_file = root / ".venv" / "lab-stamp"
+    if stamp_file.is_file() and stamp_file.read_text().startswith("gpu"):
         return True
     return {"1": True, "0": False}.get(os.environ.get("LAB_GPU", ""), _lacks_cuda())
 
@@ -64,8 +64,8 @@ def _lacks_cuda() -> bool:
 
 def is_made(root: Path, wanted: str) -> bool:
     """Whether `.venv` was made, wholly, from these lock files."""
-    made = root / ".venv" / "lab-stamp"
-    return made.is_file() and made.read_text() == wanted
+    stamp_file = root / ".venv" / "lab-stamp"
+    return stamp_file.is_file() and stamp_file.read_text() == wanted
 
 
 @contextlib.contextmanager

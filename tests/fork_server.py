@@ -57,7 +57,7 @@ def run_cells(step, run, target, progress):
         error = {"name": type(problem).__name__, "message": str(problem), "hint": ""}
     used = usage.read_journal(journal)
     records.write_atomic(target, source.read_bytes())
-    return execute.Outcome(outcome, error, {name: value for name, value in used.items() if "notebooks/" not in name})
+    return execute.Execution(outcome, error, {name: value for name, value in used.items() if "notebooks/" not in name})
 
 
 def run_job(run, name):

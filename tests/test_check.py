@@ -114,7 +114,7 @@ def test_a_card_that_can_not_be_used_is_told_and_nothing_is_missing(project, cap
 def test_a_run_that_was_timed_is_told_by_its_own_seconds(project, capsys):
     settings = timed(project, "mine", 90, {"train": 60, "val": 20, "test": 20})
     line = check._time(RunState(settings), Amounts(100, 60, 2))
-    assert line.found == f"{check._clock(90 * len(CHAPTERS))} by the seconds that this run has recorded"
+    assert line.present == f"{check._clock(90 * len(CHAPTERS))} by the seconds that this run has recorded"
 
 
 def test_twice_the_images_take_twice_the_time_beyond_the_start(project):
@@ -124,15 +124,15 @@ def test_twice_the_images_take_twice_the_time_beyond_the_start(project):
     state = RunState(timed(project, "after", 1, {"train": 120, "val": 40, "test": 40}, leave=every))
     state.steps = [step for step in state.steps if step.number in ("01", "05")]
     line = check._time(state, Amounts(200, 120, 2))
-    assert line.found.startswith(f"about {check._clock(2 * (check.OVERHEAD + 1200))}, one notebook at a time")
+    assert line.present.startswith(f"about {check._clock(2 * (check.OVERHEAD + 1200))}, one notebook at a time")
 
 
 def test_what_is_far_from_anything_timed_is_not_guessed(project):
     timed(project, "before", 60, {"train": 60, "val": 20, "test": 20})
     state = RunState(profiles.resolve("mame"))
     line = check._time(state, Amounts(37_407, 20_300, 29))
-    assert "can't be told for chapters" in line.found and " 11" in line.found
-    assert check._time(RunState(profiles.resolve("tiny")), Amounts(100, 60, 2)).found.startswith(
+    assert "can't be told for chapters" in line.present and " 11" in line.present
+    assert check._time(RunState(profiles.resolve("tiny")), Amounts(100, 60, 2)).present.startswith(
         f"about {len(CHAPTERS)} minutes"
     )
 

@@ -167,7 +167,7 @@ def test_what_waits_for_a_failed_chapter_is_marked_and_the_rest_is_left(project,
     state.start(names["01_baseline"])
     state.finish(names["01_baseline"], "failed", 1.0, {"name": "ValueError", "message": "x"}, used={})
     state.finish(names["02_paper_baselines"], "ok", 1.0)
-    assert cli.settle(state, cli.Plan(set(names), [], {"01_baseline": ["failed before"]})) == ["01_baseline"]
+    assert cli.settle(state, cli.RunPlan(set(names), [], {"01_baseline": ["failed before"]})) == ["01_baseline"]
     assert state.status("05_classification")["state"] == "waiting"
     assert "01_baseline" in state.status("05_classification")["error"]["message"]
     assert state.status("02_paper_baselines")["state"] == "ok" and not state.status("06_fine_tuning_run1")

@@ -14,11 +14,11 @@ DATA = Data(images=150, classes=12)
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[generator.Picture]:
+def pictures() -> list[generator.Drawing]:
     return generator.plan(DATA.images, DATA.classes, DATA.seed)
 
 
-def drawn(picture: generator.Picture, museum: str, mark: str) -> np.ndarray:
+def drawn(picture: generator.Drawing, museum: str, mark: str) -> np.ndarray:
     """The picture as it would be, photographed by a museum and with a mark."""
     style, aspect = generator.style_of(picture, DATA.seed), picture.width / picture.height
     return render(picture.medium, np.random.default_rng(1), 32, aspect, museum, mark, style)

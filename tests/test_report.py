@@ -439,7 +439,7 @@ def test_printed_numbers_share_a_panel_with_photographs_of_mame_only():
 
 def test_findings_are_the_best_step_then_decided_claims_then_what_the_method_shows_here():
     def line(claim, verdict, sentence, here=""):
-        return report_ledger.Line(claim, 1, "w", verdict, sentence, "05", here=here)
+        return report_ledger.LedgerLine(claim, 1, "w", verdict, sentence, "05", here=here)
 
     lines = [
         line("cv-scores-hold", "not testable", "Drawings.", here="It misleads by 33.1 points."),

@@ -227,14 +227,14 @@ def test_a_step_that_can_not_write_has_failed_whatever_is_stored_of_it(state, mo
         patch.setattr(run_state, "write_json", full)
         if written != "the state":
             patch.setattr(RunState, "start", lambda self, step: {})
-            patch.setattr(job, "_notebook", no_space if written == "the notebook" else lambda *_: job.Outcome())
+            patch.setattr(job, "_notebook", no_space if written == "the notebook" else lambda *_: job.Execution())
         assert job.main("tiny", step.name) == 1
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["state"] == "failed" and "No space left on device" in told["error"]["message"]
     assert state.status(step.name) == kept
     progress = schedule.Progress([step.name])
     progress.take(told)
-    assert cli.settle(state, cli.Plan({step.name}, [], {step.name: ["forced"]}), progress.failed) == [step.name]
+    assert cli.settle(state, cli.RunPlan({step.name}, [], {step.name: ["forced"]}), progress.failed) == [step.name]
 
 
 def test_a_run_whose_folder_is_full_says_so_and_not_that_a_log_is_empty(state, monkeypatch):

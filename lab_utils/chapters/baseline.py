@@ -38,7 +38,7 @@ NINE = ("8", "9, dropout only", "9, dropout after BatchNorm", "9, penalties only
 
 # ---- how they are trained --------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How a network is trained: Adam's learning rate, images a step, passes over the train images."""
 
     learning_rate: float
@@ -46,11 +46,11 @@ class Plan:
     epochs: int
 
 
-def plan(spec: ScratchSpec, settings: Scratch) -> Plan:
+def plan(spec: ScratchSpec, settings: Scratch) -> TrainingPlan:
     """How a network is trained in a profile: epochs and rate by the profile's factors, batch at most the profile's."""
     epochs = min(settings.max_epochs, max(1, math.ceil(spec.epochs * settings.epochs)))
     rate = min(settings.max_learning_rate, spec.learning_rate * settings.learning_rate)
-    return Plan(rate, min(spec.batch, settings.batch), epochs)
+    return TrainingPlan(rate, min(spec.batch, settings.batch), epochs)
 
 
 def scaling(settings: Scratch) -> str:
@@ -224,15 +224,15 @@ def steps(
         results: what they answer, by number.
         settings: the profile's section.
     """
-    found = []
+    steps = []
     for first, second in STEPS:
         before, after = results[first], results[second]
         specs = [scratch_specs.spec_of(number) for number in (first, second)]
         parts = [part for spec in specs for part in spec.members or (spec.number,)]
         short = {f"#{part}": why for part in parts if (why := cut_short(histories[part]))}
         changes = val_change(truth, before, after), gap_change(before, after)
-        found.append(Step(f"#{first} → #{second}", changed(*specs, settings), short, *changes))
-    return found
+        steps.append(Step(f"#{first} → #{second}", changed(*specs, settings), short, *changes))
+    return steps
 
 
 def changed(first: ScratchSpec, second: ScratchSpec, settings: Scratch) -> list[str]:
@@ -244,10 +244,10 @@ def changed(first: ScratchSpec, second: ScratchSpec, settings: Scratch) -> list[
     differ = {
         "convolutions": [conv.filters for conv in convs[0]] != [conv.filters for conv in convs[1]],
         "dense layers": [dense.width for dense in denses[0]] != [dense.width for dense in denses[1]],
-        "pooling": any(one.pool != other.pool for one, other in zip(*convs, strict=False)),
-        "BatchNorm": any(one.norm != other.norm for one, other in zip(*convs, strict=False)),
-        "penalties": any((one.l1, one.l2) != (other.l1, other.l2) for one, other in both),
-        "dropout": any(_dropped(one) != _dropped(other) for one, other in both),
+        "pooling": any(before.pool != after.pool for before, after in zip(*convs, strict=False)),
+        "BatchNorm": any(before.norm != after.norm for before, after in zip(*convs, strict=False)),
+        "penalties": any((before.l1, before.l2) != (after.l1, after.l2) for before, after in both),
+        "dropout": any(_dropped(before) != _dropped(after) for before, after in both),
         "augmentation": first.augment != second.augment,
     }
     plans = [plan(spec, settings) for spec in (first, second)]
@@ -261,28 +261,28 @@ def _dropped(layer: Any) -> tuple[float, bool]:
     return layer.dropout, bool(layer.dropout) and getattr(layer, "drop_last", False)
 
 
-def steps_table(found: Sequence[Step]) -> pd.DataFrame:
+def steps_table(steps: Sequence[Step]) -> pd.DataFrame:
     """The steps as a table; the change is put down to a setting only where that alone changed in trained networks."""
     rows = []
-    for step in found:
+    for step in steps:
         why = "several changed" if len(step.changed) > 1 else f"no: {' and '.join(step.short)} cut short"
         row = {"step": step.name, "changed": ", ".join(step.changed), "val, points": points(step.val)}
         rows.append(row | {"gap, points": points(step.gap), "put down to": step.cause or why})
     return pd.DataFrame(rows)
 
 
-def step_words(found: Sequence[Step]) -> str:
+def step_words(steps: Sequence[Step]) -> str:
     """Which steps helped, which hurt, which are ties on val; and which of them say something of a setting."""
     kinds: dict[str, list[str]] = {"helped": [], "hurt": [], "are ties": []}
-    for step in found:
+    for step in steps:
         kinds["are ties" if step.val.tie else "helped" if step.val.value > 0 else "hurt"].append(step.name)
     told = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
-    words = f"Of the {len(found)} steps, judged by val accuracy on the same {found[0].val.n} images, these {told}."
-    short = {name: why for step in found for name, why in step.short.items()}
-    clear = [f"{step.name} ({step.cause})" for step in found if step.cause and not step.val.tie]
+    words = f"Of the {len(steps)} steps, judged by val accuracy on the same {steps[0].val.n} images, these {told}."
+    short = {name: why for step in steps for name, why in step.short.items()}
+    clear = [f"{step.name} ({step.cause})" for step in steps if step.cause and not step.val.tie]
     if clear:
         return f"{words} Put down to one setting, which alone changed in trained networks: {', '.join(clear)}."
-    several = sum(len(step.changed) > 1 for step in found)
+    several = sum(len(step.changed) > 1 for step in steps)
     reasons = [f"{several} of them change{'s' * (several == 1)} several settings at once"] * bool(several)
     if short:
         (name, why), *others = short.items()

@@ -270,11 +270,11 @@ def settings_table(result: FineTuningResult, before: FineTuningResult | None = N
     shown = [name for name in SETTINGS if name in VARIED or name in changed(before, result)] if before else SETTINGS
     rows = []
     for setting in shown:
-        printed = [printed_setting(one.name, setting) for one in pair]
-        here = [in_words(one.settings.get(setting)) for one in pair]
+        printed = [printed_setting(result.name, setting) for result in pair]
+        here = [in_words(result.settings.get(setting)) for result in pair]
         where = [word for word, values in (("slide", printed), ("here", here)) if len(set(values)) > 1]
         rows.append((setting, *printed, *here, " and ".join(where)))
-    columns = [*(f"{one.name}, reported" for one in pair), *(f"{one.name}, here" for one in pair)]
+    columns = [*(f"{result.name}, reported" for result in pair), *(f"{result.name}, here" for result in pair)]
     table = pd.DataFrame(rows, columns=["setting", *columns, "changed"])
     return table if before else table.drop(columns="changed")
 

@@ -24,7 +24,7 @@ Expected = Literal["higher", "lower", "not higher", "not lower", "same"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Decision:
     """What a rule finds.
 
     Attributes:
@@ -50,7 +50,7 @@ class Rule:
         cases: verdict -> its cases, `()` where it has one reason only; a verdict that isn't in it is never given.
     """
 
-    decide: Callable[..., Outcome]
+    decide: Callable[..., Decision]
     gives: frozenset[str]
     cases: Mapping[str, tuple[str, ...]]
 
@@ -63,7 +63,7 @@ class Rule:
 RULES: dict[str, Rule] = {}
 
 
-def rule(gives: str = "", **cases: str | None) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
+def rule(gives: str = "", **cases: str | None) -> Callable[[Callable[..., Decision]], Callable[..., Decision]]:
     """Register a function as the rule of its name.
 
     Args:
@@ -79,7 +79,7 @@ def rule(gives: str = "", **cases: str | None) -> Callable[[Callable[..., Outcom
     }
     by_verdict = {verdict: tuple(names.split()) for verdict, names in given.items() if names is not None}
 
-    def register(decide: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    def register(decide: Callable[..., Decision]) -> Callable[..., Decision]:
         RULES[decide.__name__] = Rule(decide, frozenset(gives.split()), by_verdict)
         return decide
 
@@ -112,9 +112,9 @@ def exactly(value: float, n: int) -> Estimate:
 @rule()
 def compare(
     value: Value, reference: float = 0.0, floor: float = 0.0, *, expect: Expected = "higher", margin: float = 0.0
-) -> Outcome:
+) -> Decision:
     """A difference, or a level against a reference; what chance alone does (`floor`) is a tie."""
-    return Outcome(
+    return Decision(
         TIE if floor and abs(value.value - reference) <= floor else word(value, reference, expect, margin), value
     )
 
@@ -127,13 +127,13 @@ def all_of(
     expect: Expected | dict[str, Expected] = "higher",
     margin: float | dict[str, float] = 0.0,
     mixed: Literal["contradicted", "tie"] = CONTRADICTED,
-) -> Outcome:
+) -> Decision:
     """Every part is as expected; the part that holds least is named.
 
     `mixed` is the verdict where one part holds and another is the other way round.
     """
     if not parts:
-        return Outcome(OPEN)
+        return Decision(OPEN)
     wanted = {name: expect[name] if isinstance(expect, dict) else expect for name in parts}
     within = {name: margin.get(name, 0.0) if isinstance(margin, dict) else margin for name in parts}
     words = {name: word(part, reference, wanted[name], within[name]) for name, part in parts.items()}
@@ -141,11 +141,11 @@ def all_of(
     favour |= {"not higher": favour["lower"], "not lower": favour["higher"]}
     name = min(parts, key=lambda part: (WEAKEST.index(words[part]), favour[wanted[part]](parts[part].value)))
     verdict = mixed if {SUPPORTED, CONTRADICTED} <= set(words.values()) else words[name]
-    return Outcome(verdict, parts[name], {"name": name, "part": parts[name]})
+    return Decision(verdict, parts[name], {"name": name, "part": parts[name]})
 
 
 @rule(tie="read open")
-def ignored(shuffled: Value, removed: Value, *, margin: float) -> Outcome:
+def ignored(shuffled: Value, removed: Value, *, margin: float) -> Decision:
     """Columns are ignored: the fitted classifiers don't read them, and classifiers fitted without them lose nothing.
 
     Two questions, and a verdict needs the same answer to both.
@@ -157,107 +157,107 @@ def ignored(shuffled: Value, removed: Value, *, margin: float) -> Outcome:
     """
     words = [word(lost, 0.0, "not higher", margin) for lost in (shuffled, removed)]
     if words[0] == words[1] != TIE:
-        return Outcome(words[0], shuffled if words[0] == CONTRADICTED else removed)
+        return Decision(words[0], shuffled if words[0] == CONTRADICTED else removed)
     case = "read" if words[0] == CONTRADICTED and removed.low <= 0 else "open"
-    return Outcome(TIE, removed, case=case)
+    return Decision(TIE, removed, case=case)
 
 
 @rule(gives="better worse total part", not_testable="")
-def no_better(differences: Mapping[str, Difference]) -> Outcome:
+def no_better(differences: Mapping[str, Difference]) -> Decision:
     """Most of several differences are not above zero."""
     if not differences:
-        return Outcome(OPEN)
+        return Decision(OPEN)
     ordered, total = sorted(differences.values(), key=lambda gain: gain.value), len(differences)
     better, worse = sum(gain.low > 0 for gain in ordered), sum(gain.high < 0 for gain in ordered)
     middle = ordered[total // 2]
     verdict = CONTRADICTED if 2 * better > total else SUPPORTED if worse > better else TIE
-    return Outcome(verdict, middle, {"better": better, "worse": worse, "total": total, "part": middle})
+    return Decision(verdict, middle, {"better": better, "worse": worse, "total": total, "part": middle})
 
 
 @rule(gives="inside known", not_testable="")
-def ranked(ranks: Mapping[str, int | None], among: int) -> Outcome:
+def ranked(ranks: Mapping[str, int | None], among: int) -> Decision:
     """All of several are among the first; some of them are a tie (0: it has no rank; None: it isn't in this data)."""
     known = {name: rank for name, rank in ranks.items() if rank is not None}
     if not known:
-        return Outcome(OPEN)
+        return Decision(OPEN)
     inside = [name for name, rank in known.items() if 0 < rank <= among]
     verdict = SUPPORTED if len(inside) == len(known) else TIE if inside else CONTRADICTED
-    return Outcome(verdict, Accuracy(len(inside), len(known)), {"inside": inside, "known": known})
+    return Decision(verdict, Accuracy(len(inside), len(known)), {"inside": inside, "known": known})
 
 
 @rule(gives="falls", contradicted="fall lower")
-def steady(overall: Difference, steps: Sequence[Difference]) -> Outcome:
+def steady(overall: Difference, steps: Sequence[Difference]) -> Decision:
     """The last is better than the first, and no step between neighbours clearly falls."""
     falls = sum(step.high < 0 for step in steps)
     if falls:
-        return Outcome(CONTRADICTED, overall, {"falls": falls}, "fall")
+        return Decision(CONTRADICTED, overall, {"falls": falls}, "fall")
     verdict = word(overall)
-    return Outcome(verdict, overall, case="lower" if verdict == CONTRADICTED else "")
+    return Decision(verdict, overall, case="lower" if verdict == CONTRADICTED else "")
 
 
 # ---- attention, task similarity, maps --------------------------------------------------------------------------------
 @rule(gives="read", tie="told even")
-def looks_inside(border: Estimate, area: float, more: Mapping[str, Difference]) -> Outcome:
+def looks_inside(border: Estimate, area: float, more: Mapping[str, Difference]) -> Decision:
     """The border gets less than its share of the relevance, and the features tell nothing else (`more`)."""
     verdict, read = word(border, area, "lower"), [name for name, gain in more.items() if gain.low > 0]
     if verdict == SUPPORTED and read:
-        return Outcome(TIE, border, {"read": read}, "told")
-    return Outcome(verdict, border, case="even" if verdict == TIE else "")
+        return Decision(TIE, border, {"read": read}, "told")
+    return Decision(verdict, border, case="even" if verdict == TIE else "")
 
 
 @rule(contradicted="random differs", tie=None, not_testable="")
-def overlap(output: Accuracy, random_weights: Accuracy, floor: Accuracy, printed: float, same_images: bool) -> Outcome:
+def overlap(output: Accuracy, random_weights: Accuracy, floor: Accuracy, printed: float, same_images: bool) -> Decision:
     """A probe's accuracy is overlap: random weights have none, and on the same images it is as printed."""
     if bounds(random_weights)[0] > floor.value:
-        return Outcome(CONTRADICTED, random_weights, case="random")
+        return Decision(CONTRADICTED, random_weights, case="random")
     if not same_images:
-        return Outcome(OPEN, output)
+        return Decision(OPEN, output)
     verdict = word(output, printed, "same")
-    return Outcome(verdict, output, case="differs" if verdict == CONTRADICTED else "")
+    return Decision(verdict, output, case="differs" if verdict == CONTRADICTED else "")
 
 
 @rule(gives="held p", tie="random few")
-def separable(space: "Separability", *, level: float, chance: float) -> Outcome:
+def separable(space: "Separability", *, level: float, chance: float) -> Decision:
     """Hyperplanes part the groups, held out, and random groups of the classes don't part as well."""
     verdict = word(space.held, level)
     random = verdict != CONTRADICTED and space.p > chance + 1e-9
     case = "random" if random else "few" if verdict == TIE else ""
-    return Outcome(TIE if random else verdict, space.held, {"held": space.held, "p": space.p}, case)
+    return Decision(TIE if random else verdict, space.held, {"held": space.held, "p": space.p}, case)
 
 
 @rule(gives="purity", contradicted="whole lot")
-def clustered(whole: "Standing", without: "Standing | None" = None, *, pure: float) -> Outcome:
+def clustered(whole: "Standing", without: "Standing | None" = None, *, pure: float) -> Decision:
     """A class's neighbours are of its class, without its big lot as well (None: too little is left)."""
     outcome = all_of({"whole": whole.purity} | ({"lot": without.purity} if without else {}), pure)
     case = outcome.pieces["name"] if outcome.verdict == CONTRADICTED else ""
-    return Outcome(outcome.verdict, outcome.main, {"purity": outcome.main}, case)
+    return Decision(outcome.verdict, outcome.main, {"purity": outcome.main}, case)
 
 
 @rule(gives="inside known")
-def neighbourhoods(near: Sequence[Sequence[str]], *, sides: dict[str, list[str]]) -> Outcome:
+def neighbourhoods(near: Sequence[Sequence[str]], *, sides: dict[str, list[str]]) -> Decision:
     """Each part of a class lies nearest to another side: of the classes named, its nearest counts."""
     first = [next((side for name in part for side in sides if name in sides[side]), None) for part in near]
     return ranked({side: int(side in first) for side in sides}, 1)
 
 
 @rule(gives="known", not_testable="none lots")
-def kinds_of_object(clusters: "Sequence[Cluster]", *, share: float, most: float, chance: float) -> Outcome:
+def kinds_of_object(clusters: "Sequence[Cluster]", *, share: float, most: float, chance: float) -> Decision:
     """Far small clusters are of one class and several lots, rather than of one lot (exact binomial test)."""
     from scipy.stats import binomtest
 
     known = [cluster for cluster in clusters if cluster.lot]
     if not known:
-        return Outcome(OPEN, case="lots" if clusters else "none")
+        return Decision(OPEN, case="lots" if clusters else "none")
     lots = sum(cluster.lot_share >= most for cluster in known)
     kinds = sum(cluster.share >= share and cluster.lot_share < most for cluster in known)
     clear = kinds + lots > 0 and binomtest(kinds, kinds + lots).pvalue <= chance
     verdict = TIE if not clear else SUPPORTED if kinds > lots else CONTRADICTED
-    return Outcome(verdict, Accuracy(kinds, len(known)), {"known": len(known)})
+    return Decision(verdict, Accuracy(kinds, len(known)), {"known": len(known)})
 
 
 # ---- curves ----------------------------------------------------------------------------------------------------------
 @rule(contradicted="seldom counting", tie="often clean")
-def val_above_train(counted: Difference, clean: Difference, above: int, epochs: int) -> Outcome:
+def val_above_train(counted: Difference, clean: Difference, above: int, epochs: int) -> Decision:
     """Val lies above train after every epoch, and does so where train is evaluated cleanly.
 
     Args:
@@ -268,23 +268,23 @@ def val_above_train(counted: Difference, clean: Difference, above: int, epochs: 
     """
     if above < epochs:
         seldom = counted.high < 0 or 2 * above <= epochs
-        return Outcome(CONTRADICTED, counted, case="seldom") if seldom else Outcome(TIE, counted, case="often")
+        return Decision(CONTRADICTED, counted, case="seldom") if seldom else Decision(TIE, counted, case="often")
     verdict = word(clean)
-    return Outcome(verdict, clean, case={CONTRADICTED: "counting", TIE: "clean"}.get(verdict, ""))
+    return Decision(verdict, clean, case={CONTRADICTED: "counting", TIE: "clean"}.get(verdict, ""))
 
 
 @rule(not_testable="")
-def trade(accurate: int, lowest: int, accuracy: Difference, after: Estimate, *, margin: float) -> Outcome:
+def trade(accurate: int, lowest: int, accuracy: Difference, after: Estimate, *, margin: float) -> Decision:
     """The epoch of higher accuracy stays worse in likelihood (`after` temperatures) than that of the lowest loss."""
     if accurate == lowest:
-        return Outcome(OPEN)
+        return Decision(OPEN)
     worse = after.low > 0 and accuracy.low > 0
-    return Outcome(CONTRADICTED if after.high < margin else SUPPORTED if worse else TIE, after)
+    return Decision(CONTRADICTED if after.high < margin else SUPPORTED if worse else TIE, after)
 
 
 # ---- printed numbers -------------------------------------------------------------------------------------------------
 @rule(gives="name first second", tie=None)
-def same(printed: Mapping[str, Any], other: Mapping[str, Any], *, within: float = 0.0, factor: float = 1.0) -> Outcome:
+def same(printed: Mapping[str, Any], other: Mapping[str, Any], *, within: float = 0.0, factor: float = 1.0) -> Decision:
     """Printed numbers (or names) are these, to within a distance or a factor; the largest disagreement is named."""
 
     def off(name: str) -> float:
@@ -300,10 +300,10 @@ def same(printed: Mapping[str, Any], other: Mapping[str, Any], *, within: float 
         main = exactly(sum(map(off, other)), n)
     else:
         main = Estimate(first, first / factor - within, first * factor + within, n, digits=3)
-    return Outcome(verdict, main, {"name": name, "first": first, "second": second})
+    return Decision(verdict, main, {"name": name, "first": first, "second": second})
 
 
 @rule(tie=None)
-def not_larger(first: float, second: float) -> Outcome:
+def not_larger(first: float, second: float) -> Decision:
     """One printed number is not larger than another."""
-    return Outcome(SUPPORTED if first <= second + 1e-9 else CONTRADICTED, exactly(first - second, 2))
+    return Decision(SUPPORTED if first <= second + 1e-9 else CONTRADICTED, exactly(first - second, 2))

@@ -7,7 +7,7 @@ from lab_utils.core.errors import LabError
 
 
 @dataclass(frozen=True)
-class Chapter:
+class Notebook:
     """One notebook of the lab.
 
     Attributes:
@@ -31,23 +31,23 @@ class Chapter:
 
 RUNS = tuple(f"{5 + run:02d}_fine_tuning_run{run}" for run in range(1, 7))
 CHAPTERS = (
-    Chapter("00_dataset", ("data",), device=False, tensorflow=False),
-    Chapter("01_baseline", ("00_dataset",)),
-    Chapter("02_paper_baselines", ("00_dataset",)),
-    Chapter("03_task_similarity", ("00_dataset", "01_baseline")),
+    Notebook("00_dataset", ("data",), device=False, tensorflow=False),
+    Notebook("01_baseline", ("00_dataset",)),
+    Notebook("02_paper_baselines", ("00_dataset",)),
+    Notebook("03_task_similarity", ("00_dataset", "01_baseline")),
     # Both read the features that chapter 03 stored. 04 shows a network a handful of outliers; 05 passes a few images of
     # each class once more, half greyed out: minutes on the processor, beside an hour of classifiers that no card helps.
-    Chapter("04_projections", ("03_task_similarity",), device=False),
-    Chapter("05_classification", ("03_task_similarity",), device=False),
-    Chapter(RUNS[0], ("00_dataset",)),
-    *(Chapter(name, ("00_dataset", before)) for before, name in pairwise(RUNS)),
-    Chapter("12_fine_tuned_features", ("03_task_similarity",)),
-    Chapter("13_grad_cam", ("01_baseline", RUNS[5])),
-    Chapter(
+    Notebook("04_projections", ("03_task_similarity",), device=False),
+    Notebook("05_classification", ("03_task_similarity",), device=False),
+    Notebook(RUNS[0], ("00_dataset",)),
+    *(Notebook(name, ("00_dataset", before)) for before, name in pairwise(RUNS)),
+    Notebook("12_fine_tuned_features", ("03_task_similarity",)),
+    Notebook("13_grad_cam", ("01_baseline", RUNS[5])),
+    Notebook(
         "15_further_improvements",
         ("01_baseline", "02_paper_baselines", "05_classification", RUNS[5], "12_fine_tuned_features"),
     ),
-    Chapter(
+    Notebook(
         "14_results",
         (
             *("00_dataset", "01_baseline", "02_paper_baselines", "03_task_similarity", "04_projections"),
@@ -57,7 +57,7 @@ CHAPTERS = (
 )
 
 
-def chapter(number_or_name: str) -> Chapter:
+def chapter(number_or_name: str) -> Notebook:
     """Find a chapter by its number (`5`, `05`) or name.
 
     Raises:
@@ -71,7 +71,7 @@ def chapter(number_or_name: str) -> Chapter:
     raise LabError(f"There is no chapter {number_or_name!r}; the chapters are {valid}.")
 
 
-def dependents(name: str) -> list[Chapter]:
+def dependents(name: str) -> list[Notebook]:
     """All chapters that need `name`, directly or through others, in execution order."""
     reached = {name}
     for entry in CHAPTERS:
@@ -83,9 +83,9 @@ def dependents(name: str) -> list[Chapter]:
 def needed(name: str) -> set[str]:
     """All chapters that a chapter needs, directly or through others: those whose results it may read."""
     reached = {name}
-    for one in reversed(CHAPTERS):
-        if one.name in reached:
-            reached |= {*one.needs} - {"data"}
+    for notebook in reversed(CHAPTERS):
+        if notebook.name in reached:
+            reached |= {*notebook.needs} - {"data"}
     return reached - {name}
 
 

@@ -87,7 +87,9 @@ def stated(user: Mapping[str, str] | None = None, root: Path = PROJECT) -> Varia
 
 
 def _chosen(user: Mapping[str, str], patterns: Sequence[str]) -> Variables:
-    return {name: value for name, value in user.items() if any(fnmatch.fnmatchcase(name, one) for one in patterns)}
+    return {
+        name: value for name, value in user.items() if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    }
 
 
 def _person(kept: Variables, root: Path) -> Variables:
@@ -235,10 +237,10 @@ def for_installing(configured: str = "", user: Mapping[str, str] | None = None, 
 
 def _pip_settings(text: str) -> Variables:
     """`{"INDEX_URL": "https://…"}` of lines like `global.index-url='https://…'`; those of `install` win."""
-    found: list[tuple[bool, str, str]] = []
+    settings: list[tuple[bool, str, str]] = []
     for line in text.splitlines():
         place, _, value = line.partition("=")
         section, _, name = place.strip().partition(".")
         if section in ("global", "install") and name:
-            found.append((section == "install", name.upper().replace("-", "_"), value.strip().strip("'\"")))
-    return {name: value for _, name, value in sorted(found)}
+            settings.append((section == "install", name.upper().replace("-", "_"), value.strip().strip("'\"")))
+    return {name: value for _, name, value in sorted(settings)}

@@ -99,7 +99,7 @@ class Scratch(Section):
     seed: int = 0
 
 
-class Training(Section):
+class TrainingSettings(Section):
     """How one network is trained."""
 
     learning_rate: float = Field(gt=0, lt=1, description="of Adam")
@@ -107,12 +107,14 @@ class Training(Section):
     epochs: int = Field(ge=1, description="passes over the train images")
 
 
-def _printed_runs() -> dict[str, Training]:
+def _printed_runs() -> dict[str, TrainingSettings]:
     """The original's runs as it reports them: six, and the one behind its fine-tuned features."""
     table = reported("fine_tuning")
     names = [f"run {row.run}" if row.run.isdigit() else f"{row.run} run" for row in table.itertuples()]
     rows = zip(names, table["learning_rate"], table["batch"], table["epochs"], strict=True)
-    return {name: Training(learning_rate=rate, batch=batch, epochs=epochs) for name, rate, batch, epochs in rows}
+    return {
+        name: TrainingSettings(learning_rate=rate, batch=batch, epochs=epochs) for name, rate, batch, epochs in rows
+    }
 
 
 class FineTuning(Section):
@@ -126,7 +128,7 @@ class FineTuning(Section):
     pooling: Literal["flatten", "average"] = Field(
         "average", description="the last feature map (the original: flatten)"
     )
-    runs: dict[str, Training] = Field(
+    runs: dict[str, TrainingSettings] = Field(
         default_factory=_printed_runs, description="how each run is trained (the original's: data/reported)"
     )
     cap: int | None = Field(None, ge=1, description="train images a class, at most")
@@ -207,11 +209,11 @@ class Results(Section):
 class Improvements(Section):
     """Chapter 15."""
 
-    probe: Training = Field(
-        Training(learning_rate=5e-4, batch=256, epochs=20), description="of the modern recipe's linear probe"
+    probe: TrainingSettings = Field(
+        TrainingSettings(learning_rate=5e-4, batch=256, epochs=20), description="of the modern recipe's linear probe"
     )
-    tuning: Training = Field(
-        Training(learning_rate=2e-5, batch=256, epochs=20), description="of each of its fine-tuning steps"
+    tuning: TrainingSettings = Field(
+        TrainingSettings(learning_rate=2e-5, batch=256, epochs=20), description="of each of its fine-tuning steps"
     )
     larger: float = Field(1.25, gt=1, description="factor on the input size at test time")
     per_class: int = Field(5, ge=2, description="train and val images a class of the small-data classifier, at most")

@@ -318,11 +318,11 @@ def _parsed(source: bytes) -> tuple[str, tuple[str, ...]]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return content_hash(source), ()
-    found = tuple(sorted(imported(tree)))
+    modules = tuple(sorted(imported(tree)))
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return content_hash(ast.dump(tree)), found
+    return content_hash(ast.dump(tree)), modules
 
 
 def imported(tree: ast.AST) -> set[str]:

@@ -326,8 +326,8 @@ def examine_all(
     new = [name for name in files if known.get(name, [None])[0] != stamps[name]]
     if new:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = pool.map(lambda name: examine(root / name, perceptual), new)
-            for name, finding in zip(new, _reported(found, len(new), progress), strict=True):
+            findings = pool.map(lambda name: examine(root / name, perceptual), new)
+            for name, finding in zip(new, _reported(findings, len(new), progress), strict=True):
                 known[name] = [stamps[name], *vars(finding).values()]
         with cache.making() as (temporary, _):
             temporary.write_text(json.dumps(known), encoding="utf-8")

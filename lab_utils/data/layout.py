@@ -26,7 +26,7 @@ FILLERS = {"set", "data", "dataset", "split", "images", "image", "imgs", "img", 
 Parts = tuple[str, ...]  # a path below the root, folder by folder
 
 
-class Picture(NamedTuple):
+class ImageFile(NamedTuple):
     """A picture file: its path below the root with `/` between folders, its class, and its split ("": none given)."""
 
     file: str
@@ -102,7 +102,7 @@ def split_name(folder: str) -> str:
     return SPELLINGS.get(words[0], "") if len(words) == 1 else ""
 
 
-def read(root: Path, class_level: int | None = None) -> tuple[list[Picture], list[str]]:
+def read(root: Path, class_level: int | None = None) -> tuple[list[ImageFile], list[str]]:
     """Find the pictures of a folder, their classes and their splits.
 
     Classes are the folders in `root`, or those in split folders of it (`train/ val/ test/` and other spellings; the
@@ -133,7 +133,9 @@ def read(root: Path, class_level: int | None = None) -> tuple[list[Picture], lis
     class_at, split_at = _levels(root, set(places.values()), class_level)
     _require_no_empty_class(root, there.folders, doubled, places.values(), class_at)
     pictures = [
-        Picture("/".join(parts), _class_name(place[class_at]), "" if split_at is None else split_name(place[split_at]))
+        ImageFile(
+            "/".join(parts), _class_name(place[class_at]), "" if split_at is None else split_name(place[split_at])
+        )
         for parts, place in places.items()
     ]
     notes = [

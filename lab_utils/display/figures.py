@@ -560,7 +560,7 @@ def explained_variance(cumulative: Mapping[str, np.ndarray]) -> "Figure":
     Args:
         cumulative: `{network: (components,)}`, shares in 0 to 1.
     """
-    figure, axes = subplots(height=3.0)
+    figure, axes = subplots(height=2.5)
     for place, (name, values) in enumerate(cumulative.items()):
         color, reached = SERIES[place % len(SERIES)], int(np.searchsorted(values, 0.9 - 1e-12))
         axes.plot(np.arange(1, len(values) + 1), values, color=color, label=f"{name}: {reached + 1}")

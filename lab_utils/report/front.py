@@ -73,7 +73,11 @@ def line(settings: Settings, chapters: list[Chapter]) -> str:
 
 
 def first_page(
-    settings: Settings, manifest: Mapping[str, Any], results: Results, chapters: list[Chapter], lines: list[ledger.Line]
+    settings: Settings,
+    manifest: Mapping[str, Any],
+    results: Results,
+    chapters: list[Chapter],
+    lines: list[ledger.LedgerLine],
 ) -> list[Part]:
     """Parts of the first page.
 
@@ -138,7 +142,7 @@ def _device(results: Results) -> str:
     return f"{words} ({escape.markdown(unused[0].lower() + unused[1:].rstrip('.'))})" if unused else words
 
 
-def findings(steps: list[ladder.Rung], lines: list[ledger.Line]) -> list[str]:
+def findings(steps: list[ladder.Rung], lines: list[ledger.LedgerLine]) -> list[str]:
     """Up to five findings, each a sentence of Markdown and a link to its chapter.
 
     The best step of the ladder, then the verdicts of the claims that `findings.yaml` lists, as far as they are decided;
@@ -165,7 +169,7 @@ def _best(steps: list[ladder.Rung]) -> str:
     return f"{who}: {100 * top.value:.1f} % on {top.split}{beaten}. {_to_chapter(top.chapter)}"
 
 
-def _where(line: ledger.Line) -> str:
+def _where(line: ledger.LedgerLine) -> str:
     return _BY_NUMBERS if line.arithmetic else _to_chapter(line.chapter)
 
 
@@ -173,7 +177,7 @@ def _to_chapter(number: str) -> str:
     return f"([chapter {int(number)}]({chapter(number).name}.ipynb))"
 
 
-def _counts(lines: list[ledger.Line]) -> str:
+def _counts(lines: list[ledger.LedgerLine]) -> str:
     tally = {verdict: sum(line.verdict == verdict for line in lines) for verdict in ledger.VERDICTS}
     ties = f"{tally['tie']} {_plural('tie', tally['tie'])}"
     return (
@@ -211,7 +215,7 @@ def _not_run(settings: Settings, chapters: list[Chapter]) -> str:
 
 
 # ---- after the chapters ----------------------------------------------------------------------------------------------
-def ledger_chapter(lines: list[ledger.Line]) -> Chapter:
+def ledger_chapter(lines: list[ledger.LedgerLine]) -> Chapter:
     """The claims of the original, a line each."""
     rows = [
         {
@@ -241,14 +245,14 @@ def _one_line(said: str) -> str:
     return f"{' '.join(words[:LEDGER_WORDS]).rstrip(' .,;…')} …{'”' * said.endswith('”')}"
 
 
-def _tested(line: ledger.Line) -> Link:
+def _tested(line: ledger.LedgerLine) -> Link:
     """Where a claim's test stands: in a chapter, or among what the printed numbers decide."""
     if line.arithmetic:
         return Link("numbers", "#errors")
     return Link(str(int(line.chapter)), chapter(line.chapter).name)
 
 
-def errors_chapter(lines: list[ledger.Line]) -> Chapter:
+def errors_chapter(lines: list[ledger.LedgerLine]) -> Chapter:
     """What the original's own printed numbers contradict, which holds on any data."""
     own = [line for line in lines if line.arithmetic]
     rows = [

@@ -13,7 +13,7 @@ Results = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Line:
+class LedgerLine:
     """One claim of the original and what became of it.
 
     Attributes:
@@ -37,7 +37,7 @@ class Line:
     here: str = ""
 
 
-def lines(results: Results) -> list[Line]:
+def lines(results: Results) -> list[LedgerLine]:
     """One line for every claim, in the order of the slides.
 
     Args:
@@ -45,7 +45,7 @@ def lines(results: Results) -> list[Line]:
     """
     entries = {name: content.get("records", []) for name, content in sorted(results.items())}
     return [
-        Line(
+        LedgerLine(
             verdict.claim,
             verdict.slide,
             verdict.said,

@@ -15,7 +15,7 @@ _LARGEST_SVG = 400_000  # bytes: above, a vector drawing is slower to show than 
 
 
 @dataclass(frozen=True)
-class Picture:
+class StaticPicture:
     """A figure's picture.
 
     Attributes:
@@ -38,7 +38,7 @@ class Picture:
         return f"data:{self.mime};base64,{base64.b64encode(self.content).decode()}"
 
 
-def raster(part: Part) -> Picture | None:
+def raster(part: Part) -> StaticPicture | None:
     """The PNG or JPEG of a figure; None where it has neither."""
     for mime in ("image/jpeg", "image/png"):
         if mime in part.data:
@@ -46,26 +46,26 @@ def raster(part: Part) -> Picture | None:
 
             content = base64.b64decode(text_of(part.data[mime]))
             width, height = Image.open(io.BytesIO(content)).size
-            return Picture(mime, content, width / DPI, height / DPI)
+            return StaticPicture(mime, content, width / DPI, height / DPI)
     return None
 
 
-def vector(part: Part) -> Picture | None:
+def vector(part: Part) -> StaticPicture | None:
     """The SVG of a figure; None where it has none or a huge one."""
     text = text_of(part.data.get("image/svg+xml", ""))
     if not text or len(text) > _LARGEST_SVG:
         return None
     box = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', text)
     width, height = (float(box[1]), float(box[2])) if box else (480.0, 300.0)
-    return Picture("image/svg+xml", text[max(text.find("<svg"), 0) :].encode(), width / 72, height / 72)
+    return StaticPicture("image/svg+xml", text[max(text.find("<svg"), 0) :].encode(), width / 72, height / 72)
 
 
-def whole(part: Part) -> Picture | None:
+def whole(part: Part) -> StaticPicture | None:
     """The picture of a figure on a chapter's page."""
     return vector(part) or raster(part)
 
 
-def printed(part: Part) -> Picture | None:
+def printed(part: Part) -> StaticPicture | None:
     """The picture of a figure in print: vector before raster, the upper part of one that is longer than a page."""
     drawn = vector(part)
     if drawn is not None and drawn.height <= TALLEST * drawn.width:
@@ -74,17 +74,17 @@ def printed(part: Part) -> Picture | None:
     return _upper_part(drawn) if drawn is not None and drawn.mime != "image/svg+xml" else drawn
 
 
-def small(part: Part) -> Picture | None:
+def small(part: Part) -> StaticPicture | None:
     """The picture of a figure in the report's one page: as small as it can be and still be read."""
     drawn = raster(part)
     if drawn is None:
         return vector(part)
     drawn = _upper_part(drawn)
     encoded = _webp(drawn.content, drawn.mime == "image/png")
-    return Picture("image/webp", encoded, drawn.width, drawn.height, drawn.cut)
+    return StaticPicture("image/webp", encoded, drawn.width, drawn.height, drawn.cut)
 
 
-def _upper_part(drawn: Picture) -> Picture:
+def _upper_part(drawn: StaticPicture) -> StaticPicture:
     if drawn.height <= TALLEST * drawn.width:
         return drawn
     from PIL import Image
@@ -93,7 +93,7 @@ def _upper_part(drawn: Picture) -> Picture:
     buffer = io.BytesIO()
     height = round(TALLEST * image.width)
     image.crop((0, 0, image.width, height)).save(buffer, "PNG" if drawn.mime == "image/png" else "JPEG", quality=88)
-    return Picture(drawn.mime, buffer.getvalue(), drawn.width, drawn.width * height / image.width, True)
+    return StaticPicture(drawn.mime, buffer.getvalue(), drawn.width, drawn.width * height / image.width, True)
 
 
 @functools.lru_cache(maxsize=256)

@@ -272,7 +272,7 @@ class _Writer:
             return f"[{part.name}](#{part.anchor})" if part.anchor in self.anchors else part.name
         return match[0] if re.match(r"https?://|mailto:|#", match[2]) else match[1]
 
-    def width(self, drawn: pictures.Picture) -> float:
+    def width(self, drawn: pictures.StaticPicture) -> float:
         """Width of a picture in the PDF, in millimetres."""
         return min(FIGURE * drawn.width * 25.4, TEXT_WIDTH, TEXT_HEIGHT * drawn.width / drawn.height)
 

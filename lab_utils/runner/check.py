@@ -44,11 +44,11 @@ KINDS = {  # chapters whose work has one unit; any other is a kind of its own
 
 
 @dataclass(frozen=True)
-class Line:
-    """One thing that was looked at: its name, what was found, and what is missing ("" where nothing is)."""
+class CheckLine:
+    """One thing that was looked at: its name, what is present, and what is missing ("" where nothing is)."""
 
     name: str
-    found: str
+    present: str
     missing: str = ""
 
 
@@ -67,13 +67,13 @@ def check(state: RunState, jobs: int) -> int:
     print(f"Run {settings.name}, profile {settings.profile}: {settings.title}. Nothing is run.")
     looked = list(_lines(state, jobs))
     for line in looked:
-        print(f"  {line.name:10} {line.found}" + (f"\n{'':13}MISSING: {line.missing}" if line.missing else ""))
+        print(f"  {line.name:10} {line.present}" + (f"\n{'':13}MISSING: {line.missing}" if line.missing else ""))
     lacking = [line.name for line in looked if line.missing]
     print(f"Missing: {', '.join(lacking)}." if lacking else "Nothing is missing.")
     return int(bool(lacking))
 
 
-def _lines(state: RunState, jobs: int) -> Iterator[Line]:
+def _lines(state: RunState, jobs: int) -> Iterator[CheckLine]:
     settings = state.settings
     data, amounts, to_fetch = _data(settings)
     weights, of_weights = _weights(settings)
@@ -86,41 +86,41 @@ def _lines(state: RunState, jobs: int) -> Iterator[Line]:
 
 
 # ---- data ------------------------------------------------------------------------------------------------------------
-def _data(settings: Settings) -> tuple[Line, Amounts, int]:
+def _data(settings: Settings) -> tuple[CheckLine, Amounts, int]:
     """What is known of the data, how much it is, and bytes to be downloaded."""
     if table := image_table.open_table(settings):
         counts = table.rows["subset"].value_counts()
         amounts = Amounts(len(table.rows), int(counts["train"]), len(table.classes))
-        return Line("data", f"{_of(amounts)}, in the table of this run"), amounts, 0
+        return CheckLine("data", f"{_of(amounts)}, in the table of this run"), amounts, 0
     source = {"sample": _sample, "folder": _folder, "mame": _mame}[settings.data.source]
     try:
         return source(settings)
     except LabError as error:
-        return Line("data", "can't be read", str(error)), Amounts(0, 0, 0), 0
+        return CheckLine("data", "can't be read", str(error)), Amounts(0, 0, 0), 0
 
 
-def _sample(settings: Settings) -> tuple[Line, Amounts, int]:
+def _sample(settings: Settings) -> tuple[CheckLine, Amounts, int]:
     facts = mame_facts.by_museum()
     classes = settings.data.classes or facts["medium"].nunique()
     if settings.data.images == "all":
         kept = facts[facts["medium"].isin(generator.class_names(settings.data.classes))]
         splits = {split: int(kept[split].sum()) for split in SPLITS}
         amounts = Amounts(sum(splits.values()), splits["train"], classes)
-        return Line("data", f"{_of(amounts)}, drawn here without a download"), amounts, 0
+        return CheckLine("data", f"{_of(amounts)}, drawn here without a download"), amounts, 0
     amounts = Amounts(settings.data.images, round(TRAIN * settings.data.images), classes)
-    return Line("data", f"about {_of(amounts)}, drawn here without a download"), amounts, 0
+    return CheckLine("data", f"about {_of(amounts)}, drawn here without a download"), amounts, 0
 
 
-def _folder(settings: Settings) -> tuple[Line, Amounts, int]:
+def _folder(settings: Settings) -> tuple[CheckLine, Amounts, int]:
     pictures, notes = layout.read(settings.data.path or Path(), settings.data.class_level)
     classes = {picture.medium for picture in pictures}
     amounts = Amounts(len(pictures), round(TRAIN * len(pictures)), len(classes))
     missing = "" if len(classes) > 1 else f"{settings.data.path} has {len(classes)} class folders, two are needed"
-    found = [f"{_of(amounts)} in {settings.data.path} (not opened yet)", *notes]
-    return Line("data", f"\n{'':13}".join(found), missing), amounts, 0
+    words = [f"{_of(amounts)} in {settings.data.path} (not opened yet)", *notes]
+    return CheckLine("data", f"\n{'':13}".join(words), missing), amounts, 0
 
 
-def _mame(settings: Settings) -> tuple[Line, Amounts, int]:
+def _mame(settings: Settings) -> tuple[CheckLine, Amounts, int]:
     home = settings.data.path or PROJECT / "data" / "mame"
     fetched = (home / Path(download.METADATA.name).stem).is_dir()
     if not settings.data.path and not fetched:
@@ -132,13 +132,13 @@ def _mame(settings: Settings) -> tuple[Line, Amounts, int]:
         amounts = Amounts(sum(splits.values()), splits["train"], len(counts))
         place = archives[0].url.rsplit("/", 1)[0]
         missing = "" if all(sizes.values()) else f"{place} can't be reached; --data DIR takes files that you have"
-        return Line("data", f"to be downloaded: {told}", missing), amounts, sum(filter(None, sizes.values()))
+        return CheckLine("data", f"to be downloaded: {told}", missing), amounts, sum(filter(None, sizes.values()))
     rows, classes = mame.read(home, settings.data.toy)
     root = mame.image_folder(home, settings.data.full_size)
     there = sum((root / name).is_file() for name in rows["file"])
     amounts = Amounts(len(rows), int((rows["subset"] == "train").sum()), len(classes))
     lacking = f"{len(rows) - there:,} images in {root}" if there < len(rows) and not settings.data.partial else ""
-    return Line("data", f"{_of(amounts)}, {there:,} of them in {root}", lacking), amounts, 0
+    return CheckLine("data", f"{_of(amounts)}, {there:,} of them in {root}", lacking), amounts, 0
 
 
 def _of(amounts: Amounts) -> str:
@@ -146,10 +146,10 @@ def _of(amounts: Amounts) -> str:
 
 
 # ---- networks --------------------------------------------------------------------------------------------------------
-def _weights(settings: Settings) -> tuple[Line, int]:
+def _weights(settings: Settings) -> tuple[CheckLine, int]:
     """Which weights are here, which would be downloaded, and their bytes; those of chapter 02 only where it fetches."""
     if settings.networks.weights == "random":
-        return Line("weights", "none: the networks of this profile have random weights"), 0
+        return CheckLine("weights", "none: the networks of this profile have random weights"), 0
     needed = [(name, True) for name in settings.networks.names]
     needed += [(name, False) for name in settings.fine_tuning.networks]
     optional = [(name, False) for name in ARCHITECTURES.values()] if settings.paper.download else []
@@ -169,7 +169,7 @@ def _weights(settings: Settings) -> tuple[Line, int]:
     words += [f"left out in chapter 02: {' '.join(without)}"] if without else []
     if fetched and download.size_at(KERAS_FILES) is None:
         missing.append(f"{KERAS_FILES.rsplit('/', 2)[0]} can't be reached: put the files into data/weights/.")
-    return Line("weights", f"\n{'':13}".join(words) or "none is here", " ".join(missing)), size
+    return CheckLine("weights", f"\n{'':13}".join(words) or "none is here", " ".join(missing)), size
 
 
 def _is_here(entry: registry.Backbone, top: bool) -> bool:
@@ -185,7 +185,7 @@ def _bytes(entry: registry.Backbone, top: bool) -> int:
 
 
 # ---- the machine -----------------------------------------------------------------------------------------------------
-def _disk(settings: Settings, amounts: Amounts, downloads: int) -> Line:
+def _disk(settings: Settings, amounts: Amounts, downloads: int) -> CheckLine:
     sides = {settings.scratch.size, settings.fine_tuning.size, *(_side(settings, n) for n in settings.networks.names)}
     decoded = amounts.images * sum(3 * side**2 for side in sides)
     widths = sum(registry.backbone(name).width + backbones.CLASSES for name in settings.networks.names)
@@ -195,7 +195,7 @@ def _disk(settings: Settings, amounts: Amounts, downloads: int) -> Line:
         f"{download.in_words(free)} free, about {download.in_words(needed)} needed for downloads, decoded images and "
         f"features;\n{'':13}trained networks and activations of frozen layers come on top"
     )
-    return Line("disk", words, f"{download.in_words(needed - free)} of space" if needed > free else "")
+    return CheckLine("disk", words, f"{download.in_words(needed - free)} of space" if needed > free else "")
 
 
 def _side(settings: Settings, network: str) -> int:
@@ -203,19 +203,19 @@ def _side(settings: Settings, network: str) -> int:
     return registry.backbone(network).size if size == "native" else size
 
 
-def _memory(settings: Settings, amounts: Amounts, jobs: int) -> Line:
+def _memory(settings: Settings, amounts: Amounts, jobs: int) -> CheckLine:
     width = max(registry.backbone(name).width for name in settings.networks.names)
     needed = KERNEL * jobs + COPIES * 4 * amounts.images * width
     total = psutil.virtual_memory().total
     words = f"{download.in_words(total)}, about {download.in_words(needed)} needed for {jobs} notebooks at a time"
     fewer = " (or --jobs 1)" if jobs > 1 else ""
-    return Line("memory", words, f"{download.in_words(needed - total)} of memory{fewer}" if needed > total else "")
+    return CheckLine("memory", words, f"{download.in_words(needed - total)} of memory{fewer}" if needed > total else "")
 
 
-def _card() -> Line:
+def _card() -> CheckLine:
     """The card as TensorFlow answers now; a run goes on without one, so none is missing."""
     answer, cores = card.look(fresh=True), f"{processes.cores()} cores"
-    return Line("processor", f"{cores}. {answer.sentence}" if answer.reason else f"{cores}, {answer.words}")
+    return CheckLine("processor", f"{cores}. {answer.sentence}" if answer.reason else f"{cores}, {answer.words}")
 
 
 # ---- time ------------------------------------------------------------------------------------------------------------
@@ -229,18 +229,18 @@ class Recorded:
     work: float
 
 
-def _time(state: RunState, amounts: Amounts) -> Line:
+def _time(state: RunState, amounts: Amounts) -> CheckLine:
     """Hours of the chapters, each by the recorded one of its kind whose work is nearest."""
     wanted = [step.name for step in state.steps if step.name != "data"]
     here = {name: _recorded(name) for name in sorted({state.settings.name, *_runs()})}
-    mine = {one.step: one.seconds for one in here[state.settings.name]}
+    mine = {timing.step: timing.seconds for timing in here[state.settings.name]}
     done = sum(mine[name] for name in wanted if name in mine)
     if not set(wanted) - set(mine):
-        return Line("time", f"{_clock(done)} by the seconds that this run has recorded")
+        return CheckLine("time", f"{_clock(done)} by the seconds that this run has recorded")
     ours = work(state.settings, amounts)
     told, far = {}, []
     for name in (name for name in wanted if name not in mine):
-        near = nearest(name, ours[name], [one for ones in here.values() for one in ones])
+        near = nearest(name, ours[name], [timing for timings in here.values() for timing in timings])
         if near and ours[name] <= FARTHEST * near.work:
             told[name] = OVERHEAD + max(near.seconds - OVERHEAD, 1) * ours[name] / near.work
         else:
@@ -255,14 +255,14 @@ def _time(state: RunState, amounts: Amounts) -> Line:
         numbers = ", ".join(name[:2] for name in sorted(far))
         words += [f"can't be told for chapters {numbers}: nothing like them was timed on this machine"]
         words += ["run one of each kind, or a smaller profile, and ask again (small runs mostly start and compile)"]
-    return Line("time", f"\n{'':13}".join(words))
+    return CheckLine("time", f"\n{'':13}".join(words))
 
 
 def nearest(step: str, amount: float, recorded: Sequence[Recorded]) -> Recorded | None:
     """Of the recorded chapters of a step's kind the one whose work is nearest; None where there is none."""
     kind = KINDS.get(step[:2], step[:2])
-    alike = [one for one in recorded if KINDS.get(one.step[:2], one.step[:2]) == kind and one.work > 0]
-    return min(alike, key=lambda one: abs(math.log(max(amount, 1e-9) / one.work)), default=None)
+    alike = [timing for timing in recorded if KINDS.get(timing.step[:2], timing.step[:2]) == kind and timing.work > 0]
+    return min(alike, key=lambda timing: abs(math.log(max(amount, 1e-9) / timing.work)), default=None)
 
 
 def _runs() -> set[str]:

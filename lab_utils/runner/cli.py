@@ -177,7 +177,7 @@ def with_needs(state: RunState, targets: list[str]) -> set[str]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What a run has to do.
 
     Attributes:
@@ -191,13 +191,13 @@ class Plan:
     todo: dict[str, list[str]]
 
 
-def plan(state: RunState, args: argparse.Namespace) -> Plan:
+def plan(state: RunState, args: argparse.Namespace) -> RunPlan:
     """What the options ask for, and what of it is out of date: the same for `--dry-run` and for the run itself."""
     targets = selected(state, args)
     forced = [] if args.force is None else targets if args.force == "all" else [number(args.force)]
     wanted = with_needs(state, [*targets, *forced])
     todo = {name: why for name, why in state.plan(forced).items() if name in wanted}
-    return Plan(wanted, forced, todo)
+    return RunPlan(wanted, forced, todo)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -224,7 +224,7 @@ def run(args: argparse.Namespace) -> int:
         return code
 
 
-def bring_up_to_date(state: RunState, work: Plan, jobs: int) -> int:
+def bring_up_to_date(state: RunState, work: RunPlan, jobs: int) -> int:
     """Run what is out of date, then build the report; return the exit code."""
     told: set[str] = set()
     if work.todo:
@@ -266,7 +266,7 @@ def check_records(state: RunState) -> bool:
     return not sentences
 
 
-def settle(state: RunState, work: Plan, told: Collection[str] = ()) -> list[str]:
+def settle(state: RunState, work: RunPlan, told: Collection[str] = ()) -> list[str]:
     """Mark the steps that wait for a failed one, and those left out of date; return those that failed.
 
     Args:
@@ -359,7 +359,7 @@ def list_chapters(state: RunState) -> int:
     return 0
 
 
-def dry_run(work: Plan) -> int:
+def dry_run(work: RunPlan) -> int:
     """Print what would run, and why."""
     for name, why in work.todo.items():
         print(f"  {name:28} {', '.join(why)}")

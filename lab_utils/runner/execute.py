@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab_utils.core import records
-from lab_utils.core.chapters import Chapter, chapter
+from lab_utils.core.chapters import Notebook, chapter
 from lab_utils.core.errors import NotRunError
 from lab_utils.core.records import PROJECT
 from lab_utils.core.usage import Used, read_journal
@@ -33,7 +33,7 @@ LOWER = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Execution:
     """How a step ended.
 
     Attributes:
@@ -64,7 +64,7 @@ class Lines:
         """Nothing is held back but an unfinished line."""
 
 
-def execute(step: Chapter, run: str, target: Path, progress: Callable[[str], None]) -> Outcome:
+def execute(step: Notebook, run: str, target: Path, progress: Callable[[str], None]) -> Execution:
     """Execute a chapter's notebook for a run with papermill.
 
     Args:
@@ -128,15 +128,15 @@ def _tidy(path: Path) -> "nbformat.NotebookNode":
 
 
 def _outcome(
-    step: Chapter, notebook: "nbformat.NotebookNode", error: Exception | None, code: int | None, used: Used
-) -> Outcome:
+    step: Notebook, notebook: "nbformat.NotebookNode", error: Exception | None, code: int | None, used: Used
+) -> Execution:
     if error is None and used:
-        return Outcome(used=used)
+        return Execution(used=used)
     heading, cell = where(notebook)
     name, message = getattr(error, "ename", ""), readable(getattr(error, "evalue", ""))
     if name == NotRunError.__name__:
         about = {"heading": heading, "cell": cell, "name": name, "message": message, "hint": ""}
-        return Outcome("not run", about, used)
+        return Execution("not run", about, used)
     hint = f"Open it by: {reopen(step.name)}"
     if error is None:
         name, message = "NothingRecorded", "what it used was not recorded, so it could never be told out of date"
@@ -144,7 +144,7 @@ def _outcome(
         name, message = "KernelNotStarted", readable(str(error))
     elif not name:
         name, message, hint = dead_kernel(used, code, hint)
-    return Outcome("failed", {"heading": heading, "cell": cell, "name": name, "message": message, "hint": hint}, used)
+    return Execution("failed", {"heading": heading, "cell": cell, "name": name, "message": message, "hint": hint}, used)
 
 
 def where(notebook: "nbformat.NotebookNode") -> tuple[str, int]:

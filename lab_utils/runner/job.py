@@ -13,11 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 from lab_utils.core import usage
-from lab_utils.core.chapters import Chapter
+from lab_utils.core.chapters import Notebook
 from lab_utils.core.errors import LabError, NotRunError, of_system
 from lab_utils.core.profiles import Settings, load_settings
 from lab_utils.runner import execute, processes
-from lab_utils.runner.execute import Outcome
+from lab_utils.runner.execute import Execution
 from lab_utils.runner.state import DATA, RunState
 
 
@@ -37,7 +37,7 @@ def main(run: str, name: str) -> int:
         return 1
 
 
-def _bring_up_to_date(state: RunState, step: Chapter) -> int:
+def _bring_up_to_date(state: RunState, step: Notebook) -> int:
     if not state.outdated(step):
         state.restore(step)
         tell(step, "done", state="up to date", seconds=0)
@@ -50,7 +50,7 @@ def _bring_up_to_date(state: RunState, step: Chapter) -> int:
     return 0
 
 
-def _run(state: RunState, step: Chapter) -> str:
+def _run(state: RunState, step: Notebook) -> str:
     started = time.time()
     tell(step, "started")
     source = state.start(step)
@@ -66,7 +66,7 @@ def _run(state: RunState, step: Chapter) -> str:
     return outcome.state
 
 
-def _write_page(state: RunState, step: Chapter) -> None:
+def _write_page(state: RunState, step: Notebook) -> None:
     """Write the chapter's page at once, so that it can be read while the rest runs; that fails no chapter."""
     from lab_utils.report import pages
 
@@ -76,19 +76,19 @@ def _write_page(state: RunState, step: Chapter) -> None:
         tell(step, "line", text=f"The page of this chapter could not be written: {error}")
 
 
-def _pass_over(state: RunState, step: Chapter, culprits: list[str]) -> None:
+def _pass_over(state: RunState, step: Notebook, culprits: list[str]) -> None:
     message = f"It builds on {', '.join(culprits)}, not run on this data."
     error = {"heading": "", "cell": None, "name": NotRunError.__name__, "message": message, "hint": ""}
     state.finish(step, "not run", 0, error)
     tell(step, "done", state="not run", seconds=0, error=error)
 
 
-def _notebook(state: RunState, step: Chapter) -> Outcome:
+def _notebook(state: RunState, step: Notebook) -> Execution:
     target = state.executed(step.name)
     return execute.execute(step, state.settings.name, target, lambda line: tell(step, "line", text=line))
 
 
-def _data(state: RunState, step: Chapter) -> Outcome:
+def _data(state: RunState, step: Notebook) -> Execution:
     from lab_utils.sample import sources
 
     def say(line: object) -> None:
@@ -100,8 +100,8 @@ def _data(state: RunState, step: Chapter) -> Outcome:
         _fetch_weights(state.settings, say)
     except LabError as error:
         about = {"heading": "", "cell": None, "name": type(error).__name__, "message": str(error), "hint": ""}
-        return Outcome("failed", about)
-    return Outcome(used=used | usage.modules_of(sources.__name__, loaded=False))
+        return Execution("failed", about)
+    return Execution(used=used | usage.modules_of(sources.__name__, loaded=False))
 
 
 def _fetch_weights(settings: Settings, say: Callable[[str], None]) -> None:
@@ -115,7 +115,7 @@ def _fetch_weights(settings: Settings, say: Callable[[str], None]) -> None:
             say(f"Chapters that need them will fail: {sentence}")
 
 
-def tell(step: Chapter, event: str, **about: Any) -> None:
+def tell(step: Notebook, event: str, **about: Any) -> None:
     """Report to the run."""
     print(json.dumps({"step": step.name, "event": event, **about}), flush=True)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from lab_utils.core import usage
-from lab_utils.core.chapters import CHAPTERS, Chapter
+from lab_utils.core.chapters import CHAPTERS, Notebook
 from lab_utils.core.profiles import Settings
 from lab_utils.core.records import PROJECT, content_hash, file_hash, read_json, write_atomic, write_json
 from lab_utils.core.usage import Used
 
-DATA = Chapter("data", device=False)
+DATA = Notebook("data", device=False)
 REPORT = "report"
 PERHAPS = "perhaps, after "  # a reason to look, not yet to run: what a step reads will be made anew
 
@@ -22,7 +22,7 @@ def notebook_path(name: str) -> Path:
     return PROJECT / "notebooks" / f"{name}.ipynb"
 
 
-def steps() -> list[Chapter]:
+def steps() -> list[Notebook]:
     """The data and every chapter whose notebook is there, in an order in which they can run."""
     return [DATA] + [chapter for chapter in CHAPTERS if notebook_path(chapter.name).is_file()]
 
@@ -49,7 +49,7 @@ class RunState:
         """What is known of a step; empty where it never ran."""
         return read_json(self.status_path(name), {})
 
-    def results(self, step: Chapter) -> Path:
+    def results(self, step: Notebook) -> Path:
         """File of what a step made: a chapter's records, or the manifest of the image table."""
         return usage.results_path(self.settings, step.name)
 
@@ -61,12 +61,12 @@ class RunState:
         """Snakemake's output of a step."""
         return self.settings.run_folder / "done" / name
 
-    def needs(self, step: Chapter) -> list[str]:
+    def needs(self, step: Notebook) -> list[str]:
         """Steps that this one reads from, of those that are there."""
         return [need for need in step.needs if need in self.names]
 
     # ---- up to date or not -------------------------------------------------------------------------------------------
-    def outdated(self, step: Chapter) -> list[str]:
+    def outdated(self, step: Notebook) -> list[str]:
         """Why a step has to run, in words; empty where it is up to date."""
         status = self.status(step.name)
         if "used" not in status:
@@ -77,11 +77,11 @@ class RunState:
             return ["its executed notebook is gone"]
         return self._changed(status["used"], self.source(step))
 
-    def made(self, step: Chapter) -> str:
+    def made(self, step: Notebook) -> str:
         """Hash of what a step made, times and provenance aside; "" where there is nothing."""
         return usage.current(f"results of {step.name}", self.settings)
 
-    def source(self, step: Chapter) -> Used:
+    def source(self, step: Notebook) -> Used:
         """What a step is of itself: the code cells of its notebook, or the files in the folder of images."""
         if step is DATA:
             root = self.settings.data.path or read_json(self.results(DATA), {}).get("root")
@@ -93,7 +93,7 @@ class RunState:
         words = [name for name, value in source.items() if used.get(name) != value]
         return words + usage.changed(other, self.settings)
 
-    def blocked(self, step: Chapter) -> list[str]:
+    def blocked(self, step: Notebook) -> list[str]:
         """Steps that this one needs and that were not run on this data (chapter 14 goes on with what is there)."""
         if step.name.startswith("14"):
             return []
@@ -111,7 +111,7 @@ class RunState:
         return todo
 
     # ---- what a job writes -------------------------------------------------------------------------------------------
-    def start(self, step: Chapter) -> Used:
+    def start(self, step: Notebook) -> Used:
         """Say that a step is at work, take away the results that it had, and return what it is made from of itself."""
         write_json(self.status_path(step.name), {"chapter": step.name, "state": "running", "seconds": None})
         if step is not DATA:
@@ -120,7 +120,7 @@ class RunState:
 
     def finish(
         self,
-        step: Chapter,
+        step: Notebook,
         state: str,
         seconds: float,
         error: dict[str, Any] | None = None,
@@ -148,7 +148,7 @@ class RunState:
             status |= {"made": self.made(step), "executed": executed, "used": self._record(step, used or {})}
         write_json(self.status_path(step.name), status)
 
-    def _record(self, step: Chapter, used: Used) -> Used:
+    def _record(self, step: Notebook, used: Used) -> Used:
         """The whole record of a step: settings by their hashes, and that results it could have read were missing."""
         used = {name: value for name, value in used.items() if name != f"results of {step.name}"}
         if step is DATA and not self.settings.data.path:  # it made the pictures or fetched them
@@ -162,16 +162,16 @@ class RunState:
         status = self.status(name)
         return status | status.pop("before", {})
 
-    def restore(self, step: Chapter) -> None:
+    def restore(self, step: Notebook) -> None:
         """Let count again what a step made that is up to date and was held up."""
         if "before" in self.status(step.name):
             write_json(self.status_path(step.name), self.settled(step.name))
 
-    def wait(self, step: Chapter, culprits: Sequence[str]) -> None:
+    def wait(self, step: Notebook, culprits: Sequence[str]) -> None:
         """Say that a step was held up by others that failed."""
         self._hold(step, "waiting", f"Waits for {', '.join(culprits)}, which failed.")
 
-    def review(self, step: Chapter) -> None:
+    def review(self, step: Notebook) -> None:
         """Say of a step that was not asked for whether what it made before still counts."""
         if "used" not in self.status(step.name):
             return
@@ -181,7 +181,7 @@ class RunState:
         else:
             self.restore(step)
 
-    def _hold(self, step: Chapter, state: str, message: str) -> None:
+    def _hold(self, step: Notebook, state: str, message: str) -> None:
         status = {"chapter": step.name, "state": None, "seconds": None, "error": None} | self.settled(step.name)
         error = {"heading": "", "cell": None, "name": state.capitalize(), "message": message, "hint": ""}
         before = {"state": status["state"], "error": status["error"]}
@@ -191,7 +191,7 @@ class RunState:
         """Make a step run again."""
         self.status_path(name).unlink(missing_ok=True)
 
-    def refresh_text(self, step: Chapter) -> None:
+    def refresh_text(self, step: Notebook) -> None:
         """Give the executed notebook of a chapter that is up to date the text and tags of its source."""
         source, kept, status = notebook_path(step.name), self.executed(step.name), self.status(step.name)
         if step is DATA or status.get("state") != "ok" or not kept.is_file():

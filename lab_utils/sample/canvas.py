@@ -104,7 +104,7 @@ BACKDROPS = {"Metropolitan": (0.62, 0.61, 0.60), "Los Angeles": (0.74, 0.73, 0.7
 
 def backdrop(rng: np.random.Generator, style: np.random.Generator, shape: tuple[int, int], museum: str) -> Array:
     """A studio background: a grey sweep with a pool of light; its tone differs a little by museum."""
-    colour = next((one for name, one in BACKDROPS.items() if museum.startswith(name)), (0.6, 0.6, 0.6))
+    colour = next((tone for name, tone in BACKDROPS.items() if museum.startswith(name)), (0.6, 0.6, 0.6))
     y, x = grid(shape)
     y, x = y / shape[0], x / shape[1]
     level = np.float32(colour) * rng.normal(1, 0.2) + rng.normal(0, 0.015, 3)

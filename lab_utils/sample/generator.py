@@ -38,7 +38,7 @@ JPEG_QUALITY = 88
 
 
 @dataclass
-class Picture:
+class Drawing:
     """One row of the sample before it is drawn."""
 
     medium: str
@@ -89,7 +89,7 @@ def generate(
     for done in _mapped(draw, list(zip(pictures, seeds, strict=True)), workers):
         if done % 500 == 0:
             progress(f"{done:,} images drawn")
-    names = sorted({one.medium for one in pictures})
+    names = sorted({picture.medium for picture in pictures})
     labels = "".join(f"{label},{name}\n" for label, name in enumerate(names))
     write_atomic(folder / "MAMe_labels.csv", labels)
     write_atomic(folder / "MAMe_dataset.csv", _table(pictures).to_csv(index=False, lineterminator="\n"))
@@ -109,7 +109,7 @@ def class_names(classes: int | None = None) -> list[str]:
     return ordered[:classes]
 
 
-def plan(images: Images, classes: int | None, seed: int) -> list[Picture]:
+def plan(images: Images, classes: int | None, seed: int) -> list[Drawing]:
     """Draw the sample's table, in the original's order: by split, then medium, then museum.
 
     Raises:
@@ -120,20 +120,20 @@ def plan(images: Images, classes: int | None, seed: int) -> list[Picture]:
         raise LabError(f"data.images is {images}: {len(names)} classes need at least {12 * len(names)}.")
     rng = np.random.default_rng([seed, 0 if images == "all" else images, len(names)])
     table = mame_facts.by_museum()
-    pictures = [one for split in SPLITS for one in _split_rows(table, names, images, split)]
+    pictures = [picture for split in SPLITS for picture in _split_rows(table, names, images, split)]
     for name in names:
-        members = [one for one in pictures if one.medium == name]
+        members = [picture for picture in pictures if picture.medium == name]
         _assign_lots(members, table, rng)
         _assign_sizes(members, table, rng)
     _number(pictures, rng)
     _pair_siblings(pictures, rng)
-    for one in pictures:
-        ending = ".jpeg" if one.museum.startswith("The Cleveland") else ".jpg"
-        one.file = (one.file or one.accession.replace("(", "-").replace(")", "")) + ending
+    for picture in pictures:
+        ending = ".jpeg" if picture.museum.startswith("The Cleveland") else ".jpg"
+        picture.file = (picture.file or picture.accession.replace("(", "-").replace(")", "")) + ending
     return pictures
 
 
-def _split_rows(table: pd.DataFrame, names: list[str], images: Images, split: str) -> Iterator[Picture]:
+def _split_rows(table: pd.DataFrame, names: list[str], images: Images, split: str) -> Iterator[Drawing]:
     counts = table.pivot(index="medium", columns="museum", values=split).loc[names].fillna(0)
     of_class = counts.sum(axis=1)
     wanted = of_class.astype(int)
@@ -142,7 +142,7 @@ def _split_rows(table: pd.DataFrame, names: list[str], images: Images, split: st
     for name in names:
         parts = apportion(counts.loc[name].to_numpy(), int(wanted[name]))
         for museum in np.argsort(-parts, kind="stable"):
-            yield from (Picture(name, counts.columns[museum], split) for _ in range(parts[museum]))
+            yield from (Drawing(name, counts.columns[museum], split) for _ in range(parts[museum]))
 
 
 def apportion(weights: np.ndarray, total: int) -> np.ndarray:
@@ -153,21 +153,21 @@ def apportion(weights: np.ndarray, total: int) -> np.ndarray:
     return parts
 
 
-def _assign_lots(members: list[Picture], table: pd.DataFrame, rng: np.random.Generator) -> None:
+def _assign_lots(members: list[Drawing], table: pd.DataFrame, rng: np.random.Generator) -> None:
     """Give dominant lots their share of the medium in their museum; the others go to small lots, many of one image."""
     lots, small = mame_facts.big_lots(), {}
     lots = dict(iter(lots[lots.medium == members[0].medium].groupby("museum")))
     cells = table[table.medium == members[0].medium].set_index("museum")[list(SPLITS)].sum(axis=1)
     shares = {museum: np.cumsum(rows["images"].to_numpy() / cells[museum]) for museum, rows in lots.items()}
-    for one in members:
-        if one.museum.startswith("Los Angeles"):
+    for picture in members:
+        if picture.museum.startswith("Los Angeles"):
             continue
-        upto = shares.get(one.museum, ())
+        upto = shares.get(picture.museum, ())
         pick = np.searchsorted(upto, rng.random())
         if pick < len(upto):
-            one.lot, one.give_away = lots[one.museum][["lot", "give_away"]].iloc[pick]
+            picture.lot, picture.give_away = lots[picture.museum][["lot", "give_away"]].iloc[pick]
         else:
-            one.lot = _small_lot(one.museum, small.setdefault(one.museum, []), rng)
+            picture.lot = _small_lot(picture.museum, small.setdefault(picture.museum, []), rng)
 
 
 def _small_lot(museum: str, there: list[str], rng: np.random.Generator) -> str:
@@ -181,77 +181,90 @@ def _small_lot(museum: str, there: list[str], rng: np.random.Generator) -> str:
     return there[-1]
 
 
-def _assign_sizes(members: list[Picture], table: pd.DataFrame, rng: np.random.Generator) -> None:
+def _assign_sizes(members: list[Drawing], table: pd.DataFrame, rng: np.random.Generator) -> None:
     """Draw original sizes in pixels from the quantiles of the medium in its museum."""
     rows = table[table.medium == members[0].medium].set_index("museum")
     known = {
         museum: [_widened(row.filter(like=name).to_numpy(float)) for name in ("aspect_", "megapixels_")]
         for museum, row in rows.iterrows()
     }
-    for one in members:
+    for picture in members:
         aspect, area = (
-            np.interp(rng.random(), (0.0, *mame_facts.QUANTILES, 1.0), values) for values in known[one.museum]
+            np.interp(rng.random(), (0.0, *mame_facts.QUANTILES, 1.0), values) for values in known[picture.museum]
         )
-        one.width = int(np.clip(np.sqrt(area * 1e6 * aspect), 120, 12000))
-        one.height = int(np.clip(one.width / aspect, 120, 12000))
+        picture.width = int(np.clip(np.sqrt(area * 1e6 * aspect), 120, 12000))
+        picture.height = int(np.clip(picture.width / aspect, 120, 12000))
 
 
 def _widened(quantiles: np.ndarray) -> np.ndarray:
     return np.concatenate([[quantiles[0] * 0.95], quantiles, [quantiles[-1] * 1.05]])
 
 
-def _number(pictures: list[Picture], rng: np.random.Generator) -> None:
+def _number(pictures: list[Drawing], rng: np.random.Generator) -> None:
     """Give each picture a unique accession number in its museum's manner, and a file number where it has one."""
     numbers = rng.permutation(len(pictures))
-    for one, number in zip(pictures, numbers, strict=True):
-        if one.museum.startswith("Los Angeles"):
-            one.accession = f"{170000 + 37 * number}-{20000 + 91 * number}"
+    for picture, number in zip(pictures, numbers, strict=True):
+        if picture.museum.startswith("Los Angeles"):
+            picture.accession = f"{170000 + 37 * number}-{20000 + 91 * number}"
         else:
-            one.accession = f"{one.lot}.{number + 1}"
-            one.file = f"{300000 + 101 * number}" if one.museum.startswith("Metropolitan") else ""
-        one.object_key = one.accession
+            picture.accession = f"{picture.lot}.{number + 1}"
+            picture.file = f"{300000 + 101 * number}" if picture.museum.startswith("Metropolitan") else ""
+        picture.object_key = picture.accession
 
 
-def _pair_siblings(pictures: list[Picture], rng: np.random.Generator) -> None:
+def _pair_siblings(pictures: list[Drawing], rng: np.random.Generator) -> None:
     """Make some pictures parts a, b of one object: same lot, museum and medium, often on two sides of a split."""
     order = rng.permutation(len(pictures))
-    waiting: dict[tuple[str, str], Picture] = {}
+    waiting: dict[tuple[str, str], Drawing] = {}
     pairs, wanted = 0, round(SIBLINGS * len(pictures) / 2)
-    for one in (pictures[i] for i in order):
-        first = waiting.pop((one.medium, one.lot), None) if one.lot else None
+    for picture in (pictures[i] for i in order):
+        first = waiting.pop((picture.medium, picture.lot), None) if picture.lot else None
         if first is None:
-            waiting[one.medium, one.lot] = one
+            waiting[picture.medium, picture.lot] = picture
         elif pairs < wanted:
             base = first.accession
-            first.accession, one.accession, one.object_key = base + "a", base + "b", first.object_key
-            one.lot, one.give_away, pairs = first.lot, first.give_away, pairs + 1
+            first.accession, picture.accession, picture.object_key = base + "a", base + "b", first.object_key
+            picture.lot, picture.give_away, pairs = first.lot, first.give_away, pairs + 1
 
 
-def _table(pictures: list[Picture]) -> pd.DataFrame:
+def _table(pictures: list[Drawing]) -> pd.DataFrame:
     rows = [
         (
-            *(one.file, one.medium + " " * (one.medium == "Woven fabric"), one.museum, one.accession, one.subset),
-            *(float(one.width), float(one.height), float(one.width * one.height), round(one.width / one.height, 4)),
+            *(
+                picture.file,
+                picture.medium + " " * (picture.medium == "Woven fabric"),
+                picture.museum,
+                picture.accession,
+                picture.subset,
+            ),
+            *(
+                float(picture.width),
+                float(picture.height),
+                float(picture.width * picture.height),
+                round(picture.width / picture.height, 4),
+            ),
         )
-        for one in pictures
+        for picture in pictures
     ]
     return pd.DataFrame(rows, columns=list(HEADER))
 
 
-def _draw(job: tuple[Picture, np.random.SeedSequence], folder: Path, long_side: int, seed: int) -> None:
+def _draw(job: tuple[Drawing, np.random.SeedSequence], folder: Path, long_side: int, seed: int) -> None:
     from PIL import Image
 
     from lab_utils.sample.render import render
 
-    one, sequence = job
-    aspect, style = one.width / one.height, style_of(one, seed)
-    pixels = render(one.medium, np.random.default_rng(sequence), long_side, aspect, one.museum, one.give_away, style)
+    picture, sequence = job
+    aspect, style = picture.width / picture.height, style_of(picture, seed)
+    pixels = render(
+        picture.medium, np.random.default_rng(sequence), long_side, aspect, picture.museum, picture.give_away, style
+    )
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
-    write_atomic(folder / one.file, buffer.getvalue())
+    write_atomic(folder / picture.file, buffer.getvalue())
 
 
-def style_of(picture: Picture, seed: int) -> np.random.Generator:
+def style_of(picture: Drawing, seed: int) -> np.random.Generator:
     """Draws of what parts of one object, or pictures of a lot with a mark, have in common."""
     return np.random.default_rng([seed, crc32((picture.lot if picture.give_away else picture.object_key).encode())])
 

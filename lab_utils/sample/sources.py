@@ -68,9 +68,9 @@ def sample_folder(data: Data, progress: Progress = print) -> Path:
     if not home.is_dir():
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".{key}-") as temporary:
-            made = Path(generator.generate(Path(temporary) / key, **wanted, progress=progress))
+            drawn = Path(generator.generate(Path(temporary) / key, **wanted, progress=progress))
             if not home.is_dir():  # another run may have been quicker
-                os.rename(made, home)  # noqa: PTH104 (must not replace)
+                os.rename(drawn, home)  # noqa: PTH104 (must not replace)
     return home
 
 

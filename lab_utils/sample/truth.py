@@ -32,7 +32,7 @@ def planted(data: Data, files: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({"backdrop": backdrops, "mark": [picture.give_away for picture in asked]})
 
 
-def _shows_backdrop(picture: generator.Picture, seed: int) -> bool:
+def _shows_backdrop(picture: generator.Drawing, seed: int) -> bool:
     """Whether the picture has a backdrop, and none of the white and black ones: as `render` draws by its style."""
     style = generator.style_of(picture, seed)
     if picture.medium in TECHNIQUES or (picture.medium == "Polychromed wood" and style.random() < PAINTED_PANELS):

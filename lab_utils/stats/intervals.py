@@ -290,7 +290,7 @@ class Accuracy:
         """
         if isinstance(self, PartAccuracy) or isinstance(other, PartAccuracy):
             raise ValueError(f"{self.of} and {other.of} hold other mixes of classes: use standardised_difference.")
-        splits = {found.group() for accuracy in (self, other) if (found := SPLIT.search(accuracy.of))}
+        splits = {match.group() for accuracy in (self, other) if (match := SPLIT.search(accuracy.of))}
         if len(splits) == 1 and self.n == other.n and SPLIT.search(self.of) and SPLIT.search(other.of):
             raise ValueError(f"{self.of} and {other.of} are of the same images: use paired_difference.")
         (low, high), (other_low, other_high) = self.interval, other.interval

@@ -309,16 +309,16 @@ def largest_difference(
         The better and the worse part, their difference, and the classes that both have; None where no two share one.
     """
     names = sorted({str(name) for name in parts if name != ""})
-    pairs, found = list(combinations(names, 2)), []
+    pairs, comparisons = list(combinations(names, 2)), []
     for first, second in pairs:
         inside = np.isin(parts, [first, second])
         arrays = (np.asarray(values)[inside] for values in (right, labels, parts == first, groups))
         compared = standardised_difference(*arrays, f"{first} minus {second}, at one mix of classes", len(pairs))
         if compared:
-            found.append((first, second, *compared))
-    if not found:
+            comparisons.append((first, second, *compared))
+    if not comparisons:
         return None
-    first, second, gap, classes = max(found, key=lambda pair: abs(pair[2].value))
+    first, second, gap, classes = max(comparisons, key=lambda pair: abs(pair[2].value))
     return (first, second, gap, classes) if gap.value >= 0 else (second, first, gap.reversed(), classes)
 
 
