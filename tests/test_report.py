@@ -836,12 +836,15 @@ def test_long_names_may_break_in_tables_but_short_ones_do_not():
 
 
 @needs_poppler
-def test_figures_stand_where_the_chapter_has_them_however_large(tmp_path):
-    large = bundles.bundle(style.subplots(height=4.5)[0])
-    parts = [Part("markdown", "First words."), Part("figure", data=large, caption="Wide", number="1.1")]
-    parts += [Part("markdown", "## Next\n\nSecond words."), Part("figure", data=large, caption="Tall", number="1.2")]
-    text = text_of_pdf(rendered(*parts, Part("markdown", "Third words."))[1], tmp_path)
-    places = [text.index(words) for words in ("First words", "Wide", "Next", "Second words", "Tall", "Third words")]
+def test_figures_stand_where_the_chapter_has_them_and_only_those_without_room_let_text_go_first(tmp_path):
+    def large(number):
+        return Part("figure", data=bundles.bundle(style.subplots(height=4.5)[0]), caption="Picture", number=number)
+
+    parts = [Part("markdown", "First words."), large("1.1"), Part("markdown", "Second words."), large("1.2")]
+    parts += [Part("markdown", "Third words."), Part("markdown", "## Next"), large("1.3")]
+    text = text_of_pdf(rendered(*parts)[1], tmp_path, "-layout")
+    order = ("First", "Figure 1.1", "Second", "Third", "Figure 1.2", "Next", "Figure 1.3")
+    places = [text.index(words) for words in order]
     assert places == sorted(places)
 
 

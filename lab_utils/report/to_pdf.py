@@ -24,6 +24,7 @@ TEXT_WIDTH = 170.0  # millimetres of a line on A4
 TEXT_HEIGHT = 225.0  # millimetres: no figure is higher
 SIZES = (8.5, 8.0)  # points, tried in this order for a table
 FIGURE = 0.9  # of a figure's size on paper, so that more of them share a page
+FLOATING = 50.0  # millimetres of height from which on a figure may wait for the next page while text goes on
 _EM = 0.5 * 0.3528  # average width of a letter, in millimetres a point of size
 _GUTTER = 2.6  # millimetres left and right of a cell's text, together
 _MARKDOWN = (
@@ -33,6 +34,7 @@ _MARKDOWN = (
 _PAGE = ",\u00a0p.\u00a000"
 _PLACEHOLDER = re.compile(r"LABPART(\d{6})END")
 _GOES_ON = re.compile(r"(?<!\\)\](?=\.\w|\(|\[)")  # pandoc's `#strong[init].py`, which Typst takes for a field
+_HEADING = re.compile(r"#{2,6} .+")
 _FOREIGN = re.compile(r"‹[^›]*›")
 
 
@@ -214,7 +216,7 @@ class _Writer:
         self.folder, self.labels = folder, labels
         self.typst: list[str] = []
         self.anchors: set[str] = set()
-        self.pictures = 0
+        self.pictures = self.floats = 0
         self.paged = True
 
     def document(self, head: Head, front: list[Part], index: list[Part], chapters: list[Chapter]) -> str:
@@ -227,7 +229,7 @@ class _Writer:
             title = printable(re.sub(r"[`*]", "", chapter.title))
             pieces += [self.raw(f"#{function}[#{quoted(title)}] <{chapter.anchor}>")]
             small = chapter.name == "references"
-            pieces += [*([self.raw("#small-print[")] if small else []), *map(self.part, chapter.parts)]
+            pieces += [*([self.raw("#small-print[")] if small else []), *self.parts(chapter.parts)]
             pieces += [self.raw("]")] if small else []
         body = self.drop_broken_links(self.convert("\n\n".join(filter(None, pieces))))
         foreign = any(_FOREIGN.search(text) for text in (body, head.title, head.subtitle, head.line))
@@ -271,6 +273,26 @@ class _Writer:
             part = self.labels[target][1]
             return f"[{part.name}](#{part.anchor})" if part.anchor in self.anchors else part.name
         return match[0] if re.match(r"https?://|mailto:|#", match[2]) else match[1]
+
+    def parts(self, parts: list[Part]) -> list[str]:
+        """Parts as Markdown. A large figure that the page has no room for may let the text behind it go first.
+
+        One that follows its heading doesn't: the heading would be left alone.
+        """
+        pieces: list[str] = []
+        for place, part in enumerate(parts):
+            headed = place == 0 or _HEADING.fullmatch(parts[place - 1].text.strip()) is not None
+            if part.kind == "figure" and not headed and self.height(part) >= FLOATING:
+                self.floats += 1
+                pieces += [self.raw(f'#floated("float-{self.floats}")['), self.part(part), self.raw("]")]
+            else:
+                pieces.append(self.part(part))
+        return pieces
+
+    def height(self, part: Part) -> float:
+        """Height of a figure in the PDF, in millimetres."""
+        drawn = pictures.printed(part)
+        return 0.0 if drawn is None else self.width(drawn) * drawn.height / drawn.width
 
     def width(self, drawn: pictures.StaticPicture) -> float:
         """Width of a picture in the PDF, in millimetres."""
