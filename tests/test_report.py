@@ -1,6 +1,7 @@
 """The report, made from small hand-made notebooks: its story, its pages, no network, PDF, phone, escaping."""
 
 import base64
+import dataclasses
 import html
 import io
 import json
@@ -19,6 +20,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from lab_utils.claims import engine, schema
 from lab_utils.core import escape, links, profiles, records
 from lab_utils.display import bundles, figures, style
 from lab_utils.report import build, front, hand_in, ladder, pages, slides, story, tables, to_html, to_pdf
@@ -473,12 +475,26 @@ def test_the_ledger_has_a_line_for_each_claim_and_errors_only_what_printed_numbe
     why, table = front.ledger_chapter(lines).parts
     grid = tables.parse(table.data["text/html"])
     assert len(grid.rows) == len(lines) + 1
-    assert re.findall(r"\((\d+)\)", why.text) and "was not run on this data (" in why.text
+    assert why.text.startswith(f"**Not testable here**: {sum(line.verdict == 'not testable' for line in lines)}. For")
     wrong = tables.parse(front.errors_chapter(lines).parts[0].data["text/html"])
     assert len(wrong.rows) - 1 == sum(one.arithmetic and one.verdict == "contradicted" for one in lines) > 10
     assert "diagonal of the matrix gives an accuracy of 0.778" in " ".join(
         cell.text for row in wrong.rows for cell in row
     )
+
+
+def test_what_open_claims_lack_is_taken_from_what_the_engine_says():
+    claim = next(claim for claim in schema.claims().values() if {"photographs", "trained"} <= {*claim.needs})
+    record = {"kind": "verdict", "value": dataclasses.asdict(engine.not_run(claim, "no reason"))}
+
+    def lacks(context):
+        short = pd.DataFrame({"clean_accuracy": [0.1] * 4, "val_cross_entropy": [1.0] * 4, "epoch": range(4)})
+        record["value"]["sentence"] = f"{engine._unmet(claim, context, {'net': short})[0]}."
+        told = report_ledger.lines({"01_baseline": {"records": [record]}})
+        return next(line.lacks for line in told if line.claim == claim.id)
+
+    assert lacks(engine.Context("sample")) == lacks(engine.Context("folder", ("my cats",))) == "photographs"
+    assert lacks(engine.Context("mame")) == "training"
 
 
 # ---- HTML ------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 All of it is rendered from the run's settings, its data manifest, the states and the records.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,9 +25,16 @@ from lab_utils.report.to_html import minutes
 
 FINDINGS = Path(__file__).with_name("findings.yaml")
 SHOWN = 5  # findings on the first page
-_REASON = re.compile(r" \(.*\)|(?<=\w): .*")  # which network, by which number: the claim's chapter tells
 LEDGER_WORDS = 10  # of what the original says, in a line of the ledger
 ORIGINAL = ("vgg16", "resnet50", "efficientnetb0", "efficientnetb3")
+_LACKS = {  # what one claim, or several, need that this run lacks
+    "photographs": (
+        "{} needs MAMe's own photographs.",
+        "{} need MAMe's own photographs: nothing else can decide them.",
+    ),
+    "training": ("{} needs a network trained to an end.", "{} need networks trained to an end."),
+    "": ("For {} its chapter says what is lacking.", "For {} their chapters say what is lacking."),
+}
 QUESTION = (
     "How far do networks trained on ImageNet carry over to the medium of museum objects? "
     "Which conclusions of the original lab hold?"
@@ -228,12 +234,10 @@ def ledger_chapter(lines: list[ledger.LedgerLine]) -> Chapter:
     ]
     caption = "The original's claims by slide. The chapters quote them in full and tell how each was tested"
     parts = [_table(rows, caption)]
-    reasons = Counter(_REASON.sub("", line.sentence).rstrip(".") for line in lines if line.verdict == "not testable")
-    if reasons:
-        told = "; ".join(f"{escape.markdown(reason)} ({count})" for reason, count in reasons.most_common())
-        parts.insert(
-            0, Part("markdown", f"**Why {reasons.total()} are not testable here.** {told[:1].upper()}{told[1:]}.")
-        )
+    lacks = Counter(line.lacks for line in lines if line.verdict == "not testable")
+    if lacks:
+        told = " ".join(words[lacks[lack] > 1].format(lacks[lack]) for lack, words in _LACKS.items() if lacks[lack])
+        parts.insert(0, Part("markdown", f"**Not testable here**: {lacks.total()}. {told}"))
     return Chapter("ledger", "Ledger of claims", "ok", parts=parts)
 
 

@@ -8,6 +8,10 @@ from lab_utils.claims import engine
 from lab_utils.claims import ledger as claims
 from lab_utils.core import records
 
+LACKS = {
+    "photographs": ("these are drawings", "this folder has other classes"),
+    "training": ("training was cut short",),
+}
 VERDICTS = ("supported", "contradicted", "tie", "not testable")
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -25,6 +29,7 @@ class LedgerLine:
         chapter: number of the chapter that tests it.
         arithmetic: whether printed numbers alone decide it, so that the verdict holds on any data.
         here: what the method shows here, where that is no verdict on the original.
+        lacks: what it would take to test it: photographs, training, or "" (another thing, or it is tested).
     """
 
     claim: str
@@ -35,6 +40,7 @@ class LedgerLine:
     chapter: str
     arithmetic: bool = False
     here: str = ""
+    lacks: str = ""
 
 
 def lines(results: Results) -> list[LedgerLine]:
@@ -54,6 +60,7 @@ def lines(results: Results) -> list[LedgerLine]:
             verdict.chapter,
             "any" in engine.find(verdict.claim).needs,
             verdict.here,
+            next((lack for lack, words in LACKS.items() if verdict.sentence.startswith(words)), ""),
         )
         for verdict in claims.collect(entries, claims.arithmetic(records.reported))
     ]
