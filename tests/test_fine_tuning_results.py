@@ -350,3 +350,15 @@ def test_two_epochs_make_no_trend_and_stop_no_chapter():
     assert run_diagnosis.val_loss_slope(result_of("a", [0.2, 0.4, 0.6, 0.8])) is None
     assert run_diagnosis.val_loss_slope(result_of("a", list(np.linspace(0.1, 0.9, 10)))).high < 0
     assert list(run_diagnosis.histories(short)) == [short.name]
+
+
+def test_what_runs_share_before_training_counts_once():
+    def run(rows, name="", seconds=0.0):
+        front = {"name": name, "seconds": seconds} if name else {}
+        return SimpleNamespace(rows=lambda split: range(rows), front=front)
+
+    lab = SimpleNamespace(preparation=lambda size, images: {"decoding": images / size})
+    whole, one, two, other = run(40), run(40, "a", 2.0), run(30, "a", 2.0), run(40, "b", 5.0)
+    assert fine_tuning_results.preparation(lab, 10, whole) == {"decoding": 4.0}
+    assert fine_tuning_results.preparation(lab, 10, one, two) == {"decoding": 4.0, "frozen blocks": 2.0}
+    assert fine_tuning_results.preparation(lab, 10, whole, one, other, two)["frozen blocks"] == 7.0

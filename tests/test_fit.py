@@ -139,6 +139,14 @@ def test_networks_that_share_what_is_compiled_answer_with_their_own_weights(tmp_
     assert not np.array_equal(logits, other.logits("val")) and np.array_equal(logits, first.logits("val"))
 
 
+def test_a_run_knows_what_its_kept_front_took_whoever_had_it_made(tmp_path):
+    first, second = (run(tmp_path, tuned(head_dropout=rate), pictures, epochs=1) for rate in (0.0, 0.5))
+    assert first.front == second.front and first.front["seconds"] > 0
+    assert run(tmp_path, tuned(), pictures, epochs=1).front == first.front  # loaded
+    assert run(tmp_path, tuned(trainable=True), pictures, epochs=1).front == {}
+    assert run(tmp_path, tuned(before=(random_warp(),)), pictures, epochs=1).front == {}  # computed in every step
+
+
 def test_model_is_built_as_it_was_given_and_answers_like_the_run(tmp_path):
     given = tuned(head_dropout=0.5)
     trained, val = run(tmp_path, given, pictures), pictures(20, 1)

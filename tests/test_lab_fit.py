@@ -78,7 +78,7 @@ def test_a_kept_run_answers_as_the_run_itself_and_is_listed_with_what_differs(la
     lab.keep("run 1", run, {"learning rate": 0.001, "head": (8,)})
     kept = lab.kept("run 1")
     assert kept.history["val_accuracy"].tolist() == run.history["val_accuracy"].tolist()
-    assert (kept.best_epoch, kept.seconds) == (run.best_epoch, pytest.approx(run.seconds))
+    assert (kept.best_epoch, kept.seconds, kept.front) == (run.best_epoch, pytest.approx(run.seconds), run.front)
     for split in ("val", "test"):
         np.testing.assert_allclose(kept.probabilities(split), run.probabilities(split), atol=1e-5)
     assert list(kept.rows("train")) == list(run.rows("train")) and kept.settings["head"] == [8]

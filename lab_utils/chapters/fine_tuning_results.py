@@ -146,8 +146,7 @@ def result(lab: "Lab", here: "FineTuningSetup", run: "Run", name: str = "", keep
     """
     name, settings = name or here.name, settings_of(run, here)
     reached = _result(lab, name, here.title, run, settings)
-    cached = here.network if settings["frozen blocks"] else ""
-    before = preparation(lab, (here.size, cached, len(run.rows("train"))))
+    before = preparation(lab, here.size, run)
     more = {"network": here.title, "settings": settings}
     lab.cost(f"{here.title}, {name}", reached.predicted() == reached.labels, run.seconds, before, **more)
     if keep or lab.own:
@@ -172,25 +171,19 @@ def _result(lab: "Lab", name: str, network: str, run: Any, settings: dict[str, A
     return FineTuningResult(name, network, run, settings, lab.labels("val"), groups["val"], groups["train"])
 
 
-def preparation(lab: "Lab", *uses: tuple[int, str, int]) -> dict[str, float]:
+def preparation(lab: "Lab", size: int, *runs: "Run | KeptRun") -> dict[str, float]:
     """Seconds of what comes before the training of some runs, each thing once, for `Lab.cost`.
 
-    Decoding the train images; and where blocks are frozen, their pass over them, for which the whole network's stands.
+    Decoding the train images; and where blocks are frozen, their pass over them.
 
     Args:
         lab: the open lab.
-        uses: of each run its input size in pixels, the network whose blocks are frozen ("": none is kept), and the
-            number of its train images.
+        size: side in pixels of their inputs.
+        runs: as `lab.fit` gives them, or as they were kept.
     """
-    spent: dict[tuple[str, Any], float] = {}
-    for size, cached, images in uses:
-        for what, seconds in lab.preparation(size, cached, images=images).items():
-            thing = size if what == "decoding" else (size, cached)
-            spent[what, thing] = max(seconds, spent.get((what, thing), 0.0))
-    total: dict[str, float] = {}
-    for (what, _), seconds in spent.items():
-        total[what] = total.get(what, 0.0) + seconds
-    return total
+    decoding = lab.preparation(size, images=max(len(run.rows("train")) for run in runs))
+    fronts = {run.front["name"]: run.front["seconds"] for run in runs if run.front}
+    return {**decoding, "frozen blocks": sum(fronts.values())} if fronts else decoding
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------

@@ -160,7 +160,8 @@ class Training:
     def about(self) -> dict[str, Any]:
         """Plain facts that a state or a result holds beside its arrays."""
         facts = {"history": self.history, "best": self.best, "initial": self.initial, "title": self.trainee.title}
-        return {**facts, "batch": self.order.batch, "epochs": self.epochs, "seed": self.order.seed}
+        facts |= {"batch": self.order.batch, "epochs": self.epochs, "seed": self.order.seed}
+        return {**facts, "front": self.trainee.front()}
 
     def _tell(self, row: dict[str, float]) -> None:
         """One line an epoch, but no more than one a second."""

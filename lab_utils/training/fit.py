@@ -56,6 +56,8 @@ class Run:
         title: of the network.
         given: the network as it was given: compiled, with its first weights.
         settings: `batch`, `epochs` and `seed`.
+        front: name of the kept activations of its frozen front on the train rows, and `seconds` that they took (not
+            in `seconds` where another run had them made); empty: none are kept.
     """
 
     def __init__(self, trainee: Trainee, place: Path, about: dict[str, Any], loaded: bool):
@@ -65,6 +67,7 @@ class Run:
         self.settings = {name: about.get(name) for name in ("batch", "epochs", "seed")}
         self._trainee, self.folder, self.loaded, self.title = trainee, place, loaded, trainee.title
         self.history = pd.DataFrame(about["history"]).astype(float).astype({"epoch": int})
+        self.front: dict[str, Any] = about.get("front", {})
         self.best_epoch, self.first_cross_entropy = int(about["best"]["epoch"]), about["initial"]
 
     def __repr__(self) -> str:

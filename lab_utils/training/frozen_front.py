@@ -87,6 +87,17 @@ def cached(
         return _opened(artefact, artefact.load_or_make(write, title=f"the activations of {title}", progress=progress))
 
 
+def kept_as(key: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Name and seconds of stored activations, as they were measured when these were made; empty where none are kept.
+
+    Args:
+        key: as of `cached`.
+        folder: where caches are kept.
+    """
+    artefact = Artefact.under(folder, "front", key, code=(__name__,))
+    return {} if artefact.seconds is None else {"name": artefact.path.stem, "seconds": artefact.seconds}
+
+
 def refusal(need: int, folder: Path, limit: float | None = None) -> str:
     """Why so many bytes are not stored, as part of a sentence; "" where they fit."""
     if limit is not None and need > limit:

@@ -62,6 +62,11 @@ class KeptRun:
         """What the network was trained with (`chapters.fine_tuning_results.settings_of`)."""
         return self.about["settings"]
 
+    @property
+    def front(self) -> dict[str, Any]:
+        """As of `fit.Run`."""
+        return self.about.get("front", {})
+
     def rows(self, split: str) -> np.ndarray:
         """Positions in the run's images of a split (train may be capped)."""
         return np.asarray(self.about["rows"][split], int) if split == "train" else self.images.rows(split)
@@ -102,7 +107,7 @@ def keep(folder: Path, name: str, run: Run, settings: dict[str, Any]) -> None:
     """Keep a trained network under a name, in place of what was kept under it before."""
     about = {
         **{"history": run.history.to_dict("list"), "best_epoch": run.best_epoch, "seconds": run.seconds},
-        **{"rows": {"train": run.rows("train")}, "settings": settings, "key": run.folder.name},
+        **{"rows": {"train": run.rows("train")}, "settings": settings, "key": run.folder.name, "front": run.front},
     }
     artefact = _artefact(folder, name)
     if (known := artefact.load()) and known.get("key") == run.folder.name and _model_path(folder, name).is_file():

@@ -120,9 +120,19 @@ class Trainee:
         described = model_key.as_built(model_key.described(part))
         return model_key.plain_hash([described, model_key.values_hash(weights), self.precision])
 
+    def front(self) -> dict[str, Any]:
+        """Name of the kept activations of the train rows, and seconds that they took; empty: none are kept."""
+        split, twin = self.splits["train"], self.twin
+        if not twin.keeps_front or split.makes_batches or twin.cut.is_random:
+            return {}
+        return frozen_front.kept_as(self._key_of(split), self._folder)
+
+    def _key_of(self, split: Split) -> dict[str, Any]:
+        return {"front": self._front_key, "split": split.content[:2]}
+
     def _kept(self, split: Split) -> np.ndarray | None:
         """Activations of a split at the end of the front, from disk or computed; None: they don't fit there."""
-        key = {"front": self._front_key, "split": split.content[:2]}
+        key = self._key_of(split)
         name = content_hash(key)
         if name in self._too_large:
             return None
