@@ -436,7 +436,7 @@ def class_counts(table: pd.DataFrame) -> "Figure":
     Args:
         table: counts, index the classes, columns the splits.
     """
-    figure, axes = subplots(height=1.0 + 0.19 * len(table))
+    figure, axes = subplots(height=1.0 + 0.14 * len(table))
     start = np.zeros(len(table))
     for place, split in enumerate(table):
         style_of = {"color": SERIES[place], "hatch": HATCHES[place], "edgecolor": PAPER, "linewidth": 0.3}
