@@ -90,12 +90,14 @@ def variant(name: str, **change: Any) -> str:
 def grid_words(base: FineTuningResult, others: Mapping[str, FineTuningResult]) -> str:
     """Which single settings make a difference, in a sentence; intervals are widened for their number (Bonferroni)."""
     changes = {name: compare(change, base, len(others)) for name, change in others.items()}
-    clear = [f"{name} ({change})" for name, change in changes.items() if not change.tie]
+    names = {name: name.removeprefix(f"{base.name}, ") for name in changes}
+    clear = [f"{names[name]} ({change})" for name, change in changes.items() if not change.tie]
     if not changes:
         return "This profile's grid is empty (`fine_tuning.grid` is 0)."
     if not clear:
         return f"None of the {len(changes)} single changes differs from {base.name} beyond its interval: all are ties."
-    return f"Beyond their intervals differ from {base.name}: {'; '.join(clear)}. The other changes are ties."
+    make = "makes" if len(clear) == 1 else "make"
+    return f"Only {' and '.join(clear)} {make} a clear difference to {base.name}. The other changes are ties."
 
 
 def headline_decision(

@@ -121,7 +121,7 @@ def start_words(result: FineTuningResult, number: int) -> str:
     )
     if pd.isna(plotted):
         return words
-    return f"{words} The original's plot starts near {plotted:g} (reported, penalty included)."
+    return f"{words} The original's plotted loss starts near {plotted:g} (reported)."
 
 
 def changes_words(result: FineTuningResult, before: FineTuningResult | None) -> str:

@@ -172,7 +172,8 @@ def _best(steps: list[ladder.Rung]) -> str:
     }[top.kind]
     rival = ladder.best([rung for rung in steps if rung.kind != top.kind and rung.split == top.split])
     beaten = f"; {_RIVALS[rival.kind]} reaches {100 * rival.value:.1f} %" if rival else ""
-    return f"{who}: {100 * top.value:.1f} % on {top.split}{beaten}. {_to_chapter(top.chapter)}"
+    name = escape.markdown(top.name.removeprefix("Frozen, ").removeprefix("From scratch, "))
+    return f"{who} ({name}): {100 * top.value:.1f} % on {top.split}{beaten}. {_to_chapter(top.chapter)}"
 
 
 def _where(line: ledger.LedgerLine) -> str:
@@ -186,9 +187,13 @@ def _to_chapter(number: str) -> str:
 def _counts(lines: list[ledger.LedgerLine]) -> str:
     tally = {verdict: sum(line.verdict == verdict for line in lines) for verdict in ledger.VERDICTS}
     ties = f"{tally['tie']} {_plural('tie', tally['tie'])}"
+    own = sum(line.arithmetic and line.verdict == "contradicted" for line in lines)
+    lacking = sum(line.lacks == "photographs" for line in lines)
+    only = f" ({lacking} for want of MAMe's photographs)" if lacking else ""
     return (
         f"**Claims.** [The ledger](#ledger) has {len(lines)} claims of the original: {tally['supported']} supported, "
-        f"{tally['contradicted']} contradicted, {ties}, {tally['not testable']} not testable here."
+        f"{tally['contradicted']} contradicted ({own} by [its own numbers](#errors)), {ties}, "
+        f"{tally['not testable']} not testable here{only}."
     )
 
 
@@ -232,7 +237,7 @@ def ledger_chapter(lines: list[ledger.LedgerLine]) -> Chapter:
         }
         for line in lines
     ]
-    caption = "The original's claims by slide. The chapters quote them in full and tell how each was tested"
+    caption = "The original's claims by slide. The chapters' pages quote them in full and tell how each was tested"
     parts = [_table(rows, caption)]
     lacks = Counter(line.lacks for line in lines if line.verdict == "not testable")
     if lacks:
