@@ -144,7 +144,7 @@ def _frozen(results: Results, costs: list[dict[str, Any]]) -> list[Rung | None]:
     return [
         _rung("Frozen, reduced to UMAP-8", "frozen", eight, "05", reported=float(printed), reported_split="test"),
         _rung(f"Frozen, {name}", "frozen", value, "05"),
-        _of_cost("Frozen, all layers (full-network embedding)", "frozen", full),
+        _of_cost("Frozen, full-network embedding", "frozen", full),
     ]
 
 
